@@ -1,2 +1,52 @@
-//! 
-fn main() {}
+//! The workspace's own chores: `tidy` (the house rules, checked), `setup` (what the tests need beyond
+//! cargo) and `test` (everything that must be green). It is not part of the product: nothing here is
+//! linked into `stella`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its streams")]
+
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Chores of this workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check the house rules: crate edges, file sizes, words, documented paths.
+    Tidy,
+    /// Install what the tests need beyond cargo: Prometheus and a Python environment. Quick when present.
+    Setup,
+    /// Run everything that must be green: format, tidy, setup, clippy and all tests.
+    Test,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match arguments.chore {
+        Chore::Tidy => tidy::run(&workspace),
+        Chore::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
+        Chore::Test => test::run(&workspace),
+    }
+}
