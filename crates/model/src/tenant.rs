@@ -1,0 +1,177 @@
+//! Who a piece of telemetry belongs to, and the seam through which a request gets its tenant.
+//!
+//! Identity is established in one place, the gateway of `security`; every other room receives an [`Access`] or a
+//! [`TenantContext`] and cannot make one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Classified, Kind};
+use crate::limits::Limits;
+
+/// The longest tenant id, in bytes (the limit of Loki and Tempo).
+pub const MAX_TENANT_ID_BYTES: usize = 150;
+
+/// A tenant's name: 1 to 150 bytes of `0-9 a-z A-Z ! - _ . * ' ( )`, not `.` or `..`, case-sensitive.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(Arc<str>);
+
+/// Why a string is not a tenant id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TenantIdError {
+    /// The empty string names nobody.
+    #[error("tenant id is empty")]
+    Empty,
+    /// Over [`MAX_TENANT_ID_BYTES`].
+    #[error("tenant id is too long: bytes={0}, at most {MAX_TENANT_ID_BYTES} are allowed")]
+    TooLong(usize),
+    /// A character outside the alphabet.
+    #[error("tenant id has a character that is not allowed: character={0:?}")]
+    Character(char),
+    /// `.` and `..` would be folders.
+    #[error("tenant id must not be \".\" or \"..\"")]
+    Dots,
+}
+
+impl TenantId {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// When the name is empty, too long, has another character, or is `.` or `..`.
+    pub fn parse(name: &str) -> Result<Self, TenantIdError> {
+        if name.is_empty() {
+            return Err(TenantIdError::Empty);
+        }
+        if name.len() > MAX_TENANT_ID_BYTES {
+            return Err(TenantIdError::TooLong(name.len()));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
+        if let Some(c) = name.chars().find(|c| !allowed(*c)) {
+            return Err(TenantIdError::Character(c));
+        }
+        if name == "." || name == ".." {
+            return Err(TenantIdError::Dots);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TenantId({:?})", &*self.0)
+    }
+}
+
+/// The right to act for one tenant, with the tenant's limits. Every read and write takes one.
+#[derive(Clone, Debug)]
+pub struct TenantContext {
+    tenant: TenantId,
+    limits: Arc<Limits>,
+}
+
+impl TenantContext {
+    /// Grants the right. Only the gateway and tests call this; `cargo xtask tidy` checks it.
+    #[must_use]
+    pub const fn new(tenant: TenantId, limits: Arc<Limits>) -> Self {
+        Self { tenant, limits }
+    }
+
+    /// Whose data it is.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// What the tenant may use.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// What a request says of itself, as far as the gateway has verified it.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// The tenant asked for by header, where there was one.
+    pub asked: Option<TenantId>,
+}
+
+/// Why a caller does not get a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing in the request names a tenant, and there is no default.
+    #[error("no org id")]
+    TenantRequired,
+    /// The name is not a tenant id.
+    #[error("invalid tenant: {0}")]
+    InvalidTenant(#[from] TenantIdError),
+    /// The caller may not act for this tenant.
+    #[error("tenant mismatch: tenant={0} is not one that the caller may act for")]
+    TenantMismatch(String),
+}
+
+impl Refusal {
+    /// The stable code that logs, audit records and JSON bodies carry.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Refusal::TenantRequired => "TENANT_REQUIRED",
+            Refusal::InvalidTenant(_) => "ERR_TENANT_INVALID",
+            Refusal::TenantMismatch(_) => "ERR_TENANT_MISMATCH",
+        }
+    }
+}
+
+impl Classified for Refusal {
+    fn kind(&self) -> Kind {
+        match self {
+            Refusal::TenantRequired => Kind::Unauthorized,
+            Refusal::InvalidTenant(_) => Kind::Invalid,
+            Refusal::TenantMismatch(_) => Kind::Forbidden,
+        }
+    }
+}
+
+/// The gateway's decision: the caller, and the tenant that the data itself names, to a context.
+pub type Admit = Arc<dyn Fn(&Caller, Option<&str>) -> Result<TenantContext, Refusal> + Send + Sync>;
+
+/// A verified request's way to its tenants; the gateway puts one into the extensions of every request.
+#[derive(Clone)]
+pub struct Access {
+    caller: Caller,
+    admit: Admit,
+}
+
+impl Access {
+    /// Joins a verified caller and the gateway's decision.
+    #[must_use]
+    pub fn new(caller: Caller, admit: Admit) -> Self {
+        Self { caller, admit }
+    }
+
+    /// The context to act in. `named` is the tenant that the data names (a resource attribute), where it names one.
+    ///
+    /// # Errors
+    /// The gateway's refusal, which each protocol answers in its own shape.
+    pub fn context(&self, named: Option<&str>) -> Result<TenantContext, Refusal> {
+        (self.admit)(&self.caller, named)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
