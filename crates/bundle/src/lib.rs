@@ -1,1 +1,1 @@
-//! 
+//! The room of signed bundles for sites without a network. It holds no code yet.
