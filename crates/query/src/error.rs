@@ -1,11 +1,13 @@
 //! Why a question has no answer.
 
+use std::sync::Arc;
+
 use model::Kind;
 use model::error::Classified;
 use storage::StorageError;
 
 /// An error of a query, classified for the protocols.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueryError {
     /// The text is not a query of its language, or a parameter does not fit it. The message has the position.
     #[error("{0}")]
@@ -24,10 +26,16 @@ pub enum QueryError {
     },
     /// The store could not be read.
     #[error(transparent)]
-    Storage(#[from] StorageError),
+    Storage(Arc<StorageError>),
     /// A fault of ours.
     #[error("query failed: {0}")]
     Internal(String),
+}
+
+impl From<StorageError> for QueryError {
+    fn from(error: StorageError) -> Self {
+        QueryError::Storage(Arc::new(error))
+    }
 }
 
 impl Classified for QueryError {

@@ -4,10 +4,33 @@
 //! Not here: parsing and meaning of the languages (their crates), encoding of answers (`api`). Nobody else sees
 //! DataFusion.
 
-pub mod answer;
-pub mod error;
+pub mod settings;
+
 pub mod request;
 
-pub use answer::{LogAnswer, LogValue, Limited, PromAnswer, QueryStats, TagValue, TraceAnswer, TraceMatch, Value, ValueType};
+pub mod answer;
+
+pub mod error;
+
+pub mod engine;
+
+mod prom;
+
+mod log;
+
+mod trace;
+
+mod leaf;
+
+mod tags;
+
+mod memory;
+
+pub use answer::{
+    Limited, LogAnswer, LogValue, PromAnswer, QueryStats, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
+};
+pub use engine::QueryEngine;
 pub use error::QueryError;
 pub use request::{Direction, LogRequest, PromRequest, Tag, TagScope, TagSearch, TraceRequest};
+pub use settings::QuerySettings;
+pub use storage::MetricMetadata;

@@ -1,0 +1,160 @@
+//! The engine: admission, time, memory and threads of every query.
+//!
+//! What the languages ask for is in [`crate::prom`], [`crate::log`] and [`crate::trace`].
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::RecordBatch;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::TryStreamExt;
+use model::time::NS_PER_MS;
+use model::{Clock, TenantContext, TenantId};
+use parking_lot::Mutex;
+use storage::Storage;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::answer::QueryStats;
+use crate::error::QueryError;
+use crate::leaf::{Counters, LeafExec, Work, from_datafusion};
+use crate::memory::{QueryPool, TenantBudget};
+use crate::settings::QuerySettings;
+
+/// Evaluates queries of all tenants; cheap to clone.
+#[derive(Clone)]
+pub struct QueryEngine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Storage,
+    clock: Arc<dyn Clock>,
+    settings: QuerySettings,
+    pool: Handle,
+    permits: Semaphore,
+    budgets: Mutex<HashMap<TenantId, Arc<TenantBudget>>>,
+}
+
+/// One query while it runs: where it gets its memory, and what it has read.
+pub(crate) struct Running {
+    pool: Arc<QueryPool>,
+    pub(crate) counters: Arc<Counters>,
+    started_ns: u64,
+    handle: Handle,
+    clock: Arc<dyn Clock>,
+}
+
+impl QueryEngine {
+    /// An engine over a store. Queries run on the threads of `pool`, which are not those that serve connections.
+    #[must_use]
+    pub fn new(storage: Storage, clock: Arc<dyn Clock>, settings: QuerySettings, pool: Handle) -> Self {
+        let permits = Semaphore::new(settings.max_concurrent.max(1));
+        let budgets = Mutex::default();
+        Self { inner: Arc::new(Inner { storage, clock, settings, pool, permits, budgets }) }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.inner.storage
+    }
+
+    pub(crate) fn settings(&self) -> &QuerySettings {
+        &self.inner.settings
+    }
+
+    fn budget(&self, tenant: &TenantId) -> Arc<TenantBudget> {
+        let mut budgets = self.inner.budgets.lock();
+        if let Some(budget) = budgets.get(tenant) {
+            return Arc::clone(budget);
+        }
+        budgets.retain(|_, budget| Arc::strong_count(budget) > 1);
+        Arc::clone(budgets.entry(tenant.clone()).or_default())
+    }
+
+    /// Runs a query: waits for its turn, gives it a pool of memory, and stops it when its time is over.
+    pub(crate) async fn run<T, F, Fut>(
+        &self,
+        context: &TenantContext,
+        timeout_ns: Option<i64>,
+        query: F,
+    ) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self, TenantContext, Arc<Running>) -> Fut,
+        Fut: Future<Output = Result<T, QueryError>> + Send + 'static,
+    {
+        let limits = context.limits();
+        let timeout_ns = timeout_ns.map_or(limits.query_timeout_ns, |t| t.min(limits.query_timeout_ns));
+        let timeout = std::time::Duration::from_nanos(u64::try_from(timeout_ns).unwrap_or(0));
+        let pool = QueryPool::new(
+            self.budget(context.tenant()),
+            limits.tenant_query_memory_bytes,
+            limits.query_memory_bytes,
+        );
+        let running = Arc::new(Running {
+            pool: Arc::new(pool),
+            counters: Arc::default(),
+            started_ns: self.inner.clock.monotonic_ns(),
+            handle: self.inner.pool.clone(),
+            clock: Arc::clone(&self.inner.clock),
+        });
+        let work = query(self.clone(), context.clone(), running);
+        let turn = async {
+            let _permit = self.inner.permits.acquire().await;
+            // The set stops the query when this future is dropped: at its time-out, or when the caller has gone.
+            let mut task = JoinSet::new();
+            task.spawn_on(work, &self.inner.pool);
+            match task.join_next().await {
+                Some(Ok(answer)) => answer,
+                Some(Err(error)) => Err(QueryError::Internal(error.to_string())),
+                None => Err(QueryError::Internal("the query was not started".into())),
+            }
+        };
+        match tokio::time::timeout(timeout, turn).await {
+            Ok(answer) => answer,
+            Err(_) => Err(QueryError::Timeout { timeout_ms: timeout_ns / NS_PER_MS }),
+        }
+    }
+}
+
+impl Running {
+    /// Executes a leaf: its partitions beside each other, each giving its batches.
+    pub(crate) async fn leaf(&self, work: impl Work) -> Result<Vec<RecordBatch>, QueryError> {
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(LeafExec::new(Arc::new(work)));
+        let memory: Arc<dyn MemoryPool> = Arc::clone(&self.pool) as _;
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).build_arc();
+        let runtime = runtime.map_err(|error| from_datafusion(&error))?;
+        let context = Arc::new(TaskContext::default().with_runtime(runtime));
+        let mut tasks = JoinSet::new();
+        for partition in 0..plan.properties().partitioning.partition_count() {
+            let stream = plan.execute(partition, Arc::clone(&context));
+            let stream = stream.map_err(|error| from_datafusion(&error))?;
+            tasks.spawn_on(async move { (partition, stream.try_collect::<Vec<_>>().await) }, &self.handle);
+        }
+        let mut parts = Vec::new();
+        while let Some(done) = tasks.join_next().await {
+            let (partition, batches) = done.map_err(|error| QueryError::Internal(error.to_string()))?;
+            parts.push((partition, batches.map_err(|error| from_datafusion(&error))?));
+        }
+        // In the order of partitions, so that an answer does not depend on which of them was faster.
+        parts.sort_by_key(|(partition, _)| *partition);
+        Ok(parts.into_iter().flat_map(|(_, batches)| batches).collect())
+    }
+
+    /// What the query has cost so far.
+    pub(crate) fn stats(&self) -> QueryStats {
+        QueryStats {
+            items: self.counters.items.load(Ordering::Relaxed),
+            bytes: self.counters.bytes.load(Ordering::Relaxed),
+            series: self.counters.series.load(Ordering::Relaxed),
+            exec_ns: self.clock.monotonic_ns().saturating_sub(self.started_ns),
+            peak_memory_bytes: self.pool.peak_bytes() as u64,
+        }
+    }
+}

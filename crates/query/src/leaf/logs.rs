@@ -1,0 +1,99 @@
+//! The leaf of LogQL: the lines of a range of streams, stream by stream, through the pipeline.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, UInt32Type};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use model::TimeRange;
+use storage::{LogColumns, LogScan, StreamSet};
+
+use super::{Counters, Memory, Work, split};
+use crate::error::QueryError;
+
+/// A LogQL leaf over the streams that its matchers selected, in one window of time.
+pub(crate) struct LogsWork {
+    leaf: Arc<logql::Leaf>,
+    set: StreamSet,
+    window: TimeRange,
+    parts: Vec<Range<usize>>,
+    counters: Arc<Counters>,
+}
+
+impl LogsWork {
+    pub(crate) fn new(
+        leaf: Arc<logql::Leaf>,
+        set: StreamSet,
+        window: TimeRange,
+        parallelism: usize,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let parts = split(set.labels().len(), parallelism);
+        Self { leaf, set, window, parts, counters }
+    }
+}
+
+impl std::fmt::Debug for LogsWork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} over {} streams", self.leaf.matchers(), self.set.labels().len())
+    }
+}
+
+impl Work for LogsWork {
+    fn name(&self) -> &'static str {
+        "LogsLeafExec"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.leaf.schema()
+    }
+
+    fn partitions(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn run(&self, partition: usize, memory: Memory) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
+        let scan = LogScan {
+            range: self.window,
+            needles: self.leaf.needles().to_vec(),
+            columns: LogColumns { line: self.leaf.needs_line(), metadata: self.leaf.needs_metadata() },
+        };
+        let (leaf, set) = (Arc::clone(&self.leaf), self.set.clone());
+        let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));
+        Box::pin(evaluate(leaf, set, part, scan, memory, counters))
+    }
+}
+
+async fn evaluate(
+    leaf: Arc<logql::Leaf>,
+    set: StreamSet,
+    part: Range<usize>,
+    scan: LogScan,
+    mut memory: Memory,
+    counters: Arc<Counters>,
+) -> Result<Vec<RecordBatch>, QueryError> {
+    counters.series.fetch_add(part.len() as u64, Ordering::Relaxed);
+    let mut worker = leaf.worker();
+    let mut batches = set.entries(part, scan);
+    while let Some(batch) = batches.next().await.transpose()? {
+        counters.read(&batch);
+        let streams = batch.column(0).as_primitive::<UInt32Type>().values();
+        let mut row = 0;
+        while row < streams.len() {
+            let stream = streams[row];
+            let rows = streams[row..].partition_point(|number| *number <= stream);
+            let labels = set.labels().get(stream as usize).ok_or_else(|| number_out_of_range(stream))?;
+            worker.entries(labels, &batch.slice(row, rows))?;
+            row += rows;
+        }
+        memory.hold(worker.memory_bytes())?;
+    }
+    Ok(vec![worker.finish()?])
+}
+
+fn number_out_of_range(stream: u32) -> QueryError {
+    QueryError::Internal(format!("storage gave a stream that was not selected: stream={stream}"))
+}

@@ -1,0 +1,230 @@
+//! Questions about logs: LogQL, streams and labels.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use model::time::NS_PER_S;
+use model::{Labels, Matcher, TenantContext, TimeRange};
+use storage::StreamSet;
+
+use crate::answer::{Limited, LogAnswer};
+use crate::engine::{QueryEngine, Running};
+use crate::error::QueryError;
+use crate::leaf::logs::LogsWork;
+use crate::prom::{hull, label_names, label_values, or_all};
+use crate::request::{Direction, LogRequest};
+
+/// The first window that a query for the newest or oldest lines looks at; each further one is four times as long.
+const FIRST_WINDOW_NS: i64 = 5 * 60 * NS_PER_S;
+
+impl From<logql::ParseError> for QueryError {
+    fn from(error: logql::ParseError) -> Self {
+        QueryError::Parse(error.to_string())
+    }
+}
+
+impl From<logql::EvalError> for QueryError {
+    fn from(error: logql::EvalError) -> Self {
+        QueryError::Execution(error.to_string())
+    }
+}
+
+impl QueryEngine {
+    /// Evaluates a LogQL query: lines, or a metric of lines at one moment or over a range of steps.
+    ///
+    /// # Errors
+    /// When the text is not a query, cannot be computed, is over a limit or takes too long, or the store fails.
+    pub async fn logql(
+        &self,
+        context: &TenantContext,
+        query: &str,
+        request: LogRequest,
+    ) -> Result<LogAnswer, QueryError> {
+        let expr = logql::parse(query)?;
+        let max_entries = context.limits().max_entries_per_query;
+        if expr.is_log_query() && request.limit > max_entries {
+            return Err(QueryError::Parse(format!(
+                "max entries limit per query exceeded, limit > max_entries_limit_per_query ({} > {max_entries})",
+                request.limit
+            )));
+        }
+        self.run(context, request.timeout_ns, |engine, context, running| async move {
+            engine.evaluate_logql(&context, &expr, request, &running).await
+        })
+        .await
+    }
+
+    async fn evaluate_logql(
+        &self,
+        context: &TenantContext,
+        expr: &logql::Expr,
+        request: LogRequest,
+        running: &Running,
+    ) -> Result<LogAnswer, QueryError> {
+        let params = logql::EvalParams {
+            start_ns: if request.step_ns.is_some() || expr.is_log_query() {
+                request.start_ns
+            } else {
+                request.end_ns
+            },
+            end_ns: request.end_ns,
+            step_ns: request.step_ns.unwrap_or(0),
+            limit: request.limit,
+            direction: match request.direction {
+                Direction::Forward => logql::Direction::Forward,
+                Direction::Backward => logql::Direction::Backward,
+            },
+            max_series: context.limits().max_query_series,
+        };
+        let plan = logql::plan(expr, &params)?;
+        let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
+        let snapshot = self.storage().logs(context, range).await?;
+        let mut leaves = Vec::with_capacity(plan.leaves.len());
+        for leaf in &plan.leaves {
+            let set = snapshot.select(leaf.matchers()).await?;
+            leaves.push(self.log_leaf(leaf, &set, running).await?);
+        }
+        let output = logql::finish(&plan, leaves)?;
+        Ok(LogAnswer { value: output.value, stats: running.stats() })
+    }
+
+    /// Runs a leaf; one that wants a number of lines walks windows from its end of time until it has them.
+    async fn log_leaf(
+        &self,
+        leaf: &Arc<logql::Leaf>,
+        set: &StreamSet,
+        running: &Running,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        let whole = leaf.range();
+        let whole = match set.time_bounds() {
+            Some(data) => {
+                TimeRange::new(whole.start_ns.max(data.start_ns), whole.end_ns.min(data.end_ns))
+            }
+            None => TimeRange::new(0, -1),
+        };
+        let windows = match leaf.lines() {
+            Some((_, direction)) => windows(whole, direction == logql::Direction::Backward),
+            None => vec![whole],
+        };
+        let mut batches = Vec::new();
+        let mut lines = 0;
+        for window in windows {
+            let counters = Arc::clone(&running.counters);
+            let parallelism = self.settings().parallelism;
+            let work = LogsWork::new(Arc::clone(leaf), set.clone(), window, parallelism, counters);
+            let found = running.leaf(work).await?;
+            lines += found.iter().map(RecordBatch::num_rows).sum::<usize>();
+            batches.extend(found);
+            if leaf.lines().is_some_and(|(limit, _)| lines >= limit) {
+                break;
+            }
+        }
+        Ok(batches)
+    }
+
+    /// The streams that match any of the sets and have lines in the range, sorted.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn log_series(
+        &self,
+        context: &TenantContext,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Limited<Vec<Labels>>, QueryError> {
+        let sets = sets.to_vec();
+        self.run(context, None, |engine, context, _running| async move {
+            let snapshot = engine.storage().logs(&context, range).await?;
+            let mut found: BTreeSet<Labels> = BTreeSet::new();
+            for matchers in or_all(sets) {
+                found.extend(snapshot.select(&matchers).await?.labels().iter().cloned());
+            }
+            Ok(Limited::cut(found.into_iter().collect(), limit))
+        })
+        .await
+    }
+
+    /// The names of the labels of the streams that match any of the sets, sorted.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn log_label_names(
+        &self,
+        context: &TenantContext,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Limited<Vec<String>>, QueryError> {
+        let streams = self.log_series(context, sets, range, None).await?.value;
+        Ok(Limited::cut(label_names(&streams), limit))
+    }
+
+    /// The values of one label among the streams that match any of the sets, sorted.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn log_label_values(
+        &self,
+        context: &TenantContext,
+        name: &str,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Limited<Vec<String>>, QueryError> {
+        let streams = self.log_series(context, sets, range, None).await?.value;
+        Ok(Limited::cut(label_values(&streams, name), limit))
+    }
+}
+
+/// Cuts a range into windows that follow each other from one end, each four times as long as the one before.
+fn windows(whole: TimeRange, from_the_end: bool) -> Vec<TimeRange> {
+    let mut windows = Vec::new();
+    let mut rest = whole;
+    let mut length = FIRST_WINDOW_NS;
+    while rest.start_ns <= rest.end_ns {
+        let window = if from_the_end {
+            TimeRange::new(rest.start_ns.max(rest.end_ns.saturating_sub(length - 1)), rest.end_ns)
+        } else {
+            TimeRange::new(rest.start_ns, rest.end_ns.min(rest.start_ns.saturating_add(length - 1)))
+        };
+        windows.push(window);
+        if window == rest {
+            break;
+        }
+        rest = if from_the_end {
+            TimeRange::new(rest.start_ns, window.start_ns - 1)
+        } else {
+            TimeRange::new(window.end_ns + 1, rest.end_ns)
+        };
+        length = length.saturating_mul(4);
+    }
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_the_range_once_from_either_end() {
+        for whole in [
+            TimeRange::new(0, 0),
+            TimeRange::new(-5, 3 * FIRST_WINDOW_NS),
+            TimeRange::new(1, 400 * FIRST_WINDOW_NS),
+            TimeRange::ALL,
+        ] {
+            let forward = windows(whole, false);
+            assert_eq!(forward.first().map(|w| w.start_ns), Some(whole.start_ns));
+            assert_eq!(forward.last().map(|w| w.end_ns), Some(whole.end_ns));
+            assert!(forward.windows(2).all(|w| w[0].end_ns + 1 == w[1].start_ns), "{forward:?}");
+            let mut backward = windows(whole, true);
+            assert_eq!(backward.first().map(|w| w.end_ns), Some(whole.end_ns));
+            backward.reverse();
+            assert_eq!(backward.first().map(|w| w.start_ns), Some(whole.start_ns));
+            assert!(backward.windows(2).all(|w| w[0].end_ns + 1 == w[1].start_ns), "{backward:?}");
+        }
+        assert!(windows(TimeRange::new(0, -1), true).is_empty());
+    }
+}

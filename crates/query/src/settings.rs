@@ -1,0 +1,18 @@
+//! What the operator may set of the query engine.
+
+/// Settings of the query engine; the limits of a tenant are not here (`model::limits`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuerySettings {
+    /// Partitions that one leaf is split into at most: the number of cores.
+    pub parallelism: usize,
+    /// Queries that run at once; more wait within their time.
+    pub max_concurrent: usize,
+    /// How far back an instant selector of PromQL looks.
+    pub lookback_ms: i64,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self { parallelism: 2, max_concurrent: 20, lookback_ms: 5 * 60 * 1_000 }
+    }
+}

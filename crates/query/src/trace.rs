@@ -1,0 +1,191 @@
+//! Questions about traces: one by its id, a search, tags and their values.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::StreamExt;
+use model::time::NS_PER_S;
+use model::{TenantContext, TimeRange};
+use storage::{TraceIds, TraceScan};
+
+use crate::answer::{QueryStats, TagValue, TraceAnswer};
+use crate::engine::{QueryEngine, Running};
+use crate::error::QueryError;
+use crate::leaf::traces::{Traces, TracesWork};
+use crate::request::{Tag, TagScope, TagSearch, TraceRequest};
+use crate::tags::{TagNames, TagValues, view};
+
+/// How far beyond the asked range a search reads, so that traces that cross its ends are whole.
+const MARGIN_NS: i64 = 10 * 60 * NS_PER_S;
+
+impl From<traceql::ParseError> for QueryError {
+    fn from(error: traceql::ParseError) -> Self {
+        QueryError::Parse(error.to_string())
+    }
+}
+
+impl From<traceql::EvalError> for QueryError {
+    fn from(error: traceql::EvalError) -> Self {
+        QueryError::Execution(error.to_string())
+    }
+}
+
+impl QueryEngine {
+    /// All spans of a trace, sorted by start; none where there is no such trace.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn trace_by_id(
+        &self,
+        context: &TenantContext,
+        trace_id: [u8; 16],
+        range: TimeRange,
+    ) -> Result<Option<RecordBatch>, QueryError> {
+        self.run(context, None, move |engine, context, running| async move {
+            let snapshot = engine.storage().traces(&context, range).await?;
+            let scan = TraceScan { trace_ids: TraceIds::One(trace_id), range, service: None };
+            Traces::new(snapshot.scan(scan), Arc::clone(&running.counters)).next().await
+        })
+        .await
+    }
+
+    /// Searches with a TraceQL query.
+    ///
+    /// # Errors
+    /// When the text is not a query, cannot be computed, is over a limit or takes too long, or the store fails.
+    pub async fn traceql_search(
+        &self,
+        context: &TenantContext,
+        query: &str,
+        request: TraceRequest,
+    ) -> Result<TraceAnswer, QueryError> {
+        self.search(context, traceql::parse(query)?, request).await
+    }
+
+    /// Searches by tags and duration, as before there was a language.
+    ///
+    /// # Errors
+    /// When it is over a limit or takes too long, or the store fails.
+    pub async fn tag_search(
+        &self,
+        context: &TenantContext,
+        search: &TagSearch,
+        request: TraceRequest,
+    ) -> Result<TraceAnswer, QueryError> {
+        let query = traceql::legacy(&search.tags, search.min_duration_ns, search.max_duration_ns);
+        self.search(context, query, request).await
+    }
+
+    async fn search(
+        &self,
+        context: &TenantContext,
+        query: traceql::Query,
+        request: TraceRequest,
+    ) -> Result<TraceAnswer, QueryError> {
+        let plan = traceql::plan(
+            &query,
+            &traceql::SearchParams {
+                start_ns: request.range.start_ns,
+                end_ns: request.range.end_ns,
+                limit: request.limit,
+                spans_per_spanset: request.spans_per_span_set,
+            },
+        )?;
+        self.run(context, request.timeout_ns, move |engine, context, running| async move {
+            engine.evaluate_traceql(&context, &plan, request.limit, &running).await
+        })
+        .await
+    }
+
+    async fn evaluate_traceql(
+        &self,
+        context: &TenantContext,
+        plan: &traceql::Plan,
+        limit: usize,
+        running: &Running,
+    ) -> Result<TraceAnswer, QueryError> {
+        let asked = plan.leaf.range();
+        let scanned = TimeRange::new(
+            asked.start_ns.saturating_sub(MARGIN_NS),
+            asked.end_ns.saturating_add(MARGIN_NS),
+        );
+        let snapshot = self.storage().traces(context, scanned).await?;
+        let work = TracesWork::new(
+            Arc::clone(&plan.leaf),
+            snapshot,
+            scanned,
+            limit,
+            self.settings().parallelism,
+            Arc::clone(&running.counters),
+        );
+        // Each batch is a whole trace that matched; the few that stay are looked at again for what is shown of them.
+        let mut worker = plan.leaf.worker();
+        for trace in running.leaf(work).await? {
+            worker.trace(&trace)?;
+        }
+        Ok(TraceAnswer { traces: traceql::finish(plan, vec![worker.finish()]), stats: running.stats() })
+    }
+
+    /// The names of the tags that spans in the range have, by scope, both sorted.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn trace_tag_names(
+        &self,
+        context: &TenantContext,
+        scope: Option<TagScope>,
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<(Vec<(TagScope, Vec<String>)>, QueryStats), QueryError> {
+        self.run(context, None, move |engine, context, running| async move {
+            let mut names = TagNames::default();
+            if scope != Some(TagScope::Intrinsic) {
+                let snapshot = engine.storage().traces(&context, range).await?;
+                let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
+                let mut batches = snapshot.scan(scan);
+                while let Some(batch) = batches.next().await.transpose()? {
+                    running.counters.read(&batch);
+                    let view = view(&batch)?;
+                    (0..view.rows()).for_each(|row| names.spans(&view, row, scope));
+                }
+            }
+            Ok((names.finish(scope, limit), running.stats()))
+        })
+        .await
+    }
+
+    /// The values of a tag among the spans in the range, sorted. Of `filter`, a TraceQL query, the matchers that are
+    /// valid are applied; the rest is ignored, because it is being typed.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn trace_tag_values(
+        &self,
+        context: &TenantContext,
+        tag: &Tag,
+        filter: Option<&str>,
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<(Vec<TagValue>, QueryStats), QueryError> {
+        let filter = filter.and_then(traceql::parse_valid_matchers);
+        let tag = tag.clone();
+        self.run(context, None, move |engine, context, running| async move {
+            let snapshot = engine.storage().traces(&context, range).await?;
+            let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
+            let mut traces = Traces::new(snapshot.scan(scan), Arc::clone(&running.counters));
+            let mut values = TagValues::new(tag);
+            while let Some(trace) = traces.next().await? {
+                let view = view(&trace)?;
+                match &filter {
+                    Some(filter) => {
+                        let mask = filter.mask(&trace)?;
+                        values.trace(&view, |row| mask.get(row).copied().unwrap_or(false));
+                    }
+                    None => values.trace(&view, |_| true),
+                }
+            }
+            Ok((values.finish(limit), running.stats()))
+        })
+        .await
+    }
+}
