@@ -1,0 +1,119 @@
+//! Both forms of a push request, and that no bytes panic.
+
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+
+#[test]
+fn the_protobuf_form_has_the_specified_numbers() {
+    let pair = [0x0a, 1, b'n', 0x12, 1, b'v'];
+    let entry = [
+        vec![0x0a, 4, 0x08, 5, 0x10, 7],
+        vec![0x12, 2, b'h', 0xff],
+        [vec![0x1a, 6], pair.to_vec()].concat(),
+        [vec![0x22, 6], pair.to_vec()].concat(),
+    ]
+    .concat();
+    let labels = br#"{a="b"}"#;
+    let stream = [vec![0x0a, 7], labels.to_vec(), vec![0x12, 26], entry, vec![0x18, 9]].concat();
+    let wire = [vec![0x0a, u8::try_from(stream.len()).unwrap()], stream].concat();
+    let request = PushRequest::from_body(Bytes::from(wire)).unwrap();
+    let pair = LabelPairAdapter { name: "n".to_owned(), value: "v".to_owned() };
+    let entry = EntryAdapter {
+        timestamp: Some(Timestamp { seconds: 5, nanos: 7 }),
+        line: Bytes::from_static(b"h\xff"),
+        structured_metadata: vec![pair.clone()],
+        parsed: vec![pair],
+    };
+    assert_eq!(entry.text(), "h\u{fffd}");
+    assert_eq!(entry.timestamp_ns(), Some(5_000_000_007));
+    let stream = StreamAdapter { labels: r#"{a="b"}"#.to_owned(), entries: vec![entry], hash: 9 };
+    assert_eq!(request, PushRequest { streams: vec![stream] });
+}
+
+#[test]
+fn timestamps_fit_or_are_none() {
+    for nanoseconds in [0, -1, i64::MIN, i64::MAX, 1_700_000_000_123_456_789] {
+        assert_eq!(Timestamp::from_nanoseconds(nanoseconds).nanoseconds(), Some(nanoseconds));
+    }
+    assert_eq!(Timestamp { seconds: i64::MAX, nanos: 0 }.nanoseconds(), None);
+    assert_eq!(EntryAdapter::default().timestamp_ns(), None);
+}
+
+#[test]
+fn the_json_form_is_read_as_leniently_as_loki_reads_it() {
+    let body = br#"{"foreign": 1, "streams": [
+        {"stream": {"z": "1", "a": "2"}, "values": [
+            ["1700000000000000001", "first", {"trace_id": "abc"}],
+            [1700000000000000002, "second"],
+            ["-3", "third", null, "foreign"]
+        ]},
+        {"values": null}
+    ]}"#;
+    let push = JsonPush::from_body(body).unwrap();
+    let stream = &push.streams[0];
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(stream.stream, [pair("z", "1"), pair("a", "2")]);
+    let lines: Vec<(i64, &str, usize)> = stream
+        .values
+        .iter()
+        .map(|entry| (entry.timestamp_ns, entry.line.as_str(), entry.structured_metadata.len()))
+        .collect();
+    assert_eq!(
+        lines,
+        [(1_700_000_000_000_000_001, "first", 1), (1_700_000_000_000_000_002, "second", 0), (-3, "third", 0)]
+    );
+    assert_eq!(push.streams[1], JsonStream { stream: Vec::new(), values: Vec::new() });
+}
+
+#[test]
+fn broken_json_is_refused_with_its_place() {
+    let stream = |values: &str| format!(r#"{{"streams": [{{"stream": {{}}, "values": [{values}]}}]}}"#);
+    let cases = [
+        ("{".to_owned(), "EOF"),
+        ("{}".to_owned(), "missing field `streams`"),
+        (r#"{"streams": [{"stream": {"a": 1}}]}"#.to_owned(), "expected a string"),
+        (r#"{"streams": [{"stream": "a"}]}"#.to_owned(), "a flat object of strings"),
+        (stream(r#"["x", "line"]"#), "nanoseconds since the epoch"),
+        (stream(r#"[18446744073709551615, "line"]"#), "nanoseconds since the epoch"),
+        (stream(r#"["1"]"#), "invalid length 1"),
+        (stream("[]"), "invalid length 0"),
+        (stream(r#"["1", 2]"#), "expected a string"),
+        (stream(r#"["1", "line", {"a": {}}]"#), "expected a string"),
+    ];
+    for (body, expected) in cases {
+        let error = JsonPush::from_body(body.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("line 1 column"), "{body}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = JsonPush::from_body(&bytes);
+        if let Ok(request) = PushRequest::from_body(Bytes::from(bytes)) {
+            for entry in request.streams.iter().flat_map(|stream| &stream.entries) {
+                let _ = (entry.text(), entry.timestamp_ns());
+            }
+        }
+    }
+
+    #[test]
+    fn lines_survive_both_forms(line in any::<String>(), timestamp_ns in any::<i64>(), value in any::<String>()) {
+        let entry = EntryAdapter {
+            timestamp: Some(Timestamp::from_nanoseconds(timestamp_ns)),
+            line: Bytes::from(line.clone()),
+            structured_metadata: vec![LabelPairAdapter { name: "n".to_owned(), value: value.clone() }],
+            parsed: Vec::new(),
+        };
+        let decoded = EntryAdapter::decode(entry.encode_to_vec().as_slice()).unwrap();
+        prop_assert_eq!(decoded.text(), line.as_str());
+        prop_assert_eq!(decoded.timestamp_ns(), Some(timestamp_ns));
+
+        let json = serde_json::json!({"streams": [{"values": [[timestamp_ns.to_string(), line, {"n": value}]]}]});
+        let push = JsonPush::from_body(json.to_string().as_bytes()).unwrap();
+        let expected = JsonEntry { timestamp_ns, line, structured_metadata: vec![("n".to_owned(), value)] };
+        prop_assert_eq!(&push.streams[0].values[0], &expected);
+    }
+}
