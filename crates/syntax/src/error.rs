@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn the_caret_stands_under_the_place() {
-        let error = SyntaxError::new(Span::new(7, 10), "no such thing");
-        assert_eq!(error.with_caret("a\nb + ä foo"), "2:6: no such thing\nb + ä foo\n     ^^");
+        let error = SyntaxError::new(Span::new(9, 11), "no such thing");
+        assert_eq!(error.with_caret("a\nb + ä foo"), "2:8: no such thing\nb + ä foo\n      ^^");
         assert_eq!(caret("", Span::new(5, 9)), "\n^");
     }
 }
