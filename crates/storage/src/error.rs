@@ -1,0 +1,116 @@
+//! What can go wrong in the engine, in one enum, and how each failure is classified for the protocols.
+
+use std::path::PathBuf;
+
+use model::error::{Classified, Kind};
+
+/// A failure of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A setting does not make sense.
+    #[error("invalid storage setting: {0}")]
+    Settings(String),
+    /// The store's address is of a kind that is not known.
+    #[error("unsupported store: url=`{url}`, use file:///absolute/path, a plain path, or memory://")]
+    UnsupportedStore {
+        /// What was asked for.
+        url: String,
+    },
+    /// Another process has the data folder open.
+    #[error(
+        "the data folder is in use by another process: path=`{}`, stop it or choose another folder", path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A file of the data folder could not be read or written.
+    #[error("cannot {action}: path=`{}`: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb with its object.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The object store refused or failed.
+    #[error("object store: {0}")]
+    Store(#[from] object_store::Error),
+    /// Stored bytes do not read back as they were written.
+    #[error("corrupt object: object=`{object}`: {reason}")]
+    Corrupt {
+        /// The object or file.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A Parquet file could not be written or read.
+    #[error("parquet: {0}")]
+    Parquet(#[from] parquet::errors::ParquetError),
+    /// Columns do not fit together.
+    #[error("columns: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// Others kept winning the race for the next manifest version.
+    #[error(
+        "manifest commit lost the race too often: object=`{object}`, attempts={attempts}, try again later"
+    )]
+    Conflict {
+        /// The version that was tried last.
+        object: String,
+        /// How often.
+        attempts: usize,
+    },
+    /// A manifest would break a rule that every reader relies on.
+    #[error("manifest would be wrong: {0}")]
+    Invariant(String),
+    /// A bound of the process was reached.
+    #[error("{0}")]
+    Limited(String),
+    /// The log does not take records now.
+    #[error("write-ahead log is not available: {0}")]
+    Wal(String),
+    /// The engine is shutting down.
+    #[error("storage is shutting down")]
+    Closed,
+    /// A fault of ours.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl StorageError {
+    /// A failure of a file operation; `action` is a verb with its object.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        StorageError::Io { action, path: path.into(), source }
+    }
+
+    /// Stored bytes that do not read back.
+    pub(crate) fn corrupt(object: impl ToString, reason: impl ToString) -> Self {
+        StorageError::Corrupt { object: object.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl From<tokio::task::JoinError> for StorageError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        StorageError::Internal(format!("a task ended early: {error}"))
+    }
+}
+
+impl Classified for StorageError {
+    fn kind(&self) -> Kind {
+        match self {
+            StorageError::Settings(_) | StorageError::UnsupportedStore { .. } => Kind::Invalid,
+            StorageError::Corrupt { .. } => Kind::Corrupt,
+            StorageError::Parquet(parquet::errors::ParquetError::External(_)) => Kind::Unavailable,
+            StorageError::Parquet(_) => Kind::Corrupt,
+            StorageError::Limited(_) => Kind::Limited,
+            StorageError::Locked { .. }
+            | StorageError::Io { .. }
+            | StorageError::Store(_)
+            | StorageError::Conflict { .. }
+            | StorageError::Wal(_)
+            | StorageError::Closed => Kind::Unavailable,
+            StorageError::Arrow(_) | StorageError::Invariant(_) | StorageError::Internal(_) => Kind::Internal,
+        }
+    }
+}

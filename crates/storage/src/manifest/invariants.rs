@@ -1,0 +1,82 @@
+//! What must be true of a manifest before it is committed; every reader relies on it.
+
+use std::collections::HashSet;
+
+use super::{FORMAT, Manifest, SegmentMeta};
+use crate::error::StorageError;
+
+/// Checks one manifest by itself.
+///
+/// # Errors
+/// [`StorageError::Invariant`] that names the rule.
+pub(crate) fn check(manifest: &Manifest) -> Result<(), StorageError> {
+    if manifest.format != FORMAT {
+        return broken(format!("format={} is not known, {FORMAT} is", manifest.format));
+    }
+    let mut ids = HashSet::with_capacity(manifest.segments.len());
+    for segment in &manifest.segments {
+        if !ids.insert(segment.id.as_str()) {
+            return broken(format!("segment `{}` is named twice", segment.id));
+        }
+        check_segment(segment)?;
+    }
+    Ok(())
+}
+
+/// Checks the step from one version to the next.
+///
+/// # Errors
+/// [`StorageError::Invariant`] that names the rule.
+pub(crate) fn check_step(current: &Manifest, next: &Manifest) -> Result<(), StorageError> {
+    check(next)?;
+    if Some(next.version) != current.version.checked_add(1) {
+        return broken(format!("version={} does not follow {}", next.version, current.version));
+    }
+    if (&next.tenant, &next.signal) != (&current.tenant, &current.signal) {
+        return broken(format!("tenant or signal changes at version={}", next.version));
+    }
+    if next.transaction.is_empty() || next.transaction == current.transaction {
+        return broken(format!("version={} has no transaction of its own", next.version));
+    }
+    for (node, position) in &current.flushed {
+        if next.flushed.get(node).is_none_or(|new| new < position) {
+            return broken(format!("the flushed position of node `{node}` goes back"));
+        }
+    }
+    Ok(())
+}
+
+fn check_segment(segment: &SegmentMeta) -> Result<(), StorageError> {
+    let id = &segment.id;
+    if id.len() != 26 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return broken(format!("segment id `{id}` is not a ULID"));
+    }
+    let is_day = segment.day.len() == 10
+        && segment.day.bytes().enumerate().all(|(i, b)| match i {
+            4 | 7 => b == b'-',
+            _ => b.is_ascii_digit(),
+        });
+    if !is_day {
+        return broken(format!("day `{}` of segment `{id}` is not yyyy-mm-dd", segment.day));
+    }
+    if segment.end_ns < segment.start_ns {
+        return broken(format!("segment `{id}` ends before it starts"));
+    }
+    let mut names = HashSet::new();
+    for part in &segment.parts {
+        if !names.insert(part.name.as_str()) {
+            return broken(format!("segment `{id}` has part `{}` twice", part.name));
+        }
+        if part.bytes == 0 || !part.name.bytes().all(|b| b.is_ascii_lowercase()) {
+            return broken(format!("part `{}` of segment `{id}` is empty or badly named", part.name));
+        }
+    }
+    if segment.parts.is_empty() || segment.rows == 0 {
+        return broken(format!("segment `{id}` has nothing in it"));
+    }
+    Ok(())
+}
+
+fn broken<T>(rule: String) -> Result<T, StorageError> {
+    Err(StorageError::Invariant(rule))
+}

@@ -1,0 +1,120 @@
+//! Manifests: the only truth about which segments a tenant's signal has. Each version is a JSON object of its own;
+//! `docs/format/manifest.md` describes it. Here are the types; [`commit`] makes new versions, [`invariants`] says what
+//! must be true of them.
+
+use std::collections::BTreeMap;
+
+use model::{Signal, TenantId, TimeRange};
+use serde::{Deserialize, Serialize};
+
+pub(crate) mod commit;
+
+pub(crate) mod invariants;
+
+/// The format number that this code writes; it reads this one alone.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A place in the log: where a record begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WalPosition {
+    /// The log file.
+    pub sequence: u64,
+    /// Bytes from the file's start.
+    pub offset: u64,
+}
+
+/// One file of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartMeta {
+    /// What the file holds, as in its name; empty where a segment is one file.
+    pub name: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// Rows in it.
+    pub rows: u64,
+}
+
+/// A segment: immutable files that together hold rows of one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentMeta {
+    /// A ULID, unique in the store.
+    pub id: String,
+    /// The UTC day of its data, `yyyy-mm-dd`.
+    pub day: String,
+    /// The earliest timestamp in it.
+    pub start_ns: i64,
+    /// The latest timestamp in it.
+    pub end_ns: i64,
+    /// Rows of data, all parts but `series` together.
+    pub rows: u64,
+    /// How often the data was rewritten: 0 straight from a head.
+    pub level: u8,
+    /// Its files.
+    pub parts: Vec<PartMeta>,
+}
+
+impl SegmentMeta {
+    /// The time that the data covers.
+    #[must_use]
+    pub const fn range(&self) -> TimeRange {
+        TimeRange::new(self.start_ns, self.end_ns)
+    }
+
+    /// The size of all files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
+    /// The part with the name, where the segment has it.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Option<&PartMeta> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+}
+
+/// One version of the truth about one tenant's signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The format's number.
+    pub format: u32,
+    /// Which version it is; 0 stands for "none yet" and is never stored.
+    pub version: u64,
+    /// Whose data it is.
+    pub tenant: String,
+    /// Which signal: `metrics`, `logs` or `traces`.
+    pub signal: String,
+    /// A ULID that names the transaction which made this version, so that its maker knows it again.
+    pub transaction: String,
+    /// The segments, in the order in which they were committed: of equal keys the later one holds.
+    pub segments: Vec<SegmentMeta>,
+    /// For each node: every record of its log that begins before this position is in segments.
+    pub flushed: BTreeMap<String, WalPosition>,
+    /// Versions that did not read back and were set aside. While there are any, nothing is swept: segments that only
+    /// they named may still be recovered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<u64>,
+}
+
+impl Manifest {
+    /// The state before the first commit.
+    #[must_use]
+    pub fn empty(tenant: &TenantId, signal: Signal) -> Self {
+        Self {
+            format: FORMAT,
+            version: 0,
+            tenant: tenant.as_str().to_owned(),
+            signal: signal.as_str().to_owned(),
+            transaction: String::new(),
+            segments: Vec::new(),
+            flushed: BTreeMap::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    /// Where the node's log has been flushed to.
+    #[must_use]
+    pub fn flushed_to(&self, node: &str) -> WalPosition {
+        self.flushed.get(node).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,126 @@
+//! What the operator decides about the engine, as data. The parts that are passed in (clock, store, limits) are
+//! [`crate::Components`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::limits::LimitsSource;
+use model::time::Clock;
+use object_store::ObjectStore;
+
+use crate::error::StorageError;
+
+/// When the log is forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before every reply: what is acknowledged survives power loss.
+    Always,
+    /// At most this many milliseconds after a reply: power loss may cost the last interval, the end of the process
+    /// costs nothing.
+    IntervalMs(u64),
+}
+
+/// The write-ahead log.
+#[derive(Clone, Debug)]
+pub struct WalSettings {
+    /// When records are forced to the disk.
+    pub fsync: Fsync,
+    /// A log file is closed and the next begun when it reaches this size, in bytes.
+    pub segment_bytes: u64,
+}
+
+/// When heads become segments.
+#[derive(Clone, Debug)]
+pub struct FlushSettings {
+    /// The head of one tenant's signal is flushed at this size, in bytes of memory.
+    pub max_head_bytes: usize,
+    /// A head is flushed when its oldest record is this old, in milliseconds.
+    pub max_head_age_ms: u64,
+    /// All heads together; beyond it writers are refused until a flush has made room. In bytes of memory.
+    pub max_total_head_bytes: usize,
+}
+
+/// When expired data goes.
+#[derive(Clone, Debug)]
+pub struct RetentionSettings {
+    /// Time between two passes of retention and sweep, in milliseconds.
+    pub interval_ms: u64,
+    /// How long an object that no manifest names stays in the store, for readers that still use it, in milliseconds.
+    pub sweep_grace_ms: u64,
+}
+
+/// Reads.
+#[derive(Clone, Debug)]
+pub struct ReadSettings {
+    /// Memory for footers, series tables and token filters of segments, in bytes.
+    pub cache_bytes: u64,
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of the log, of what was set aside from it, and of the node's identity.
+    pub data_dir: PathBuf,
+    /// The write-ahead log.
+    pub wal: WalSettings,
+    /// When heads become segments.
+    pub flush: FlushSettings,
+    /// When expired data goes.
+    pub retention: RetentionSettings,
+    /// Reads.
+    pub read: ReadSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("stella-data"),
+            wal: WalSettings { fsync: Fsync::Always, segment_bytes: 64 << 20 },
+            flush: FlushSettings {
+                max_head_bytes: 64 << 20,
+                max_head_age_ms: 10 * 60 * 1_000,
+                max_total_head_bytes: 512 << 20,
+            },
+            retention: RetentionSettings { interval_ms: 60 * 1_000, sweep_grace_ms: 10 * 60 * 1_000 },
+            read: ReadSettings { cache_bytes: 128 << 20 },
+        }
+    }
+}
+
+impl Settings {
+    /// Checks that the figures make sense together.
+    ///
+    /// # Errors
+    /// [`StorageError::Settings`] that names the setting.
+    pub fn validate(&self) -> Result<(), StorageError> {
+        let positive = [
+            ("wal.segment_bytes", self.wal.segment_bytes > 0),
+            ("wal.fsync interval_ms", self.wal.fsync != Fsync::IntervalMs(0)),
+            ("flush.max_head_bytes", self.flush.max_head_bytes > 0),
+            ("flush.max_head_age_ms", self.flush.max_head_age_ms > 0),
+            ("retention.interval_ms", self.retention.interval_ms > 0),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, is_positive)| !is_positive) {
+            return Err(StorageError::Settings(format!("{name} must be greater than 0")));
+        }
+        if self.flush.max_total_head_bytes < self.flush.max_head_bytes {
+            return Err(StorageError::Settings(
+                "flush.max_total_head_bytes must be at least flush.max_head_bytes".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The parts that the engine is given; tests and simulation give others than the binary does.
+#[derive(Clone, Debug)]
+pub struct Components {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where segments and manifests live.
+    pub store: Arc<dyn ObjectStore>,
+    /// What each tenant may use; retention is read from here at every pass.
+    pub limits: Arc<dyn LimitsSource>,
+    /// The start of every random choice.
+    pub seed: u64,
+}
