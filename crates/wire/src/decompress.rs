@@ -128,16 +128,17 @@ pub fn decompress(encoding: Encoding, body: Bytes, max_decoded: usize) -> Result
 }
 
 fn deflate(body: &Bytes, max_decoded: usize) -> Result<Bytes, WireError> {
-    let zlib = flate2::bufread::ZlibDecoder::new(&**body);
-    let first = match read_bounded(Encoding::Deflate, zlib, body, max_decoded) {
-        Err(error @ WireError::Decompress { .. }) => error,
-        decided => return decided,
-    };
-    let raw = flate2::bufread::DeflateDecoder::new(&**body);
-    match read_bounded(Encoding::Deflate, raw, body, max_decoded) {
-        Err(WireError::Decompress { .. }) => Err(first),
-        decided => decided,
+    // RFC 1950: the low half of the first byte is 8, and the first two bytes divide by 31. A raw stream never
+    // begins so: its first byte would open a stored block with a padding bit set.
+    let is_zlib = body.first_chunk().is_none_or(|&[first, second]| {
+        first & 0x0f == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31)
+    });
+    if is_zlib {
+        let stream = flate2::bufread::ZlibDecoder::new(&**body);
+        return read_bounded(Encoding::Deflate, stream, body, max_decoded);
     }
+    let stream = flate2::bufread::DeflateDecoder::new(&**body);
+    read_bounded(Encoding::Deflate, stream, body, max_decoded)
 }
 
 fn zstd_frames(body: &Bytes, max_decoded: usize) -> Result<Bytes, WireError> {

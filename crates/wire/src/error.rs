@@ -69,6 +69,14 @@ pub enum WireError {
         /// The deepest nesting that is written.
         max: usize,
     },
+    /// The text of a stream's labels is broken.
+    #[error("stream labels cannot be read: at=`{at}`, {reason}, send them as `{{name=\"value\"}}`")]
+    Labels {
+        /// The byte at which it goes wrong, from 0.
+        at: usize,
+        /// What is wrong there.
+        reason: String,
+    },
     /// A symbol reference of remote write 2.0 points nowhere, or its pair is incomplete.
     #[error("label references are broken: {reason}")]
     Symbols {

@@ -1,9 +1,9 @@
-//! Loki's push requests, in protobuf and in JSON. What labels and lines mean is the collector's business;
-//! the labels of the protobuf form stay the text that was sent, a stream selector such as `{job="a"}`.
+//! Loki's push requests, in protobuf and in JSON. What labels and lines mean is the collector's business.
 //!
 //! Source: `pkg/push/push.proto` and the page "Ingest logs" of Loki's HTTP API.
 
 mod json;
+mod labels;
 
 pub use json::{JsonEntry, JsonPush, JsonStream};
 
@@ -44,6 +44,16 @@ pub struct StreamAdapter {
     /// The sender's hash of the labels; not to be relied on.
     #[prost(uint64, tag = "3")]
     pub hash: u64,
+}
+
+impl StreamAdapter {
+    /// The names and values that the text spells, in its order.
+    ///
+    /// # Errors
+    /// [`WireError::Labels`] with the place at which the text goes wrong.
+    pub fn label_pairs(&self) -> Result<Vec<(String, String)>, WireError> {
+        labels::parse(&self.labels)
+    }
 }
 
 /// One line.

@@ -32,6 +32,52 @@ fn the_protobuf_form_has_the_specified_numbers() {
     assert_eq!(request, PushRequest { streams: vec![stream] });
 }
 
+fn label_pairs(labels: &str) -> Result<Vec<(String, String)>, WireError> {
+    StreamAdapter { labels: labels.to_owned(), ..StreamAdapter::default() }.label_pairs()
+}
+
+#[test]
+fn labels_are_read_from_their_text() {
+    let cases: [(&str, &[(&str, &str)]); 8] = [
+        ("{}", &[]),
+        (r#"{a="b"}"#, &[("a", "b")]),
+        (r#" { z = "1" , a="2", } "#, &[("z", "1"), ("a", "2")]),
+        (r#"{a_1:b="ü\"\\\n\t"}"#, &[("a_1:b", "ü\"\\\n\t")]),
+        (r#"{a='it\'s', b=`raw\n`}"#, &[("a", "it's"), ("b", "raw\\n")]),
+        (r#"{a="\xc3\xbc\u00fc\U0001F600\101"}"#, &[("a", "üü😀A")]),
+        (r#"{a=","}"#, &[("a", ",")]),
+        (r#"{a=""}"#, &[("a", "")]),
+    ];
+    for (text, expected) in cases {
+        let pairs = label_pairs(text).unwrap();
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, expected, "{text}");
+    }
+}
+
+#[test]
+fn broken_labels_are_refused_with_their_place() {
+    let cases = [
+        ("", "at=`0`, `{` is expected"),
+        ("{", "at=`1`, a label's name is expected"),
+        (r#"{1="b"}"#, "at=`1`, a label's name is expected"),
+        (r#"{a!="b"}"#, "at=`2`, `=` is expected"),
+        (r#"{a=b}"#, "a quoted value is expected"),
+        (r#"{a="b}"#, "the value has no closing quote"),
+        (r#"{a="b" c="d"}"#, "at=`7`, `}` is expected"),
+        (r#"{a="b"} | json"#, "at=`8`, nothing may follow"),
+        (r#"{a="\q"}"#, "the escape is not known"),
+        (r#"{a="\x1"}"#, "the escape has too few digits"),
+        (r#"{a="\ud800"}"#, "the escape is no character"),
+        (r#"{a="\777"}"#, "an octal escape is at most"),
+        (r#"{a="\xff"}"#, "the value's escapes are not UTF-8"),
+    ];
+    for (text, expected) in cases {
+        let error = label_pairs(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
 #[test]
 fn timestamps_fit_or_are_none() {
     for nanoseconds in [0, -1, i64::MIN, i64::MAX, 1_700_000_000_123_456_789] {
@@ -97,6 +143,19 @@ proptest! {
                 let _ = (entry.text(), entry.timestamp_ns());
             }
         }
+    }
+
+    #[test]
+    fn arbitrary_labels_never_panic(labels in "[{}a=\"'`\\\\,xuü0-9 ]{0,24}") {
+        let _ = label_pairs(&labels);
+        let _ = label_pairs(&format!("{{a=\"{labels}"));
+    }
+
+    #[test]
+    fn labels_survive_their_text(value in any::<String>()) {
+        let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+        let pairs = label_pairs(&format!("{{a=\"{quoted}\"}}")).unwrap();
+        prop_assert_eq!(pairs, [("a".to_owned(), value)]);
     }
 
     #[test]
