@@ -2,6 +2,7 @@
 //! it with that step's exit code.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -50,8 +51,10 @@ fn cargo(
         command
             .env("STELLA_TEST_PYTHON", &tools.python)
             .env("STELLA_TEST_PROMETHEUS", &tools.prometheus)
-            .env("STELLA_TEST_PROMTOOL", &tools.promtool)
-            .env("PROMQLTEST_DIRS", promql_scripts(workspace)?);
+            .env("STELLA_TEST_PROMTOOL", &tools.promtool);
+        if let Some(folders) = promql_scripts(workspace)? {
+            command.env("PROMQLTEST_DIRS", folders);
+        }
     }
     let status = command.status().context("cargo could not be started")?;
     if status.success() {
@@ -62,8 +65,9 @@ fn cargo(
     Ok(Some(ExitCode::from(code)))
 }
 
-/// What `PROMQLTEST_DIRS` already names, then the scripts that may lie beside the project.
-fn promql_scripts(workspace: &Workspace) -> anyhow::Result<std::ffi::OsString> {
+/// What `PROMQLTEST_DIRS` already names, then the scripts that may lie beside the project; `None` when there
+/// are neither.
+fn promql_scripts(workspace: &Workspace) -> anyhow::Result<Option<OsString>> {
     let mut folders: Vec<PathBuf> = match env::var_os("PROMQLTEST_DIRS") {
         Some(set) if !set.is_empty() => env::split_paths(&set).collect(),
         _ => Vec::new(),
@@ -72,5 +76,8 @@ fn promql_scripts(workspace: &Workspace) -> anyhow::Result<std::ffi::OsString> {
     if beside.is_dir() && !folders.contains(&beside) {
         folders.push(beside);
     }
-    env::join_paths(folders).context("a folder in PROMQLTEST_DIRS has a separator in its name")
+    if folders.is_empty() {
+        return Ok(None);
+    }
+    env::join_paths(folders).map(Some).context("a folder in PROMQLTEST_DIRS has a separator in its name")
 }

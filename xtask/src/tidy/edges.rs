@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use cargo_metadata::{DependencyKind, Metadata, PackageId};
 
+use super::words::EMPTY_NAMES;
 use super::{TextFile, Violation};
 
 /// What each crate may see; besides, everything sees `model`.
@@ -182,10 +183,7 @@ impl Graph {
                     "`{name}` is no room of the edge table: a new crate is a decision of its own"
                 ));
             }
-            if ["common", "utils", "util", "helpers", "helper"]
-                .iter()
-                .any(|empty| name.split(['-', '_']).any(|part| part == *empty))
-            {
+            if name.split(['-', '_']).any(|part| EMPTY_NAMES.contains(&part)) {
                 complain(format!("`{name}` does not say what lives there"));
             }
             for sibling in room.direct.iter().filter(|to| self.rooms.contains_key(*to) && *to != "model") {

@@ -14,8 +14,8 @@ const POSTPONED: [&str; 3] = [concat!("#[ign", "ore"), concat!("to", "do!"), con
 /// Folders that exist on one machine alone.
 const MACHINE_FOLDERS: [&str; 4] =
     [concat!("/wo", "rk/"), concat!("/tm", "p/"), concat!("/ho", "me/"), concat!("/ro", "ot/")];
-/// Names of files and folders that say nothing of what they hold.
-const EMPTY_NAMES: [&str; 7] = ["common", "util", "utils", "helper", "helpers", "manager", "misc"];
+/// Names of crates, files and folders that say nothing of what they hold.
+pub(crate) const EMPTY_NAMES: [&str; 7] = ["common", "util", "utils", "helper", "helpers", "manager", "misc"];
 /// The constructor that only the gateway calls.
 const CONTEXT: &str = concat!("TenantContext", "::new");
 /// Where that constructor may be called or defined.
