@@ -102,7 +102,7 @@ pub fn decompress_body(
     decompress(Encoding::Identity, body, max_decoded)
 }
 
-/// Undoes one encoding. No more than `max_decoded` bytes of output are ever held; zstd's window, of up to
+/// Undoes one encoding. The output buffer never grows beyond `max_decoded` and one byte; zstd's window, of up to
 /// 8 MiB or the bound, comes on top while it runs.
 ///
 /// # Errors
