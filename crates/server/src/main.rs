@@ -1,2 +1,29 @@
-//! 
-fn main() {}
+//! The binary `stella`: reads the command line and calls the command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use server::commands::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Up(up) => up.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Query(query) => query.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command failed, and this is where it says why")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("stella: {error:#}");
+}

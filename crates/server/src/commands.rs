@@ -1,0 +1,29 @@
+//! The commands of the binary, one file each.
+
+pub mod serve;
+
+pub mod query;
+
+mod table;
+
+use clap::{Parser, Subcommand};
+
+/// Metrics, logs and traces of many tenants in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "stella", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything in one process on this machine, on a folder.
+    Up(serve::Up),
+    /// Run some or all roles with a configuration file.
+    Serve(serve::Serve),
+    /// Ask a running server.
+    Query(query::Query),
+}

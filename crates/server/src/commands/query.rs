@@ -1,0 +1,222 @@
+//! `stella query`: asks a running server through its public API, and prints tables or the answer's JSON.
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::table::{labels, moment_of_digits, moment_of_seconds, table, text};
+
+/// The most bytes of an answer that are read.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+/// Ask a running server.
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The language, and the question.
+    #[command(subcommand)]
+    pub language: Language,
+}
+
+/// The language, and the question.
+#[derive(Debug, Subcommand)]
+pub enum Language {
+    /// A PromQL query, by the Prometheus API.
+    Promql(Question),
+    /// A LogQL query, by the Loki API.
+    Logql(Question),
+    /// A TraceQL query, by the Tempo API.
+    Traceql(Question),
+}
+
+/// What to ask, whom, and how to show it.
+#[derive(Debug, Args)]
+pub struct Question {
+    /// The query.
+    pub query: String,
+    /// The server, as `http://host:port`; this machine and the usual port where none is named.
+    #[arg(long, env = "STELLA_SERVER")]
+    pub server: Option<String>,
+    /// The number that was added to the server's ports.
+    #[arg(long, default_value_t = 0, conflicts_with = "server")]
+    pub port_offset: u16,
+    /// The tenant to ask for.
+    #[arg(long, env = "STELLA_TENANT")]
+    pub tenant: Option<String>,
+    /// The beginning: RFC 3339 or Unix seconds. With it the query is evaluated over a range.
+    #[arg(long)]
+    pub start: Option<String>,
+    /// The end: RFC 3339 or Unix seconds; now where none is named.
+    #[arg(long)]
+    pub end: Option<String>,
+    /// The distance of steps, as `15s`.
+    #[arg(long)]
+    pub step: Option<String>,
+    /// The most lines or traces.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Print the answer's JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Query {
+    /// Asks and prints.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses; the error has its words.
+    #[expect(clippy::print_stdout, reason = "the answer is the command's output")]
+    pub fn run(&self) -> anyhow::Result<()> {
+        let (question, port, path) = match &self.language {
+            Language::Promql(q) if q.start.is_some() => (q, 9090, "/api/v1/query_range"),
+            Language::Promql(q) => (q, 9090, "/api/v1/query"),
+            Language::Logql(q) => (q, 3100, "/loki/api/v1/query_range"),
+            Language::Traceql(q) => (q, 3200, "/api/search"),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime.block_on(question.ask(port, path, &self.parameters()))?;
+        if question.json {
+            println!("{answer}");
+            return Ok(());
+        }
+        let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
+        match &self.language {
+            Language::Traceql(_) => println!("{}", traces(&answer)),
+            Language::Promql(_) | Language::Logql(_) => println!("{}", result(&answer["data"])),
+        }
+        for kind in ["warnings", "infos"] {
+            for note in answer[kind].as_array().into_iter().flatten() {
+                println!("{kind}: {}", text(note));
+            }
+        }
+        Ok(())
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let (question, is_traceql, is_promql) = match &self.language {
+            Language::Promql(q) => (q, false, true),
+            Language::Logql(q) => (q, false, false),
+            Language::Traceql(q) => (q, true, false),
+        };
+        let mut parameters = vec![(if is_traceql { "q" } else { "query" }, question.query.clone())];
+        let range = question.start.is_some();
+        let end = if is_promql && !range { "time" } else { "end" };
+        let pairs = [("start", &question.start), (end, &question.end), ("step", &question.step)];
+        for (name, value) in pairs {
+            parameters.extend(value.as_ref().map(|value| (name, value.clone())));
+        }
+        if is_promql && range && question.step.is_none() {
+            parameters.push(("step", "60s".into()));
+        }
+        if is_promql && range && question.end.is_none() {
+            parameters.push(("end", jiff::Timestamp::now().to_string()));
+        }
+        parameters.extend(question.limit.map(|limit| ("limit", limit.to_string())));
+        parameters
+    }
+}
+
+impl Question {
+    async fn ask(&self, port: u16, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<String> {
+        let server = match &self.server {
+            Some(server) => server.trim_end_matches('/').to_owned(),
+            None => {
+                let port = port.checked_add(self.port_offset).context("the port is beyond 65535")?;
+                format!("http://127.0.0.1:{port}")
+            }
+        };
+        let url = format!("{server}{path}");
+        let mut request = reqwest::Client::new().get(&url).query(parameters);
+        if let Some(tenant) = &self.tenant {
+            request = request.header("X-Scope-OrgID", tenant);
+        }
+        let mut response = request.send().await.with_context(|| format!("cannot ask {url}"))?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                bail!("the answer is larger than {MAX_ANSWER_BYTES} bytes; ask for less");
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let body = String::from_utf8(body).context("the answer is not text")?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let said = serde_json::from_str::<Value>(&body).ok();
+        let said = said.and_then(|v| v["error"].as_str().map(str::to_owned)).unwrap_or(body);
+        bail!("{url} answered {status}: {}", said.trim())
+    }
+}
+
+/// The result of a PromQL or LogQL query.
+fn result(data: &Value) -> comfy_table::Table {
+    let items = data["result"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match data["resultType"].as_str().unwrap_or_default() {
+        "streams" => {
+            let mut rows: Vec<[String; 3]> = Vec::new();
+            for stream in items {
+                for value in stream["values"].as_array().into_iter().flatten() {
+                    rows.push([moment_of_digits(&value[0]), labels(&stream["stream"]), text(&value[1])]);
+                }
+            }
+            rows.sort();
+            filled(&["time", "stream", "line"], rows)
+        }
+        "matrix" => {
+            let mut rows = Vec::new();
+            for series in items {
+                for key in ["values", "histograms"] {
+                    for value in series[key].as_array().into_iter().flatten() {
+                        let point = [labels(&series["metric"]), moment_of_seconds(&value[0]), shown(&value[1])];
+                        rows.push(point);
+                    }
+                }
+            }
+            filled(&["series", "time", "value"], rows)
+        }
+        "vector" => {
+            let rows = items.iter().map(|sample| {
+                let value = if sample["value"].is_null() { &sample["histogram"] } else { &sample["value"] };
+                [labels(&sample["metric"]), shown(&value[1])]
+            });
+            filled(&["series", "value"], rows)
+        }
+        _ => filled(&["value"], [[shown(&data["result"][1])]]),
+    }
+}
+
+/// A sample's value: a number as it stands, of a histogram its count and sum.
+fn shown(value: &Value) -> String {
+    match value.as_object() {
+        Some(histogram) => format!(
+            "count={} sum={}",
+            text(histogram.get("count").unwrap_or(&Value::Null)),
+            text(histogram.get("sum").unwrap_or(&Value::Null))
+        ),
+        None => text(value),
+    }
+}
+
+/// The result of a TraceQL search.
+fn traces(answer: &Value) -> comfy_table::Table {
+    let rows = answer["traces"].as_array().into_iter().flatten().map(|trace| {
+        [
+            text(&trace["traceID"]),
+            moment_of_digits(&trace["startTimeUnixNano"]),
+            text(&trace["rootServiceName"]),
+            text(&trace["rootTraceName"]),
+            format!("{} ms", trace["durationMs"].as_u64().unwrap_or(0)),
+            trace["spanSets"].as_array().into_iter().flatten().map(|set| text(&set["matched"])).collect::<Vec<_>>().join(" "),
+        ]
+    });
+    filled(&["trace", "start", "service", "name", "duration", "spans"], rows)
+}
+
+fn filled<const N: usize>(
+    columns: &[&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> comfy_table::Table {
+    let mut table = table(columns);
+    table.add_rows(rows);
+    table
+}

@@ -1,0 +1,125 @@
+//! `stella up` and `stella serve`: the process that keeps telemetry.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::assemble::{self, Assembled};
+use crate::config::{Config, Role};
+
+/// Run everything in one process on this machine, on a folder.
+#[derive(Clone, Debug, Args)]
+pub struct Up {
+    /// The folder that everything is kept in.
+    #[arg(long, default_value = "stella-data")]
+    pub data_dir: PathBuf,
+    /// Serve without TLS, on loopback addresses only.
+    #[arg(long)]
+    pub plaintext: bool,
+    /// A number that is added to every port, so that several run side by side.
+    #[arg(long, default_value_t = 0)]
+    pub port_offset: u16,
+    /// Do not keep the server's own logs, metrics and traces.
+    #[arg(long)]
+    pub no_own_telemetry: bool,
+}
+
+/// Run some or all roles with a configuration file.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// The configuration file; the defaults hold where none is named.
+    #[arg(long, env = "STELLA_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The roles of this process; those of the file, or all, where none is named.
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 1..)]
+    pub roles: Vec<Role>,
+}
+
+impl Up {
+    fn config(&self) -> Config {
+        let mut config = Config { data_dir: self.data_dir.clone(), ..Config::default() };
+        config.default_tenant = Some("default".into());
+        config.own_telemetry = !self.no_own_telemetry;
+        config.listen.port_offset = self.port_offset;
+        config
+    }
+
+    /// Runs until a signal.
+    ///
+    /// # Errors
+    /// When a part cannot start, or what is in memory cannot be written at the end.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let config = self.config();
+        config.check()?;
+        run(&config)
+    }
+}
+
+impl Serve {
+    /// Runs until a signal.
+    ///
+    /// # Errors
+    /// When the configuration is not valid, a part cannot start, or what is in memory cannot be written at the end.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if !self.roles.is_empty() {
+            config.roles.clone_from(&self.roles);
+        }
+        config.check()?;
+        run(&config)
+    }
+}
+
+fn run(config: &Config) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let doors = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores)
+        .thread_name("stella-door")
+        .enable_all()
+        .build()
+        .context("cannot start the threads that serve connections")?;
+    let queries = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores)
+        .thread_name("stella-query")
+        .enable_all()
+        .build()
+        .context("cannot start the threads that run queries")?;
+    let result = doors.block_on(async {
+        let assembled = assemble::assemble(config, queries.handle().clone(), cores).await?;
+        tell(&assembled, config);
+        assembled.run().await
+    });
+    queries.shutdown_background();
+    doors.shutdown_background();
+    result
+}
+
+/// Says on standard output where everything is, and what to try first.
+#[expect(clippy::print_stdout, reason = "the ready line is the command's answer")]
+fn tell(assembled: &Assembled, config: &Config) {
+    let addresses: Vec<String> =
+        assembled.addresses().iter().map(|(name, address)| format!("{name}={address}")).collect();
+    println!("stella is ready: {}", addresses.join(" "));
+    if !config.own_telemetry {
+        return;
+    }
+    let tenant = crate::own::TENANT;
+    let address = |wanted: &str| {
+        assembled.addresses().iter().find(|(name, _)| *name == wanted).map(|(_, address)| address.to_string())
+    };
+    println!("its own telemetry is the tenant {tenant:?}; try:");
+    if let Some(at) = address("prometheus") {
+        println!("  curl -H 'X-Scope-OrgID: {tenant}' 'http://{at}/api/v1/query?query=up'");
+    }
+    if let Some(at) = address("loki") {
+        let query = "query=%7Bservice_name%3D%22stella%22%7D";
+        println!("  curl -H 'X-Scope-OrgID: {tenant}' 'http://{at}/loki/api/v1/query_range?{query}'");
+    }
+    if let Some(at) = address("tempo") {
+        println!("  curl -H 'X-Scope-OrgID: {tenant}' 'http://{at}/api/search?q=%7B%7D'");
+    }
+}

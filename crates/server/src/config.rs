@@ -1,0 +1,359 @@
+//! `stella.yaml`: our own keys, and what they mean when they are left out.
+//!
+//! An unknown key is an error that names its line. Durations are written as Prometheus writes them (`15s`, `30d`),
+//! sizes as `64MiB`.
+
+pub mod units;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use model::TenantId;
+use serde::Deserialize;
+
+use units::{ByteSize, Duration};
+
+/// One of the jobs that a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The Prometheus API and remote write, on 9090.
+    Metrics,
+    /// The Loki API and push, on 3100.
+    Logs,
+    /// The Tempo API and OTLP traces, on 3200.
+    Traces,
+    /// OTLP for the three signals, on 4317 and 4318.
+    Collector,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 4] = [Role::Metrics, Role::Logs, Role::Traces, Role::Collector];
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the write-ahead log lives, and the store where no other is named.
+    pub data_dir: PathBuf,
+    /// The object store by URL (`file://`, `memory://`); `<data_dir>/store` where it is left out.
+    pub store: Option<String>,
+    /// The jobs of this process.
+    pub roles: Vec<Role>,
+    /// Who requests that name no tenant act for; such requests are refused where it is left out.
+    pub default_tenant: Option<String>,
+    /// Whether the server keeps its own logs, metrics and traces, as the tenant `stella`.
+    pub own_telemetry: bool,
+    /// Ports and the address that they are opened on.
+    pub listen: Listen,
+    /// The write-ahead log.
+    pub wal: Wal,
+    /// When heads become segments.
+    pub flush: Flush,
+    /// How long telemetry is kept.
+    pub retention: Retention,
+    /// Queries.
+    pub query: Query,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("stella-data"),
+            store: None,
+            roles: Role::ALL.to_vec(),
+            default_tenant: None,
+            own_telemetry: true,
+            listen: Listen::default(),
+            wal: Wal::default(),
+            flush: Flush::default(),
+            retention: Retention::default(),
+            query: Query::default(),
+        }
+    }
+}
+
+/// Ports and the address that they are opened on.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// The address; only loopback addresses until certificates are configured.
+    pub address: IpAddr,
+    /// Added to every port, so that several processes run side by side.
+    pub port_offset: u16,
+    /// Prometheus.
+    pub metrics_port: u16,
+    /// Loki.
+    pub logs_port: u16,
+    /// Tempo.
+    pub traces_port: u16,
+    /// OTLP over gRPC.
+    pub otlp_grpc_port: u16,
+    /// OTLP over HTTP.
+    pub otlp_http_port: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::from([127, 0, 0, 1]),
+            port_offset: 0,
+            metrics_port: 9090,
+            logs_port: 3100,
+            traces_port: 3200,
+            otlp_grpc_port: 4317,
+            otlp_http_port: 4318,
+        }
+    }
+}
+
+/// When a write counts as durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// After the disk has confirmed it.
+    Always,
+    /// At once; the disk is asked every `wal.fsync_interval`.
+    Interval,
+}
+
+/// The write-ahead log.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wal {
+    /// When a write counts as durable.
+    pub fsync: Fsync,
+    /// With `fsync: interval`, how often the disk is asked.
+    pub fsync_interval: Duration,
+    /// The size at which a new file is begun.
+    pub segment_size: ByteSize,
+}
+
+impl Default for Wal {
+    fn default() -> Self {
+        Self {
+            fsync: Fsync::Always,
+            fsync_interval: Duration::from_ms(100),
+            segment_size: ByteSize(64 << 20),
+        }
+    }
+}
+
+/// When heads become segments.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Flush {
+    /// The size of one head.
+    pub max_head_size: ByteSize,
+    /// The size of all heads together, above which writers are told to come back later.
+    pub max_total_size: ByteSize,
+    /// The age of a head.
+    pub max_head_age: Duration,
+}
+
+impl Default for Flush {
+    fn default() -> Self {
+        Self {
+            max_head_size: ByteSize(64 << 20),
+            max_total_size: ByteSize(512 << 20),
+            max_head_age: Duration::from_ms(10 * 60_000),
+        }
+    }
+}
+
+/// How long telemetry is kept, and how often that is looked after. `0s` keeps for ever.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Samples.
+    pub metrics: Duration,
+    /// Lines.
+    pub logs: Duration,
+    /// Spans.
+    pub traces: Duration,
+    /// The pause between two passes.
+    pub interval: Duration,
+    /// How long an object that nothing names is left alone before it is removed.
+    pub sweep_grace: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY_MS: u64 = 86_400_000;
+        Self {
+            metrics: Duration::from_ms(30 * DAY_MS),
+            logs: Duration::from_ms(30 * DAY_MS),
+            traces: Duration::from_ms(14 * DAY_MS),
+            interval: Duration::from_ms(60_000),
+            sweep_grace: Duration::from_ms(3_600_000),
+        }
+    }
+}
+
+/// Queries.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Query {
+    /// Queries that run at once.
+    pub max_concurrent: usize,
+    /// The time that one may take.
+    pub timeout: Duration,
+    /// How far back an instant selector of PromQL looks.
+    pub lookback: Duration,
+    /// The memory that one may hold.
+    pub memory: ByteSize,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            max_concurrent: 20,
+            timeout: Duration::from_ms(120_000),
+            lookback: Duration::from_ms(300_000),
+            memory: ByteSize(1 << 30),
+        }
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration: path={path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// The text is not a configuration; the message has the line.
+    #[error("the configuration is not valid: path={path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// A value that cannot be honoured.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not YAML, has an unknown key, or a value that cannot be honoured.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        let config = Self::parse(&text)
+            .map_err(|message| ConfigError::Parse { path: path.to_owned(), message })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// When a value cannot be honoured.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.listen.address.is_loopback() {
+            return Err(ConfigError::Value(format!(
+                "listen.address={} is not a loopback address: without certificates only those are served; \
+                 put a proxy that terminates TLS before it",
+                self.listen.address
+            )));
+        }
+        if self.roles.is_empty() {
+            return Err(ConfigError::Value("roles is empty: name at least one".into()));
+        }
+        self.default_tenant()?;
+        for (name, port) in self.ports() {
+            if port.checked_add(self.listen.port_offset).is_none() {
+                return Err(ConfigError::Value(format!(
+                    "listen.port_offset={} moves the port of {name} beyond 65535",
+                    self.listen.port_offset
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The default tenant, where there is one.
+    ///
+    /// # Errors
+    /// When the name is not one of a tenant.
+    pub fn default_tenant(&self) -> Result<Option<TenantId>, ConfigError> {
+        let parsed = self.default_tenant.as_deref().map(TenantId::parse).transpose();
+        parsed.map_err(|error| ConfigError::Value(format!("default_tenant is not valid: {error}")))
+    }
+
+    /// The object store's URL.
+    #[must_use]
+    pub fn store_url(&self) -> String {
+        match &self.store {
+            Some(url) => url.clone(),
+            None => self.data_dir.join("store").to_string_lossy().into_owned(),
+        }
+    }
+
+    fn ports(&self) -> [(&'static str, u16); 5] {
+        let listen = &self.listen;
+        [
+            ("metrics", listen.metrics_port),
+            ("logs", listen.logs_port),
+            ("traces", listen.traces_port),
+            ("otlp_grpc", listen.otlp_grpc_port),
+            ("otlp_http", listen.otlp_http_port),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_file_is_the_default() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config.listen.metrics_port, 9090);
+        assert_eq!(config.roles, Role::ALL);
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn keys_are_read_and_unknown_ones_are_named_with_their_line() {
+        let text = "data_dir: /var/lib/stella\nroles: [metrics, logs]\nwal:\n  fsync: interval\n  fsync_interval: 1s\n\
+                    retention:\n  logs: 7d\nflush:\n  max_head_size: 1MiB\n";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.wal.fsync, Fsync::Interval);
+        assert_eq!(config.wal.fsync_interval.as_ms(), 1_000);
+        assert_eq!(config.retention.logs.as_ms(), 7 * 86_400_000);
+        assert_eq!(config.flush.max_head_size.0, 1 << 20);
+        assert_eq!(config.roles, [Role::Metrics, Role::Logs]);
+        let error = Config::parse("data_dir: x\nwall: {}\n").unwrap_err();
+        assert!(error.contains("wall") && error.contains('2'), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused() {
+        let refused = |text: &str, word: &str| {
+            let error = Config::parse(text).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        refused("listen:\n  address: 0.0.0.0\n", "loopback");
+        refused("roles: []\n", "roles");
+        refused("default_tenant: a/b\n", "default_tenant");
+        refused("listen:\n  port_offset: 60000\n", "port_offset");
+    }
+}

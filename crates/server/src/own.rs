@@ -1,0 +1,15 @@
+//! The server's own telemetry, kept in the server: what it logs, the requests it answers and the metrics it counts
+//! become telemetry of the tenant `stella`, through the same doors as everybody's.
+//!
+//! Nothing here may wait or fail a request: where the queue is full, records are dropped and counted.
+
+pub mod layer;
+
+pub mod record;
+
+pub mod writer;
+
+/// The tenant that the server's own telemetry belongs to.
+pub const TENANT: &str = "stella";
+/// The service name of the server's own telemetry.
+pub const SERVICE: &str = "stella";
