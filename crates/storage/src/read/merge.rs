@@ -15,6 +15,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::bounds::READ_BATCH_ROWS;
 use crate::signal::{Duplicates, Key, Keys, Table};
 
+/// Slots beyond the sources' own that are kept before the first look for those that nobody needs.
+const SPARE_SLOTS: usize = 64;
+
 /// A batch that sources or the output still point into.
 #[derive(Debug)]
 struct Slot {
@@ -65,6 +68,8 @@ pub(crate) struct Merger {
     picked_rows: usize,
     group: Option<Group>,
     converter: Option<RowConverter>,
+    /// Slots beyond which those that nobody needs are let go.
+    release_at: usize,
 }
 
 impl Merger {
@@ -81,6 +86,7 @@ impl Merger {
             picked_rows: 0,
             group: None,
             converter: None,
+            release_at: sources + SPARE_SLOTS,
         }
     }
 
@@ -99,6 +105,10 @@ impl Merger {
         };
         if batch.num_rows() == 0 {
             return;
+        }
+        if self.slots.len() >= self.release_at {
+            self.release();
+            self.release_at = 2 * self.slots.len() + SPARE_SLOTS;
         }
         let keys = Keys::new(self.table, &batch);
         self.heap.push(Reverse((keys.get(0), source)));

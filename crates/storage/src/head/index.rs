@@ -1,0 +1,111 @@
+//! Label sets by number, with postings: which numbers have a label with a value. Serves heads and decoded segments.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::labels::Labels;
+use model::{MatchOp, Matcher};
+use roaring::RoaringBitmap;
+
+/// What an entry of a map costs besides its text, about.
+const ENTRY_BYTES: usize = 96;
+
+#[derive(Debug, Default)]
+struct Values {
+    by_value: HashMap<Arc<str>, RoaringBitmap>,
+}
+
+/// Numbered label sets that can be matched.
+#[derive(Debug, Default)]
+pub(crate) struct LabelIndex {
+    labels: Vec<Labels>,
+    names: HashMap<Arc<str>, Values>,
+    bytes: usize,
+}
+
+impl LabelIndex {
+    /// Adds a set and gives it the next number.
+    pub(crate) fn push(&mut self, labels: Labels) -> u32 {
+        let number = u32::try_from(self.labels.len()).expect("the memory for 2^32 series is never there");
+        for (name, value) in &labels {
+            if !self.names.contains_key(name) {
+                self.names.insert(name.into(), Values::default());
+                self.bytes += name.len() + ENTRY_BYTES;
+            }
+            let values = self.names.get_mut(name).expect("it was put there");
+            match values.by_value.get_mut(value) {
+                Some(postings) => {
+                    postings.push(number);
+                }
+                None => {
+                    let mut postings = RoaringBitmap::new();
+                    postings.push(number);
+                    values.by_value.insert(value.into(), postings);
+                    self.bytes += value.len() + ENTRY_BYTES;
+                }
+            }
+            // A number in a bitmap takes two bytes while it is sparse.
+            self.bytes += 2;
+        }
+        self.bytes += labels.as_bytes().len() + size_of::<Labels>() + 16;
+        self.labels.push(labels);
+        number
+    }
+
+    /// The sets, by number.
+    pub(crate) fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+
+    /// Memory that the index takes, about.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The numbers below `count` whose labels meet all matchers; an absent label has the empty value.
+    pub(crate) fn select(&self, matchers: &[Matcher], count: u32) -> RoaringBitmap {
+        let mut selected = RoaringBitmap::new();
+        selected.insert_range(0..count);
+        for matcher in matchers {
+            if selected.is_empty() {
+                break;
+            }
+            match self.names.get(matcher.name.as_str()) {
+                Some(values) => values.narrow(matcher, &mut selected),
+                None if matcher.matches_empty() => {}
+                None => selected.clear(),
+            }
+        }
+        selected
+    }
+}
+
+impl Values {
+    /// Leaves the numbers that meet the matcher.
+    fn narrow(&self, matcher: &Matcher, selected: &mut RoaringBitmap) {
+        if matcher.matches_empty() {
+            // What does not match has the label, with a value that does not match.
+            self.by_value.iter().filter(|(v, _)| !matcher.matches(v)).for_each(|(_, p)| *selected -= p);
+            return;
+        }
+        if matcher.op == MatchOp::Equal {
+            match self.by_value.get(matcher.value.as_str()) {
+                Some(postings) => *selected &= postings,
+                None => selected.clear(),
+            }
+            return;
+        }
+        let mut matching = RoaringBitmap::new();
+        match matcher.literal_alternatives() {
+            Some(alternatives) => {
+                alternatives.iter().filter_map(|v| self.by_value.get(*v)).for_each(|p| matching |= p);
+            }
+            None => self
+                .by_value
+                .iter()
+                .filter(|(v, _)| matcher.matches(v))
+                .for_each(|(_, postings)| matching |= postings),
+        }
+        *selected &= matching;
+    }
+}

@@ -1,0 +1,199 @@
+//! The series or streams of a head: numbers in the order of arrival, postings, and what is known of each besides its
+//! labels.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt8Array};
+use hashbrown::HashMap;
+use model::labels::Labels;
+use model::Matcher;
+use parking_lot::{Mutex, RwLock};
+
+use super::index::LabelIndex;
+
+/// What is known of a series besides its labels; the same texts are shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Info {
+    /// The number of the metric's type.
+    pub(crate) metric_type: u8,
+    /// The unit, empty where not told.
+    pub(crate) unit: Arc<str>,
+    /// The description, empty where not told.
+    pub(crate) help: Arc<str>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    index: LabelIndex,
+    numbers: HashMap<Labels, u32>,
+    infos: Vec<Info>,
+    texts: hashbrown::HashSet<Arc<str>>,
+    text_bytes: usize,
+}
+
+/// Numbers in the order of their labels.
+#[derive(Debug, Default)]
+struct Ranks {
+    order: Vec<u32>,
+    rank: Vec<u32>,
+}
+
+/// Series or streams with numbers; only grows.
+#[derive(Debug, Default)]
+pub(crate) struct HeadSeries {
+    inner: RwLock<Inner>,
+    ranks: Mutex<Arc<Ranks>>,
+}
+
+struct InfoColumns<'a> {
+    types: &'a UInt8Array,
+    units: &'a StringArray,
+    helps: &'a StringArray,
+}
+
+impl<'a> InfoColumns<'a> {
+    fn new(series: &'a RecordBatch) -> Self {
+        fn typed<A: 'static>(series: &RecordBatch, column: usize) -> &A {
+            series.column(column).as_any().downcast_ref().expect("a metric batch is built with its schema")
+        }
+        Self { types: typed(series, 1), units: typed(series, 2), helps: typed(series, 3) }
+    }
+
+    fn differs(&self, row: usize, info: &Info) -> bool {
+        let (metric_type, unit, help) = (self.types.value(row), self.units.value(row), self.helps.value(row));
+        (metric_type != 0 && metric_type != info.metric_type)
+            || (!unit.is_empty() && unit != &*info.unit)
+            || (!help.is_empty() && help != &*info.help)
+    }
+}
+
+impl Inner {
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(shared) = self.texts.get(text) {
+            return Arc::clone(shared);
+        }
+        let shared: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&shared));
+        self.text_bytes += text.len() + 48;
+        shared
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> u32 {
+        if let Some(number) = self.numbers.get(bytes) {
+            return *number;
+        }
+        let labels = Labels::from_bytes(bytes).expect("label bytes are checked when a batch is taken");
+        let number = self.index.push(labels.clone());
+        self.numbers.insert(labels, number);
+        let empty = self.text("");
+        self.infos.push(Info { metric_type: 0, unit: Arc::clone(&empty), help: empty });
+        number
+    }
+
+    fn tell(&mut self, number: u32, columns: &InfoColumns<'_>, row: usize) {
+        let known = self.infos[number as usize].clone();
+        let or = |new: &str, old: Arc<str>, inner: &mut Self| match new {
+            "" => old,
+            new => inner.text(new),
+        };
+        let unit = or(columns.units.value(row), known.unit, self);
+        let help = or(columns.helps.value(row), known.help, self);
+        let metric_type = match columns.types.value(row) {
+            0 => known.metric_type,
+            told => told,
+        };
+        self.infos[number as usize] = Info { metric_type, unit, help };
+    }
+}
+
+impl HeadSeries {
+    /// The numbers of the label sets of a batch, new ones given where needed. What the batch tells of a series
+    /// replaces what was known.
+    pub(crate) fn resolve(&self, labels: &BinaryArray, series: Option<&RecordBatch>) -> Vec<u32> {
+        let columns = series.map(InfoColumns::new);
+        let mut numbers = vec![u32::MAX; labels.len()];
+        let mut missing = Vec::new();
+        {
+            let inner = self.inner.read();
+            for (row, number) in numbers.iter_mut().enumerate() {
+                match inner.numbers.get(labels.value(row)) {
+                    Some(known) => {
+                        *number = *known;
+                        let info = &inner.infos[*known as usize];
+                        if columns.as_ref().is_some_and(|columns| columns.differs(row, info)) {
+                            missing.push(row);
+                        }
+                    }
+                    None => missing.push(row),
+                }
+            }
+        }
+        if !missing.is_empty() {
+            let mut inner = self.inner.write();
+            for row in missing {
+                numbers[row] = inner.add(labels.value(row));
+                if let Some(columns) = &columns {
+                    inner.tell(numbers[row], columns, row);
+                }
+            }
+        }
+        numbers
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.inner.read().infos.len()).expect("numbers are of 32 bits")
+    }
+
+    /// Memory that they take, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let inner = self.inner.read();
+        inner.index.bytes() + inner.text_bytes + inner.infos.len() * (size_of::<Info>() + 24)
+    }
+
+    /// The numbers below `count` that meet all matchers, in the order of their labels, with the labels.
+    pub(crate) fn select(&self, matchers: &[Matcher], count: u32) -> Vec<(u32, Labels)> {
+        let ranks = self.ranks();
+        let inner = self.inner.read();
+        let selected = inner.index.select(matchers, count);
+        let numbers: Vec<u32> = if selected.len() == u64::from(count) {
+            ranks.order.iter().copied().filter(|number| *number < count).collect()
+        } else {
+            let mut numbers: Vec<u32> = selected.iter().collect();
+            numbers.sort_unstable_by_key(|number| ranks.rank[*number as usize]);
+            numbers
+        };
+        let labels = inner.index.labels();
+        numbers.into_iter().map(|number| (number, labels[number as usize].clone())).collect()
+    }
+
+    /// What is known of a series.
+    pub(crate) fn info(&self, number: u32) -> Info {
+        self.inner.read().infos[number as usize].clone()
+    }
+
+    /// Calls back for each series below `count` with its labels and what is known of it.
+    pub(crate) fn for_each(&self, count: u32, mut f: impl FnMut(&Labels, &Info)) {
+        let inner = self.inner.read();
+        inner.index.labels().iter().zip(&inner.infos).take(count as usize).for_each(|(l, i)| f(l, i));
+    }
+
+    /// The order of the labels, of all series that there are now or more.
+    fn ranks(&self) -> Arc<Ranks> {
+        let mut cached = self.ranks.lock();
+        let inner = self.inner.read();
+        let labels = inner.index.labels();
+        if cached.order.len() < labels.len() {
+            let mut order = cached.order.clone();
+            order.extend((order.len()..labels.len()).map(|n| u32::try_from(n).expect("numbers are of 32 bits")));
+            // A stable sort merges what is sorted already.
+            order.sort_by(|a, b| labels[*a as usize].cmp(&labels[*b as usize]));
+            let mut rank = vec![0; order.len()];
+            for (place, number) in (0..).zip(&order) {
+                rank[*number as usize] = place;
+            }
+            *cached = Arc::new(Ranks { order, rank });
+        }
+        Arc::clone(&cached)
+    }
+}

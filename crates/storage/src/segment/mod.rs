@@ -1,0 +1,13 @@
+//! Segments: immutable Parquet files, written once by a flush or a compaction and read by ranges.
+//!
+//! `docs/format/` has a page for each kind of file.
+
+pub(crate) mod schema;
+
+pub(crate) mod filter;
+
+pub(crate) mod scale;
+
+pub(crate) mod parquet_file;
+
+pub(crate) mod writer;

@@ -1,0 +1,112 @@
+//! Writes one Parquet file into memory, row group by row group, with bytes of ours between the row groups.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use super::schema::{FORMAT, FORMAT_KEY};
+use crate::bounds::MAX_ROW_GROUP_BYTES;
+use crate::error::StorageError;
+
+/// A file that is being written.
+pub(crate) struct ParquetFile {
+    writer: ArrowWriter<Vec<u8>>,
+    group_rows: usize,
+    rows_in_group: usize,
+    rows: u64,
+}
+
+/// A place in the file, as the footer names it: offset and length.
+pub(crate) type Place = (u64, u64);
+
+impl ParquetFile {
+    /// An empty file with row groups of at most so many rows.
+    ///
+    /// # Errors
+    /// When Parquet cannot keep the schema.
+    pub(crate) fn new(
+        schema: SchemaRef,
+        properties: WriterProperties,
+        group_rows: usize,
+    ) -> Result<Self, StorageError> {
+        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
+        Ok(Self { writer, group_rows, rows_in_group: 0, rows: 0 })
+    }
+
+    /// Adds rows. `group` sees every stretch of rows that goes into one row group, and whether it was the group's last;
+    /// it is called before the rows are written.
+    ///
+    /// # Errors
+    /// When Parquet cannot write the rows, or `group` fails.
+    pub(crate) fn write(
+        &mut self,
+        batch: &RecordBatch,
+        mut on_rows: impl FnMut(&RecordBatch) -> Result<(), StorageError>,
+        mut on_group: impl FnMut(&mut Self) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut at = 0;
+        while at < batch.num_rows() {
+            let rows = (batch.num_rows() - at).min(self.group_rows - self.rows_in_group);
+            let part = batch.slice(at, rows);
+            on_rows(&part)?;
+            self.writer.write(&part)?;
+            self.rows_in_group += rows;
+            self.rows += rows as u64;
+            at += rows;
+            if self.rows_in_group == self.group_rows || self.writer.in_progress_size() >= MAX_ROW_GROUP_BYTES {
+                self.end_group()?;
+                on_group(self)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rows to a file that has nothing between its row groups.
+    ///
+    /// # Errors
+    /// When Parquet cannot write the rows.
+    pub(crate) fn write_plain(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
+        self.write(batch, |_| Ok(()), |_| Ok(()))
+    }
+
+    /// Ends the row group; says whether it had rows.
+    ///
+    /// # Errors
+    /// When Parquet cannot write it.
+    pub(crate) fn end_group(&mut self) -> Result<bool, StorageError> {
+        let had_rows = self.rows_in_group > 0;
+        if had_rows {
+            self.writer.flush()?;
+            self.rows_in_group = 0;
+        }
+        Ok(had_rows)
+    }
+
+    /// Puts bytes after the row group that was ended last; readers that do not know of them skip them.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn embed(&mut self, bytes: &[u8]) -> Result<Place, StorageError> {
+        let offset = self.writer.bytes_written() as u64;
+        let written = self.writer.write_all(bytes);
+        written.map_err(|error| StorageError::Internal(format!("writing to memory failed: {error}")))?;
+        Ok((offset, bytes.len() as u64))
+    }
+
+    /// The finished file and its number of rows, with pairs of ours in its footer.
+    ///
+    /// # Errors
+    /// When Parquet cannot write the footer.
+    pub(crate) fn finish(mut self, metadata: Vec<(&str, String)>) -> Result<(Bytes, u64), StorageError> {
+        let format = [(FORMAT_KEY, FORMAT.to_owned())];
+        for (key, value) in format.into_iter().chain(metadata) {
+            self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        }
+        self.writer.finish()?;
+        let rows = self.rows;
+        Ok((std::mem::take(self.writer.inner_mut()).into(), rows))
+    }
+}

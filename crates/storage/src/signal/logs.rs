@@ -1,0 +1,131 @@
+//! The file of a logs segment: a row per line with the labels of its stream; token filters between the row groups; the
+//! streams in the footer.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, UInt32Array};
+use arrow::datatypes::{DataType, FieldRef, Int32Type, Schema};
+use serde::{Deserialize, Serialize};
+
+use super::metrics::{label_arrays, row_counts};
+use super::{Keys, Table};
+use crate::bounds::ENTRY_ROW_GROUP_ROWS;
+use crate::error::StorageError;
+use crate::segment::filter::TokenFilterBuilder;
+use crate::segment::parquet_file::{ParquetFile, Place};
+use crate::segment::schema::{
+    self, ONLY_PART, STREAMS_KEY, TOKEN_FILTERS_KEY, label_columns, label_fields,
+};
+use crate::segment::writer::{NewPart, Rows};
+
+/// The column of the line's text.
+const LINE_COLUMN: usize = 2;
+
+/// A stream in the footer; its number is its place in the list, and its rows follow those of the streams before it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct StreamMeta {
+    /// The labels.
+    pub(crate) labels: serde_json::Map<String, serde_json::Value>,
+    /// How many rows it has.
+    pub(crate) rows: u64,
+}
+
+/// The file of a segment of the rows.
+///
+/// # Errors
+/// When Arrow or Parquet refuses the rows.
+pub(crate) fn parts(rows: &Rows) -> Result<Vec<NewPart>, StorageError> {
+    let labels = LabelColumns::new(rows);
+    let fields = Table::Entries.schema().fields().iter().cloned().chain(labels.fields.iter().cloned());
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
+    let properties = schema::table_properties(Table::Entries)?;
+    let mut file = ParquetFile::new(Arc::clone(&schema), properties, ENTRY_ROW_GROUP_ROWS)?;
+    let mut tokens = TokenFilterBuilder::default();
+    let mut places: Vec<Option<Place>> = Vec::new();
+    for batch in rows.of(Table::Entries) {
+        let mut columns = batch.columns().to_vec();
+        columns.extend(labels.arrays(batch)?);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        // The two callbacks take turns with the builder.
+        let tokens = std::cell::RefCell::new(&mut tokens);
+        file.write(
+            &batch,
+            |part| {
+                enter_lines(part, &mut tokens.borrow_mut());
+                Ok(())
+            },
+            |file| {
+                places.push(embed(file, &mut tokens.borrow_mut())?);
+                Ok(())
+            },
+        )?;
+    }
+    if file.end_group()? {
+        places.push(embed(&mut file, &mut tokens)?);
+    }
+    let footer = vec![(STREAMS_KEY, streams_json(rows)?), (TOKEN_FILTERS_KEY, json(&places)?)];
+    let (bytes, rows) = file.finish(footer)?;
+    Ok(vec![NewPart { name: ONLY_PART, bytes, rows }])
+}
+
+fn enter_lines(rows: &RecordBatch, tokens: &mut TokenFilterBuilder) {
+    let lines: &StringArray =
+        rows.column(LINE_COLUMN).as_any().downcast_ref().expect("the batch is of its table's schema");
+    lines.iter().flatten().for_each(|line| tokens.line(line));
+}
+
+fn embed(file: &mut ParquetFile, tokens: &mut TokenFilterBuilder) -> Result<Option<Place>, StorageError> {
+    tokens.finish()?.map(|bytes| file.embed(&bytes)).transpose()
+}
+
+pub(super) fn json(value: &impl Serialize) -> Result<String, StorageError> {
+    serde_json::to_string(value)
+        .map_err(|error| StorageError::Internal(format!("a footer does not become JSON: {error}")))
+}
+
+fn streams_json(rows: &Rows) -> Result<String, StorageError> {
+    let counts = row_counts(rows, Table::Entries);
+    let streams: Vec<StreamMeta> = rows
+        .series
+        .iter()
+        .zip(counts)
+        .map(|((labels, _), rows)| {
+            let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            StreamMeta { labels, rows }
+        })
+        .collect();
+    json(&streams)
+}
+
+/// The labels of the streams as dictionary columns whose keys are stream numbers.
+struct LabelColumns {
+    fields: Vec<FieldRef>,
+    values: Vec<ArrayRef>,
+}
+
+impl LabelColumns {
+    fn new(rows: &Rows) -> Self {
+        let sets = || rows.series.iter().map(|(labels, _)| labels);
+        let (names, has_others) = label_columns(sets());
+        let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let values = label_arrays(sets(), &names, has_others);
+        Self {
+            fields: label_fields(&names, has_others, &data_type),
+            values: values.into_iter().map(|array| Arc::new(array) as ArrayRef).collect(),
+        }
+    }
+
+    fn arrays(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, StorageError> {
+        let keys = Keys::new(Table::Entries, batch);
+        let mut columns = Vec::with_capacity(self.values.len());
+        for values in &self.values {
+            let keys = keys.numbers().iter().map(|number| {
+                let has_label = values.is_valid(*number as usize);
+                has_label.then(|| i32::try_from(*number).expect("a segment is bounded far below 2^31 streams"))
+            });
+            let array = DictionaryArray::<Int32Type>::try_new(keys.collect::<Int32Array>(), Arc::clone(values))?;
+            columns.push(Arc::new(array) as ArrayRef);
+        }
+        Ok(columns)
+    }
+}
