@@ -61,3 +61,54 @@ pub(crate) const FLUSH_TICK_MS: u64 = 1_000;
 
 /// What a rejected item's name may take of a reply, in bytes.
 pub(crate) const MAX_EXAMPLE_BYTES: usize = 300;
+
+/// Rows of a batch that reads give out; small, so that decoding never holds a thread for long.
+pub(crate) const READ_BATCH_ROWS: usize = 8_192;
+
+/// Arrived batches that a head keeps unsorted; each costs every read a scan.
+pub(crate) const MAX_UNSORTED_BATCHES: usize = 32;
+
+/// Rows of arrived batches that a head keeps unsorted.
+pub(crate) const MAX_UNSORTED_ROWS: usize = 1 << 16;
+
+/// Sorted runs of one level that a head merges into one of the next.
+pub(crate) const RUNS_PER_LEVEL: usize = 8;
+
+/// A run with this many rows is not merged any more: merging it again would cost more than reading it apart.
+pub(crate) const FULL_RUN_ROWS: usize = 1 << 18;
+
+/// A run with this many bytes is not merged any more. It also keeps text offsets far below 2^31.
+pub(crate) const FULL_RUN_BYTES: usize = 32 << 20;
+
+/// Rows of a row group of samples, histograms and exemplars.
+pub(crate) const SAMPLE_ROW_GROUP_ROWS: usize = 1 << 19;
+
+/// Rows of a row group of log lines: each has a token filter.
+pub(crate) const ENTRY_ROW_GROUP_ROWS: usize = 1 << 16;
+
+/// Rows of a row group of spans.
+pub(crate) const SPAN_ROW_GROUP_ROWS: usize = 1 << 15;
+
+/// Bytes of a row group, before encoding: a reader holds some of them at once.
+pub(crate) const MAX_ROW_GROUP_BYTES: usize = 64 << 20;
+
+/// Rows of a data page: the least that a read of one series or trace decodes.
+pub(crate) const PAGE_ROWS: usize = 4_096;
+
+/// Label names that get a column of their own in a file; the rest share one.
+pub(crate) const MAX_LABEL_COLUMNS: usize = 512;
+
+/// Distinct services that a row group of spans names; with more it names none.
+pub(crate) const MAX_SERVICES_PER_ROW_GROUP: usize = 256;
+
+/// A footer with its indexes and tables, in bytes; what claims more is damaged.
+pub(crate) const MAX_FOOTER_BYTES: usize = 256 << 20;
+
+/// Segments whose footers and tables are read at the same time by one query.
+pub(crate) const READ_CONCURRENCY: usize = 8;
+
+/// Sources of a merge that are asked for their next batch at the same time.
+pub(crate) const MERGE_CONCURRENCY: usize = 8;
+
+/// Damaged segments that reads remember to leave out; beyond it they are found damaged again.
+pub(crate) const MAX_QUARANTINED_SEGMENTS: usize = 10_000;

@@ -15,6 +15,14 @@ pub(crate) mod metrics;
 
 pub mod manifest;
 
+pub(crate) mod signal;
+
+pub(crate) mod head;
+
+pub(crate) mod segment;
+
+pub mod read;
+
 pub use error::StorageError;
 pub use settings::{
     Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, WalSettings,
