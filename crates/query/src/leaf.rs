@@ -59,7 +59,11 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
     fn partitions(&self) -> usize;
 
     /// Reads and computes one partition; holds what `memory` grants.
-    fn run(&self, partition: usize, memory: Memory) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>;
+    fn run(
+        &self,
+        partition: usize,
+        memory: Memory,
+    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>;
 }
 
 /// The memory that a worker holds, resized as it grows.

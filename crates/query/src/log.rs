@@ -98,9 +98,7 @@ impl QueryEngine {
     ) -> Result<Vec<RecordBatch>, QueryError> {
         let whole = leaf.range();
         let whole = match set.time_bounds() {
-            Some(data) => {
-                TimeRange::new(whole.start_ns.max(data.start_ns), whole.end_ns.min(data.end_ns))
-            }
+            Some(data) => TimeRange::new(whole.start_ns.max(data.start_ns), whole.end_ns.min(data.end_ns)),
             None => TimeRange::new(0, -1),
         };
         let windows = match leaf.lines() {

@@ -73,12 +73,19 @@ impl TagNames {
     }
 
     /// The names by scope, both sorted; the intrinsics are always the same.
-    pub(crate) fn finish(mut self, scope: Option<TagScope>, limit: Option<usize>) -> Vec<(TagScope, Vec<String>)> {
+    pub(crate) fn finish(
+        mut self,
+        scope: Option<TagScope>,
+        limit: Option<usize>,
+    ) -> Vec<(TagScope, Vec<String>)> {
         if scope.is_none_or(|asked| asked == TagScope::Intrinsic) {
             self.names.insert(TagScope::Intrinsic, INTRINSICS.iter().map(|n| (*n).to_owned()).collect());
         }
         let limit = limit.filter(|l| *l > 0).unwrap_or(usize::MAX);
-        self.names.into_iter().map(|(scope, names)| (scope, names.into_iter().take(limit).collect())).collect()
+        self.names
+            .into_iter()
+            .map(|(scope, names)| (scope, names.into_iter().take(limit).collect()))
+            .collect()
     }
 }
 
@@ -111,12 +118,16 @@ impl TagValues {
             Some(TagScope::Instrumentation) => self.attribute(view.scope_attribute(row, name)),
             Some(TagScope::Event) => {
                 for event in view.events().of_span(row) {
-                    self.attribute(view.events().attributes(event).find(|(key, _)| *key == name).map(|(_, v)| v));
+                    self.attribute(
+                        view.events().attributes(event).find(|(key, _)| *key == name).map(|(_, v)| v),
+                    );
                 }
             }
             Some(TagScope::Link) => {
                 for link in view.links().of_span(row) {
-                    self.attribute(view.links().attributes(link).find(|(key, _)| *key == name).map(|(_, v)| v));
+                    self.attribute(
+                        view.links().attributes(link).find(|(key, _)| *key == name).map(|(_, v)| v),
+                    );
                 }
             }
             None if INTRINSICS.contains(&name) => self.intrinsic(view, row, name),

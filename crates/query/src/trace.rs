@@ -105,10 +105,8 @@ impl QueryEngine {
         running: &Running,
     ) -> Result<TraceAnswer, QueryError> {
         let asked = plan.leaf.range();
-        let scanned = TimeRange::new(
-            asked.start_ns.saturating_sub(MARGIN_NS),
-            asked.end_ns.saturating_add(MARGIN_NS),
-        );
+        let scanned =
+            TimeRange::new(asked.start_ns.saturating_sub(MARGIN_NS), asked.end_ns.saturating_add(MARGIN_NS));
         let snapshot = self.storage().traces(context, scanned).await?;
         let work = TracesWork::new(
             Arc::clone(&plan.leaf),

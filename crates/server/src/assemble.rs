@@ -5,22 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::Router;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use model::limits::{Limits, LimitsSource, Retention, SameLimits};
-use model::tenant::Caller;
-use model::{Clock, Ingest, TenantId};
+use model::{Clock, Ingest};
 use prometheus_client::registry::Registry;
 use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use security::gateway::Gateway;
+use security::gateway::{Gateway, TENANT_HEADER};
 use storage::Storage;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
-use crate::config::{Config, Fsync, Role, units};
+use crate::config::{Config, Fsync, units};
 use crate::exposition::Exposition;
 use crate::listeners::Listener;
 use crate::own::layer::OwnRecords;
@@ -48,7 +47,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
 
     let limits: Arc<dyn LimitsSource> = Arc::new(SameLimits(Arc::new(limits(config))));
     let store_url = config.store_url();
-    let store = storage::open_store(&store_url).with_context(|| format!("cannot open the store {store_url}"))?;
+    let store =
+        storage::open_store(&store_url).with_context(|| format!("cannot open the store {store_url}"))?;
     let components = storage::Components {
         clock: Arc::clone(&clock),
         store,
@@ -72,25 +72,102 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
 
     let ingest: Arc<dyn Ingest> = Arc::new(storage.clone());
     let gateway = Gateway::new(config.default_tenant()?, Arc::clone(&limits));
-    let parts = doors::Parts {
-        ingest: Arc::clone(&ingest),
-        engine,
-        storage: storage.clone(),
-        clock: Arc::clone(&clock),
-        requests,
-    };
-    let doors = doors::open(&parts, &mut registry);
+    let parts = doors::Parts { ingest: Arc::clone(&ingest), engine, clock: Arc::clone(&clock), requests };
+    let doors = doors::open(&parts, &config.listen, &mut registry);
     let exposition = Exposition::new(registry);
 
     let mut listeners = Vec::new();
     for door in doors.into_iter().filter(|door| config.roles.contains(&door.role)) {
-        let router = doors::operations(door.router, &door, &storage, &exposition);
-        listeners.push(listen(config, door.name, door.role, &gateway, router).await?);
+        let address = SocketAddr::new(config.listen.address, door.port + config.listen.port_offset);
+        let operations = doors::operations(door.role, &storage, &exposition);
+        let router = door.router.merge(operations).layer(gateway.layer());
+        listeners.push(Listener::bind(door.name, address, router).await?);
     }
-    let mut addresses = Vec::with_capacity(listeners.len());
-    for listener in &listeners {
-        addresses.push((listener.name(), listener.address()?));
-    }
-    let own = own_writer(records, config, ingest, &gateway, clock, exposition)?;
+    let addresses: Vec<_> =
+        listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
+    let own = match records {
+        Some(records) => {
+            let instance = addresses.first().map_or_else(String::new, |(_, address)| address.to_string());
+            let context = gateway.access(&own_headers()).context(None)?;
+            Some((OwnWriter { ingest, context, clock, exposition, instance }, records))
+        }
+        None => None,
+    };
     Ok(Assembled { storage, listeners, addresses, own })
+}
+
+/// The server writes its own telemetry through the gateway, as the tenant of that name.
+fn own_headers() -> HeaderMap {
+    let tenant = HeaderValue::from_static(own::TENANT);
+    HeaderMap::from_iter([(HeaderName::from_static(TENANT_HEADER), tenant)])
+}
+
+impl Assembled {
+    /// Where each port answers.
+    #[must_use]
+    pub fn addresses(&self) -> &[(&'static str, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Serves until a signal; then ports close, requests under way end, and heads become segments.
+    ///
+    /// # Errors
+    /// When signals cannot be waited for, or what is in memory cannot be written at the end. The log has it then.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        shutdown::on_signal(stop.clone())?;
+        let mut serving = JoinSet::new();
+        for listener in self.listeners {
+            serving.spawn(listener.serve(stop.clone()));
+        }
+        let own_stop = CancellationToken::new();
+        let own = self.own.map(|(writer, records)| tokio::spawn(writer.run(records, own_stop.clone())));
+        tracing::info!(addresses = ?self.addresses, "ready");
+        while serving.join_next().await.is_some() {}
+        own_stop.cancel();
+        if let Some(own) = own {
+            own.await.context("the writer of the server's own telemetry failed")?;
+        }
+        self.storage.shutdown().await.context("cannot write what is in memory; the log keeps it")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let period = |duration: units::Duration| (duration.as_ms() > 0).then(|| duration.as_ns());
+    Limits {
+        retention: Retention {
+            metrics_ns: period(config.retention.metrics),
+            logs_ns: period(config.retention.logs),
+            traces_ns: period(config.retention.traces),
+        },
+        query_timeout_ns: config.query.timeout.as_ns(),
+        query_memory_bytes: config.query.memory.0,
+        tenant_query_memory_bytes: config.query.memory.0.saturating_mul(2),
+        ..Limits::default()
+    }
+}
+
+fn storage_settings(config: &Config) -> storage::Settings {
+    storage::Settings {
+        data_dir: config.data_dir.clone(),
+        wal: storage::WalSettings {
+            fsync: match config.wal.fsync {
+                Fsync::Always => storage::Fsync::Always,
+                Fsync::Interval => storage::Fsync::IntervalMs(config.wal.fsync_interval.as_ms()),
+            },
+            segment_bytes: config.wal.segment_size.0 as u64,
+        },
+        flush: storage::FlushSettings {
+            max_head_bytes: config.flush.max_head_size.0,
+            max_head_age_ms: config.flush.max_head_age.as_ms(),
+            max_total_head_bytes: config.flush.max_total_size.0,
+        },
+        retention: storage::RetentionSettings {
+            interval_ms: config.retention.interval.as_ms(),
+            sweep_grace_ms: config.retention.sweep_grace.as_ms(),
+        },
+        ..storage::Settings::default()
+    }
 }

@@ -249,8 +249,8 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
-        let config = Self::parse(&text)
-            .map_err(|message| ConfigError::Parse { path: path.to_owned(), message })?;
+        let config =
+            Self::parse(&text).map_err(|message| ConfigError::Parse { path: path.to_owned(), message })?;
         config.check()?;
         Ok(config)
     }

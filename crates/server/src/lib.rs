@@ -1,1 +1,27 @@
-//! 
+//! The binary `stella`: where the parts meet, and what a person starts.
+//!
+//! Not here: anything that another room could hold. [`assemble`] says in reading order how the parts are joined.
+
+pub mod commands;
+
+pub mod config;
+
+pub mod assemble;
+
+mod doors;
+
+pub mod listeners;
+
+mod requests;
+
+mod exposition;
+
+mod process;
+
+pub mod own;
+
+mod logging;
+
+mod shutdown;
+
+pub mod clock;

@@ -25,9 +25,11 @@ pub fn init(own: Option<(Arc<dyn Clock>, u64)>) -> anyhow::Result<Option<OwnReco
     let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
     let (own_layer, records) = own.map(|(clock, seed)| layer::layer(clock, seed)).unzip();
     // What the libraries below the server say at info is about themselves.
-    let own_filter = Targets::new()
-        .with_default(LevelFilter::INFO)
-        .with_targets([("hyper", LevelFilter::WARN), ("h2", LevelFilter::WARN), ("tower", LevelFilter::WARN)]);
+    let own_filter = Targets::new().with_default(LevelFilter::INFO).with_targets([
+        ("hyper", LevelFilter::WARN),
+        ("h2", LevelFilter::WARN),
+        ("tower", LevelFilter::WARN),
+    ]);
     tracing_subscriber::registry()
         .with(to_stderr)
         .with(own_layer.map(|layer| layer.with_filter(own_filter)))

@@ -45,24 +45,31 @@ impl Collector for ProcessMetrics {
         if let Some(bytes) = resident_bytes() {
             let gauge = ConstGauge::new(bytes as f64);
             let help = "Resident memory of the process";
-            let metric =
-                encoder.encode_descriptor("process_resident_memory_bytes", help, None, gauge.metric_type())?;
+            let metric = encoder.encode_descriptor(
+                "process_resident_memory_bytes",
+                help,
+                None,
+                gauge.metric_type(),
+            )?;
             gauge.encode(metric)?;
         }
         if let Some(seconds) = cpu_seconds() {
             let counter = ConstCounter::new(seconds);
             let help = "User and system processor time of the process, in seconds";
-            let metric = encoder.encode_descriptor("process_cpu_seconds", help, None, counter.metric_type())?;
+            let metric =
+                encoder.encode_descriptor("process_cpu_seconds", help, None, counter.metric_type())?;
             counter.encode(metric)?;
         }
         if let Some(files) = open_files() {
             let gauge = ConstGauge::new(files as f64);
-            let metric = encoder.encode_descriptor("process_open_fds", "Open files", None, gauge.metric_type())?;
+            let metric =
+                encoder.encode_descriptor("process_open_fds", "Open files", None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
         let gauge = ConstGauge::new(self.started_s);
         let help = "When the process began, in seconds since the Unix epoch";
-        let metric = encoder.encode_descriptor("process_start_time_seconds", help, None, gauge.metric_type())?;
+        let metric =
+            encoder.encode_descriptor("process_start_time_seconds", help, None, gauge.metric_type())?;
         gauge.encode(metric)
     }
 }

@@ -3,6 +3,11 @@
 //!
 //! Source: RFC 9110 section 8.4 (content codings), RFC 8878 (zstd), the format descriptions of snappy.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place where bodies are decompressed, with a bound"
+)]
+
 use std::io::Read;
 
 use bytes::Bytes;

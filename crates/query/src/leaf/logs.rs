@@ -55,7 +55,11 @@ impl Work for LogsWork {
         self.parts.len()
     }
 
-    fn run(&self, partition: usize, memory: Memory) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
+    fn run(
+        &self,
+        partition: usize,
+        memory: Memory,
+    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         let scan = LogScan {
             range: self.window,
             needles: self.leaf.needles().to_vec(),

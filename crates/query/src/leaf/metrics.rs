@@ -61,7 +61,11 @@ impl Work for MetricsWork {
         self.parts.len()
     }
 
-    fn run(&self, partition: usize, memory: Memory) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
+    fn run(
+        &self,
+        partition: usize,
+        memory: Memory,
+    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         let (leaf, set) = (Arc::clone(&self.leaf), self.set.clone());
         let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));
         Box::pin(evaluate(leaf, set, part, memory, counters))
@@ -78,9 +82,8 @@ async fn evaluate(
     counters.series.fetch_add(part.len() as u64, Ordering::Relaxed);
     let mut worker = leaf.worker();
     let mut floats = Runs::new(set.samples(part.clone(), leaf.range()), Arc::clone(&counters));
-    let mut histograms = set
-        .has_histograms()
-        .then(|| Runs::new(set.histograms(part, leaf.range()), Arc::clone(&counters)));
+    let mut histograms =
+        set.has_histograms().then(|| Runs::new(set.histograms(part, leaf.range()), Arc::clone(&counters)));
     loop {
         let float = floats.peek().await?;
         let histogram = match &mut histograms {

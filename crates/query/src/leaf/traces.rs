@@ -73,7 +73,11 @@ impl Work for TracesWork {
         self.parts
     }
 
-    fn run(&self, partition: usize, memory: Memory) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
+    fn run(
+        &self,
+        partition: usize,
+        memory: Memory,
+    ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         let scan = TraceScan {
             trace_ids: ids_of(partition, self.parts),
             range: self.scanned,

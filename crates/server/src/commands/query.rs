@@ -167,7 +167,8 @@ fn result(data: &Value) -> comfy_table::Table {
             for series in items {
                 for key in ["values", "histograms"] {
                     for value in series[key].as_array().into_iter().flatten() {
-                        let point = [labels(&series["metric"]), moment_of_seconds(&value[0]), shown(&value[1])];
+                        let point =
+                            [labels(&series["metric"]), moment_of_seconds(&value[0]), shown(&value[1])];
                         rows.push(point);
                     }
                 }
@@ -206,7 +207,13 @@ fn traces(answer: &Value) -> comfy_table::Table {
             text(&trace["rootServiceName"]),
             text(&trace["rootTraceName"]),
             format!("{} ms", trace["durationMs"].as_u64().unwrap_or(0)),
-            trace["spanSets"].as_array().into_iter().flatten().map(|set| text(&set["matched"])).collect::<Vec<_>>().join(" "),
+            trace["spanSets"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|set| text(&set["matched"]))
+                .collect::<Vec<_>>()
+                .join(" "),
         ]
     });
     filled(&["trace", "start", "service", "name", "duration", "spans"], rows)

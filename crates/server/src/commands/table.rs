@@ -20,7 +20,11 @@ pub(super) fn labels(object: &Value) -> String {
         .filter(|(key, _)| *key != "__name__")
         .map(|(key, value)| format!("{key}={:?}", text(value)))
         .collect();
-    if rest.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", rest.join(", ")) }
+    if rest.is_empty() && !name.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}{{{}}}", rest.join(", "))
+    }
 }
 
 /// A JSON value without quotes.

@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("0", 0), ("12", 12), ("64MiB", 64 << 20), ("10 MB", 10_000_000), ("1kb", 1_000)] {
+        for (text, bytes) in
+            [("0", 0), ("12", 12), ("64MiB", 64 << 20), ("10 MB", 10_000_000), ("1kb", 1_000)]
+        {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "MiB", "1.5GB", "-1", "1 parsec", "99999999999TiB"] {

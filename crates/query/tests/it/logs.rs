@@ -1,0 +1,88 @@
+//! LogQL and the lists of streams and labels.
+
+use model::log::{Entry, LogBatchBuilder};
+use model::time::NS_PER_S;
+use model::{Batch, Labels, TimeRange};
+use query::{Direction, LogRequest, LogValue, QueryError};
+
+use crate::fixture::{Fixture, NOW_S};
+
+const NOW_NS: i64 = NOW_S * NS_PER_S;
+
+/// Two streams with a line every ten seconds of the last `hours` hours.
+fn lines(hours: i64) -> Batch {
+    let mut builder = LogBatchBuilder::default();
+    for app in ["shop", "cart"] {
+        let stream = builder.stream(&Labels::from_pairs([("app", app)]));
+        for i in 0..hours * 360 {
+            let line = format!("{app} line {i} level={}", if i % 10 == 0 { "error" } else { "info" });
+            let timestamp_ns = NOW_NS - hours * 3_600 * NS_PER_S + (i + 1) * 10 * NS_PER_S;
+            builder.entry(stream, Entry { timestamp_ns, line: &line, ..Entry::default() });
+        }
+    }
+    Batch::Logs(builder.finish())
+}
+
+fn request(limit: usize, direction: Direction) -> LogRequest {
+    LogRequest {
+        start_ns: NOW_NS - 24 * 3_600 * NS_PER_S,
+        end_ns: NOW_NS + 1,
+        step_ns: None,
+        limit,
+        direction,
+        timeout_ns: None,
+    }
+}
+
+async fn found(fixture: &Fixture, query: &str, request: LogRequest) -> Vec<(i64, String)> {
+    let answer = fixture.engine(2).logql(&fixture.context("a"), query, request).await.unwrap();
+    let LogValue::Streams(streams) = answer.value else { panic!("lines give streams") };
+    let mut lines: Vec<(i64, String)> =
+        streams.into_iter().flat_map(|s| s.entries).map(|e| (e.timestamp_ns, e.line)).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn the_newest_and_the_oldest_lines_are_found_in_head_and_segments() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", lines(5)).await;
+    for flushed in [false, true] {
+        if flushed {
+            fixture.storage.flush().await.unwrap();
+        }
+        let newest = found(&fixture, "{app=\"shop\"}", request(3, Direction::Backward)).await;
+        let numbers: Vec<&str> = newest.iter().map(|(_, line)| line.split(' ').nth(2).unwrap()).collect();
+        assert_eq!(numbers, ["1797", "1798", "1799"]);
+        let oldest = found(&fixture, "{app=~\".+\"} |= \"error\"", request(4, Direction::Forward)).await;
+        let numbers: Vec<&str> = oldest.iter().map(|(_, line)| line.split(' ').nth(2).unwrap()).collect();
+        assert_eq!(numbers, ["0", "0", "10", "10"]);
+        let one =
+            found(&fixture, "{app=\"cart\"} |= \"cart line 17 \"", request(10, Direction::Backward)).await;
+        assert_eq!(one.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn lines_are_counted_per_label() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", lines(1)).await;
+    let query = "sum by (app) (count_over_time({app=~\".+\"} | logfmt | level=\"error\" [1h]))";
+    let request = request(100, Direction::Backward);
+    let answer = fixture.engine(2).logql(&fixture.context("a"), query, request).await.unwrap();
+    let LogValue::Vector(samples) = answer.value else { panic!("an instant query gives a vector") };
+    assert_eq!(samples.len(), 2);
+}
+
+#[tokio::test]
+async fn lists_and_limits() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", lines(1)).await;
+    let engine = fixture.engine(2);
+    let (a, b) = (fixture.context("a"), fixture.context("b"));
+    let values = engine.log_label_values(&a, "app", &[], TimeRange::ALL, None).await.unwrap().value;
+    assert_eq!(values, ["cart", "shop"]);
+    assert!(engine.log_label_names(&b, &[], TimeRange::ALL, None).await.unwrap().value.is_empty());
+    let error = engine.logql(&a, "{app=\"shop\"}", request(5_001, Direction::Backward)).await.unwrap_err();
+    assert!(matches!(&error, QueryError::Parse(m) if m.contains("(5001 > 5000)")), "{error}");
+}

@@ -1,0 +1,125 @@
+//! PromQL and the lists of series and labels.
+
+use model::labels::METRIC_NAME;
+use model::limits::Limits;
+use model::metric::{MetricBatchBuilder, SeriesInfo};
+use model::{Batch, Labels, Matcher, TimeRange};
+use query::{PromRequest, QueryError, Value};
+
+use crate::fixture::{Fixture, NOW_S};
+
+const NOW_MS: i64 = NOW_S * 1_000;
+
+fn instant(at_ms: i64) -> PromRequest {
+    PromRequest {
+        start_ms: at_ms,
+        end_ms: at_ms,
+        step_ms: None,
+        timeout_ns: None,
+        lookback_ms: None,
+        limit: None,
+    }
+}
+
+/// Ten minutes of counters: `requests_total{pod,zone}` of `pods` pods, growing by the pod's number plus one a second.
+fn requests(pods: usize) -> Batch {
+    let mut builder = MetricBatchBuilder::default();
+    for pod in 0..pods {
+        let labels = Labels::from_pairs([
+            (METRIC_NAME, "requests_total".to_owned()),
+            ("pod", format!("p{pod:03}")),
+            ("zone", format!("z{}", pod % 2)),
+        ]);
+        let series = builder.series(&labels, SeriesInfo::default());
+        for i in 0..=40_i64 {
+            let value = (i * 15) as f64 * (pod + 1) as f64;
+            builder.sample(series, NOW_MS - 600_000 + i * 15_000, 0, value);
+        }
+    }
+    Batch::Metrics(builder.finish())
+}
+
+fn vector(value: Value) -> Vec<(String, f64)> {
+    let Value::Vector(samples) = value else { panic!("not a vector: {value:?}") };
+    let number = |point| match point {
+        promql::Point::Float(number) => number,
+        promql::Point::Histogram(_) => panic!("a histogram"),
+    };
+    samples.into_iter().map(|(labels, _, point)| (labels.to_string(), number(point))).collect()
+}
+
+#[tokio::test]
+async fn rates_are_summed_the_same_whatever_the_parallelism_and_place() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", requests(100)).await;
+    let query = "sum by (zone) (rate(requests_total[5m]))";
+    // Pods of zone 0 have odd growths 1, 3, .. 99, those of zone 1 even ones 2, 4, .. 100.
+    let expected = [("{zone=\"z0\"}".to_owned(), 2_500.0), ("{zone=\"z1\"}".to_owned(), 2_550.0)];
+    for flushed in [false, true] {
+        if flushed {
+            fixture.storage.flush().await.unwrap();
+        }
+        for parallelism in [1, 4] {
+            let engine = fixture.engine(parallelism);
+            let answer = engine.promql(&fixture.context("a"), query, instant(NOW_MS)).await.unwrap();
+            let found = vector(answer.value);
+            assert_eq!(found.len(), 2, "{found:?}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found.0, expected.0);
+                assert!((found.1 - expected.1).abs() < 1e-6, "{found:?}");
+            }
+            assert!(answer.stats.items > 0 && answer.stats.series == 100, "{:?}", answer.stats);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ranges_have_a_point_per_step() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", requests(1)).await;
+    let request =
+        PromRequest { start_ms: NOW_MS - 120_000, end_ms: NOW_MS, step_ms: Some(60_000), ..instant(NOW_MS) };
+    let engine = fixture.engine(2);
+    let answer = engine.promql(&fixture.context("a"), "requests_total + 1", request).await.unwrap();
+    let Value::Matrix(series) = answer.value else { panic!("a range gives a matrix") };
+    assert_eq!(series.len(), 1);
+    let points: Vec<i64> = series[0].points.iter().map(|(at_ms, _)| at_ms - NOW_MS).collect();
+    assert_eq!(points, [-120_000, -60_000, 0]);
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_alone() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", requests(2)).await;
+    let engine = fixture.engine(2);
+    let (a, b) = (fixture.context("a"), fixture.context("b"));
+    let found = engine.promql(&b, "requests_total", instant(NOW_MS)).await.unwrap();
+    assert_eq!(vector(found.value), []);
+    let found = engine.metric_label_values(&a, "pod", &[], TimeRange::ALL, None).await.unwrap();
+    assert_eq!(found.value, ["p000", "p001"]);
+    let found = engine.metric_label_values(&b, "pod", &[], TimeRange::ALL, None).await.unwrap();
+    assert!(found.value.is_empty());
+    let sets = [vec![Matcher::equal("pod", "p001")], vec![Matcher::equal("pod", "p001")]];
+    let found = engine.metric_series(&a, &sets, TimeRange::ALL, None).await.unwrap();
+    assert_eq!(found.value.len(), 1);
+    let found = engine.metric_label_names(&a, &[], TimeRange::ALL, Some(2)).await.unwrap();
+    assert_eq!((found.value.len(), found.truncated), (2, true));
+}
+
+#[tokio::test]
+async fn limits_give_errors_that_name_them() {
+    let limits = Limits { query_memory_bytes: 1_000, ..Limits::default() };
+    let fixture = Fixture::with_limits(limits).await;
+    fixture.write("a", requests(200)).await;
+    let context = fixture.context("a");
+    let engine = fixture.engine(2);
+    let error = engine.promql(&context, "requests_total", instant(NOW_MS)).await.unwrap_err();
+    assert!(matches!(&error, QueryError::Limited(m) if m.contains("query_memory_bytes=1000")), "{error}");
+
+    let error = engine.promql(&context, "requests_total{", instant(NOW_MS)).await.unwrap_err();
+    assert!(matches!(error, QueryError::Parse(_)), "{error}");
+
+    let request = PromRequest { timeout_ns: Some(0), ..instant(NOW_MS) };
+    let error = engine.promql(&context, "requests_total", request).await.unwrap_err();
+    assert!(matches!(error, QueryError::Timeout { timeout_ms: 0 }), "{error}");
+}

@@ -1,0 +1,92 @@
+//! Traces by id, TraceQL searches, tags and their values.
+
+use model::time::{NS_PER_MS, NS_PER_S};
+use model::trace::{SpanFields, SpansView, TraceBatchBuilder};
+use model::{AttributeRef, Batch, TimeRange};
+use query::{Tag, TagScope, TagSearch, TraceRequest};
+
+use crate::fixture::{Fixture, NOW_S};
+
+const NOW_NS: i64 = NOW_S * NS_PER_S;
+
+/// Traces of a root and a child, a second apart, the newest now.
+fn traces(count: u8) -> Batch {
+    let mut builder = TraceBatchBuilder::default();
+    for n in 0..count {
+        let start_ns = NOW_NS - i64::from(count - n) * NS_PER_S;
+        for (child, name) in ["root", "child"].into_iter().enumerate() {
+            builder.resource_attribute("service.name", AttributeRef::String("shop"));
+            builder.attribute("n", AttributeRef::Int(i64::from(n)));
+            if child == 1 {
+                builder.attribute("http.status_code", AttributeRef::Int(if n % 2 == 0 { 500 } else { 200 }));
+            }
+            builder.span(SpanFields {
+                trace_id: [n.wrapping_mul(37).wrapping_add(1); 16],
+                span_id: [u8::try_from(child).unwrap() + 1; 8],
+                parent_span_id: (child == 1).then_some([1; 8]),
+                name,
+                start_ns: start_ns + i64::try_from(child).unwrap() * NS_PER_MS,
+                duration_ns: 10 * NS_PER_MS,
+                ..SpanFields::default()
+            });
+        }
+    }
+    Batch::Traces(builder.finish())
+}
+
+fn request(limit: usize) -> TraceRequest {
+    let range = TimeRange::new(NOW_NS - 3_600 * NS_PER_S, NOW_NS);
+    TraceRequest { range, limit, spans_per_span_set: 3, timeout_ns: None }
+}
+
+#[tokio::test]
+async fn searches_find_the_newest_in_head_and_segments() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", traces(20)).await;
+    let context = fixture.context("a");
+    for flushed in [false, true] {
+        if flushed {
+            fixture.storage.flush().await.unwrap();
+        }
+        for parallelism in [1, 3] {
+            let engine = fixture.engine(parallelism);
+            let answer =
+                engine.traceql_search(&context, "{ span.http.status_code = 500 }", request(3)).await.unwrap();
+            let starts: Vec<i64> = answer.traces.iter().map(|t| (NOW_NS - t.start_ns) / NS_PER_S).collect();
+            assert_eq!(starts, [2, 4, 6], "flushed={flushed} parallelism={parallelism}");
+            assert_eq!(answer.traces[0].root_trace_name, "root");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_found_by_its_id_and_by_its_tenant_alone() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", traces(3)).await;
+    let engine = fixture.engine(2);
+    let id = [38; 16];
+    let spans = engine.trace_by_id(&fixture.context("a"), id, TimeRange::ALL).await.unwrap().unwrap();
+    let view = SpansView::new(&spans).unwrap();
+    assert_eq!((view.rows(), view.name(0), view.name(1)), (2, "root", "child"));
+    assert!(engine.trace_by_id(&fixture.context("b"), id, TimeRange::ALL).await.unwrap().is_none());
+    assert!(engine.trace_by_id(&fixture.context("a"), [9; 16], TimeRange::ALL).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn tags_and_values() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", traces(3)).await;
+    let engine = fixture.engine(2);
+    let context = fixture.context("a");
+    let (names, _) =
+        engine.trace_tag_names(&context, Some(TagScope::Span), TimeRange::ALL, None).await.unwrap();
+    assert_eq!(names, [(TagScope::Span, vec!["http.status_code".to_owned(), "n".to_owned()])]);
+    let tag = Tag { scope: Some(TagScope::Span), name: "n".into() };
+    let filter = Some("{ span.http.status_code = 500 && span. }");
+    let (values, _) = engine.trace_tag_values(&context, &tag, filter, TimeRange::ALL, None).await.unwrap();
+    let values: Vec<&str> = values.iter().map(|v| v.value.as_str()).collect();
+    assert_eq!(values, ["0", "2"]);
+    let search = TagSearch { tags: vec![("http.status_code".into(), "200".into())], ..TagSearch::default() };
+    let answer = engine.tag_search(&context, &search, request(20)).await.unwrap();
+    assert_eq!(answer.traces.len(), 1);
+}

@@ -1,0 +1,123 @@
+//! What answers on which port: the doors in and out of a role, joined, and the operations routes beside them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get};
+use model::{Clock, Ingest};
+use prometheus_client::registry::Registry;
+use query::QueryEngine;
+use storage::Storage;
+
+use crate::config::{Listen, Role};
+use crate::exposition::Exposition;
+use crate::requests::RequestMetrics;
+
+/// The parts that doors open on.
+pub(crate) struct Parts {
+    pub(crate) ingest: Arc<dyn Ingest>,
+    pub(crate) engine: QueryEngine,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) requests: RequestMetrics,
+}
+
+/// What one port serves.
+pub(crate) struct Door {
+    /// The listener's name, as in the ready line, logs and metrics.
+    pub(crate) name: &'static str,
+    /// The role that it belongs to.
+    pub(crate) role: Role,
+    /// The port, before the offset.
+    pub(crate) port: u16,
+    /// The routes of its protocol.
+    pub(crate) router: Router,
+}
+
+/// Makes the doors of all roles, and registers what the collector counts.
+pub(crate) fn open(parts: &Parts, listen: &Listen, registry: &mut Registry) -> Vec<Door> {
+    let components = collector::Components {
+        ingest: Arc::clone(&parts.ingest),
+        clock: Arc::clone(&parts.clock),
+        metrics: collector::Metrics::register(registry),
+    };
+    let receivers = collector::Collector::new(collector::Settings::default(), components);
+    let settings = api::Settings::default();
+    let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
+    // Questions leave a span each; writes are too many for that, and are counted only.
+    let both = |name, questions, writes| {
+        let questions = parts.requests.observe(name, true, questions);
+        questions.merge(parts.requests.observe(name, false, writes))
+    };
+    let writes = |name, router| parts.requests.observe(name, false, router);
+    vec![
+        Door {
+            name: "prometheus",
+            role: Role::Metrics,
+            port: listen.metrics_port,
+            router: both(
+                "prometheus",
+                api::prometheus(engine(), clock(), &settings),
+                receivers.prometheus_write(),
+            ),
+        },
+        Door {
+            name: "loki",
+            role: Role::Logs,
+            port: listen.logs_port,
+            router: both("loki", api::loki(engine(), clock(), &settings), receivers.loki_push()),
+        },
+        Door {
+            name: "tempo",
+            role: Role::Traces,
+            port: listen.traces_port,
+            router: both("tempo", api::tempo(engine(), clock(), &settings), receivers.tempo_push()),
+        },
+        Door {
+            name: "otlp_grpc",
+            role: Role::Collector,
+            port: listen.otlp_grpc_port,
+            router: writes("otlp_grpc", receivers.otlp_grpc()),
+        },
+        Door {
+            name: "otlp_http",
+            role: Role::Collector,
+            port: listen.otlp_http_port,
+            router: writes("otlp_http", receivers.otlp_http()),
+        },
+    ]
+}
+
+/// The routes of operations: metrics, readiness and health, which name no tenant and need none.
+pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition) -> Router {
+    let metrics = {
+        let exposition = exposition.clone();
+        get(move || async move { exposition.response() })
+    };
+    match role {
+        Role::Metrics => Router::new()
+            .route("/metrics", metrics)
+            .route("/-/ready", ready(storage, "Prometheus Server is Ready.\n"))
+            .route("/-/healthy", get(|| async { "Prometheus Server is Healthy.\n" })),
+        Role::Logs | Role::Traces => {
+            Router::new().route("/metrics", metrics).route("/ready", ready(storage, "ready\n"))
+        }
+        Role::Collector => Router::new(),
+    }
+}
+
+/// Ready from the first moment: what was acknowledged before a crash and is not replayed yet is not refused, it is
+/// still to come, and the reply says so.
+fn ready(storage: &Storage, text: &'static str) -> MethodRouter {
+    let storage = storage.clone();
+    get(move || async move {
+        let progress = storage.replay();
+        if progress.done {
+            (StatusCode::OK, text).into_response()
+        } else {
+            let files = format!("{}/{}", progress.segments_done, progress.segments_total);
+            (StatusCode::OK, [("x-stella-replay", files)], text).into_response()
+        }
+    })
+}
