@@ -1,0 +1,135 @@
+//! From a query to what runs: one leaf, whose workers take whole traces, and the finish that joins their answers.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use model::TimeRange;
+use model::trace::SpansView;
+
+use crate::answer::{ShownField, TraceMatch};
+use crate::ast::{FieldExpr, Query};
+use crate::error::{EvalError, PlanError};
+use crate::eval::join;
+use crate::eval::pipeline::Pipeline;
+use crate::eval::trace::Trace;
+use crate::mentions;
+use crate::worker::Worker;
+
+/// What a search is asked for besides the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchParams {
+    /// Traces that ended before this moment do not answer.
+    pub start_ns: i64,
+    /// Traces that began after this moment do not answer.
+    pub end_ns: i64,
+    /// How many traces are shown, the newest ones.
+    pub limit: usize,
+    /// How many spans of a spanset are shown, the earliest ones.
+    pub spans_per_spanset: usize,
+}
+
+impl Default for SearchParams {
+    /// All of time, 20 traces, 3 spans of each spanset: Tempo's defaults.
+    fn default() -> Self {
+        Self { start_ns: i64::MIN, end_ns: i64::MAX, limit: 20, spans_per_spanset: 3 }
+    }
+}
+
+/// A query that is ready to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The one thing to read.
+    pub leaf: Arc<Leaf>,
+}
+
+/// What is read, and what is computed over each trace of it.
+#[derive(Debug)]
+pub struct Leaf {
+    pub(crate) params: SearchParams,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) shown: Vec<ShownField>,
+    service: Option<String>,
+}
+
+/// Plans a search.
+///
+/// # Errors
+/// When a regular expression does not compile or is not a constant.
+pub fn plan(query: &Query, params: &SearchParams) -> Result<Plan, PlanError> {
+    let mut fields: Vec<&FieldExpr> = Vec::new();
+    mentions::fields(&query.stages, &mut fields);
+    let leaf = Leaf {
+        params: *params,
+        pipeline: Pipeline::new(&query.stages)?,
+        shown: ShownField::of(&fields),
+        service: mentions::service(&query.stages).map(str::to_owned),
+    };
+    Ok(Plan { leaf: Arc::new(leaf) })
+}
+
+impl Leaf {
+    /// The time in which a trace must have a span to answer.
+    #[must_use]
+    pub fn range(&self) -> TimeRange {
+        TimeRange::new(self.params.start_ns, self.params.end_ns)
+    }
+
+    /// A service (`resource.service.name`) of which every trace that answers has a span. Only whole traces may be
+    /// left out by it, never spans of a trace.
+    #[must_use]
+    pub fn service_hint(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    /// A worker for a part of the traces.
+    #[must_use]
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        Worker::new(Arc::clone(self))
+    }
+}
+
+/// Joins the answers of all workers: newest first by start, ties by trace id, at most the limit.
+#[must_use]
+pub fn finish(plan: &Plan, parts: Vec<Vec<TraceMatch>>) -> Vec<TraceMatch> {
+    let mut all: Vec<TraceMatch> = parts.into_iter().flatten().collect();
+    all.sort_by_key(TraceMatch::rank);
+    all.truncate(plan.leaf.params.limit);
+    all
+}
+
+/// A query as a filter of spans: for tag names and values that are asked for with a query.
+#[derive(Debug)]
+pub struct SpanFilter {
+    pipeline: Pipeline,
+}
+
+impl SpanFilter {
+    /// Makes a query ready to filter.
+    ///
+    /// # Errors
+    /// When a regular expression does not compile or is not a constant.
+    pub fn new(query: &Query) -> Result<Self, PlanError> {
+        Ok(Self { pipeline: Pipeline::new(&query.stages)? })
+    }
+
+    /// Which spans are in a spanset that the query leaves, in the order of the rows. Every trace in the batch is
+    /// whole, and its spans stand together.
+    ///
+    /// # Errors
+    /// When the columns are not those of spans.
+    pub fn mask(&self, spans: &RecordBatch) -> Result<BooleanArray, EvalError> {
+        let view = SpansView::new(spans).ok_or(EvalError::Columns)?;
+        let mut mask = Vec::with_capacity(view.rows());
+        while mask.len() < view.rows() {
+            let start = mask.len();
+            let id = view.trace_id(start);
+            let end = (start..view.rows()).find(|row| view.trace_id(*row) != id).unwrap_or(view.rows());
+            let of_trace = spans.slice(start, end - start);
+            let trace = Trace::new(&of_trace)?;
+            let sets = self.pipeline.run(&trace, vec![true; trace.rows()]);
+            let none = vec![false; trace.rows()];
+            mask.extend(sets.into_iter().fold(none, |mask, set| join(mask, &set.mask)));
+        }
+        Ok(BooleanArray::from(mask))
+    }
+}
