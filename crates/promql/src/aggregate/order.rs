@@ -1,0 +1,116 @@
+//! `topk bottomk limitk limit_ratio`: some series of each group stay, with all their labels.
+
+use std::cmp::Ordering;
+
+use super::{Groups, ignored_histograms};
+use crate::annotations::Annotations;
+use crate::ast::{AggregateOp, Grouping};
+use crate::error::EvalError;
+use crate::vector::{Grid, GridSeries, Present};
+
+/// How many series a parameter asks for at one step.
+fn wanted(k: f64) -> Result<usize, EvalError> {
+    if k.is_nan() {
+        return Err(EvalError::Parameter("Parameter value is NaN".to_owned()));
+    }
+    if k >= 9_223_372_036_854_775_807.0 || k <= -9_223_372_036_854_775_808.0 {
+        let k = syntax::number::format_short(k);
+        let side = if k.starts_with('-') { "underflows" } else { "overflows" };
+        return Err(EvalError::Parameter(format!("Scalar value {k} {side} int64")));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the bounds were checked")]
+    let wanted = k.max(0.0) as usize;
+    Ok(wanted)
+}
+
+pub(super) fn top_or_bottom(
+    op: AggregateOp,
+    grouping: &Grouping,
+    ks: &[f64],
+    mut grid: Grid,
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
+    if grid.series.iter().any(GridSeries::has_histograms) {
+        ignored_histograms(op, notes);
+    }
+    let groups = Groups::of(grouping, &grid.series);
+    let mut kept = vec![Present::none(grid.steps.count); grid.series.len()];
+    let mut ranked: Vec<usize> = Vec::new();
+    let mut order: Vec<usize> = Vec::new();
+    for members in &groups.members {
+        for (step, k) in ks.iter().enumerate().take(grid.steps.count) {
+            ranked.clear();
+            ranked.extend(members.iter().copied().filter(|i| grid.series[*i].present.get(step)));
+            let value = |i: &usize| grid.series[*i].values[step];
+            ranked.sort_by(|a, b| rank(op, value(a), value(b)));
+            ranked.truncate(wanted(*k)?);
+            ranked.iter().for_each(|i| kept[*i].set(step));
+            if grid.steps.count == 1 {
+                order.extend(&ranked);
+            }
+        }
+    }
+    for (series, kept) in grid.series.iter_mut().zip(kept) {
+        series.present = kept;
+        series.histograms.clear();
+    }
+    if grid.steps.count == 1 {
+        let mut all: Vec<Option<GridSeries>> = grid.series.into_iter().map(Some).collect();
+        grid.series = order.into_iter().filter_map(|i| all[i].take()).collect();
+    } else {
+        grid.series.retain(|series| !series.is_absent());
+    }
+    Ok(grid)
+}
+
+/// The better first; what is no number comes last either way.
+fn rank(op: AggregateOp, a: f64, b: f64) -> Ordering {
+    let by_value = if op == AggregateOp::Topk { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
+    a.is_nan().cmp(&b.is_nan()).then(by_value.unwrap_or(Ordering::Equal))
+}
+
+pub(super) fn limit(grouping: &Grouping, ks: &[f64], mut grid: Grid) -> Result<Grid, EvalError> {
+    let groups = Groups::of(grouping, &grid.series);
+    for members in &groups.members {
+        for (step, k) in ks.iter().enumerate().take(grid.steps.count) {
+            let present = members.iter().copied().filter(|i| grid.series[*i].has(step));
+            let beyond: Vec<usize> = present.skip(wanted(*k)?).collect();
+            beyond.into_iter().for_each(|i| grid.series[i].clear(step));
+        }
+    }
+    grid.series.retain(|series| !series.is_absent());
+    Ok(grid)
+}
+
+/// Whether a series is within a share of all: decided by its labels alone, so that `r` and `r - 1` part the series.
+fn within(series: &GridSeries, ratio: f64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a float has")]
+    let share = series.labels.stable_hash() as f64 / 18_446_744_073_709_551_616.0;
+    if ratio >= 0.0 { share < ratio } else { share >= 1.0 + ratio }
+}
+
+pub(super) fn limit_ratio(
+    ratios: &[f64],
+    mut grid: Grid,
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
+    for (step, ratio) in ratios.iter().enumerate().take(grid.steps.count) {
+        if ratio.is_nan() {
+            return Err(EvalError::Parameter("Ratio value is NaN".to_owned()));
+        }
+        if !(-1.0..=1.0).contains(ratio) {
+            let shown = syntax::number::format_short(*ratio);
+            notes.warn(format!(
+                "ratio value should be between -1 and 1, got {shown}, capping to {}",
+                ratio.signum()
+            ));
+        }
+        for series in &mut grid.series {
+            if !within(series, ratio.clamp(-1.0, 1.0)) {
+                series.clear(step);
+            }
+        }
+    }
+    grid.series.retain(|series| !series.is_absent());
+    Ok(grid)
+}

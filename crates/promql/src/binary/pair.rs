@@ -1,0 +1,154 @@
+//! Operators between series that pair by their labels: one and one, or many and one.
+
+use hashbrown::HashMap;
+use model::Labels;
+use model::labels::METRIC_NAME;
+
+use super::drops_name;
+use super::element::{self, Operand, Outcome};
+use crate::annotations::Annotations;
+use crate::ast::{BinaryOp, Cardinality, Matching};
+use crate::error::EvalError;
+use crate::vector::{Grid, GridSeries, Present};
+
+/// The labels by which a series pairs.
+pub(super) fn signature(matching: &Matching, labels: &Labels) -> Labels {
+    let named = |name: &str| matching.labels.iter().any(|label| label == name);
+    if matching.on { labels.filter(named) } else { labels.filter(|name| name != METRIC_NAME && !named(name)) }
+}
+
+/// The series of one signature on the side of one, and what paired with them.
+struct Ones<'a> {
+    series: Vec<&'a GridSeries>,
+    /// Per result labels (one entry where the side of many may have one only): the steps that have a result.
+    matched: HashMap<Labels, Present>,
+}
+
+pub(super) fn join(
+    op: BinaryOp,
+    matching: &Matching,
+    bool_modifier: bool,
+    lhs: &Grid,
+    rhs: &Grid,
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
+    let swapped = matching.card == Cardinality::OneToMany;
+    let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+    let mut ones = ones_of(matching, many, one)?;
+    let mut out = Grid::empty(many.steps);
+    for series in &many.series {
+        let Some(ones) = ones.get_mut(&signature(matching, &series.labels)) else { continue };
+        let Ones { series: partners, matched } = ones;
+        for partner in partners.iter() {
+            let labels = result_labels(op, matching, bool_modifier, &series.labels, &partner.labels);
+            let mut result = GridSeries::absent(labels, many.steps.count);
+            let key =
+                if matching.card == Cardinality::OneToOne { Labels::empty() } else { result.labels.clone() };
+            let matched = matched.entry(key).or_insert_with(|| Present::none(many.steps.count));
+            for step in 0..many.steps.count {
+                let (Some(a), Some(b)) = (Operand::of(series, step), Operand::of(partner, step)) else {
+                    continue;
+                };
+                let (a, b) = if swapped { (b, a) } else { (a, b) };
+                match element::apply(op, a, b, notes) {
+                    Outcome::Compared(holds) if bool_modifier => {
+                        result.set_float(step, f64::from(u8::from(holds)))
+                    }
+                    Outcome::Compared(true) => a.put(&mut result, step),
+                    Outcome::Compared(false) | Outcome::Nothing => continue,
+                    Outcome::Float(value) => result.set_float(step, value),
+                    Outcome::Histogram(histogram) => result.set_histogram(step, *histogram),
+                }
+                if matched.get(step) {
+                    return Err(EvalError::Matching(ambiguous(matching.card).to_owned()));
+                }
+                matched.set(step);
+            }
+            out.series.push(result);
+        }
+    }
+    out.unite()
+}
+
+const fn ambiguous(card: Cardinality) -> &'static str {
+    match card {
+        Cardinality::OneToOne => {
+            "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+        }
+        _ => "multiple matches for labels: grouping labels must ensure unique matches",
+    }
+}
+
+/// The series of the side of one by signature; no two of a signature have a value at a step at which the other side
+/// has any.
+fn ones_of<'a>(
+    matching: &Matching,
+    many: &Grid,
+    one: &'a Grid,
+) -> Result<HashMap<Labels, Ones<'a>>, EvalError> {
+    let mut ones: HashMap<Labels, Ones<'a>> = HashMap::with_capacity(one.series.len());
+    for series in &one.series {
+        let signature = signature(matching, &series.labels);
+        let entry = ones
+            .entry(signature)
+            .or_insert_with_key(|_| Ones { series: Vec::new(), matched: HashMap::new() });
+        entry.series.push(series);
+    }
+    if ones.len() == one.series.len() {
+        return Ok(ones);
+    }
+    let mut others = Present::none(many.steps.count);
+    many.series.iter().for_each(|series| others.unite(&series.presence()));
+    for (signature, group) in ones.iter().filter(|(_, group)| group.series.len() > 1) {
+        for (i, second) in group.series.iter().enumerate() {
+            for first in &group.series[..i] {
+                let mut both = first.presence();
+                both.intersect(&second.presence());
+                both.intersect(&others);
+                if both.any() {
+                    return Err(EvalError::Matching(duplicate(matching.card, signature, first, second)));
+                }
+            }
+        }
+    }
+    Ok(ones)
+}
+
+fn duplicate(card: Cardinality, signature: &Labels, first: &GridSeries, second: &GridSeries) -> String {
+    let side = if card == Cardinality::OneToMany { "left" } else { "right" };
+    format!(
+        "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
+         many-to-many matching not allowed: matching labels must be unique on one side",
+        braced(signature),
+        braced(&second.labels),
+        braced(&first.labels),
+    )
+}
+
+/// All labels within braces, the name among them.
+fn braced(labels: &Labels) -> String {
+    let pairs: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={}", syntax::string::quote(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
+fn result_labels(
+    op: BinaryOp,
+    matching: &Matching,
+    bool_modifier: bool,
+    many: &Labels,
+    one: &Labels,
+) -> Labels {
+    let drop_name = drops_name(op, bool_modifier);
+    let named = |name: &str| matching.labels.iter().any(|label| label == name);
+    let kept = many.filter(|name| {
+        !(drop_name && name == METRIC_NAME)
+            && (matching.card != Cardinality::OneToOne || named(name) == matching.on)
+    });
+    if matching.include.is_empty() {
+        return kept;
+    }
+    let included = |name: &str| matching.include.iter().any(|label| label == name);
+    let taken = one.iter().filter(|(name, _)| included(name));
+    Labels::from_pairs(kept.iter().filter(|(name, _)| !included(name)).chain(taken))
+}

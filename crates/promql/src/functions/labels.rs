@@ -1,0 +1,67 @@
+//! `label_replace` and `label_join`: new labels from old ones.
+
+use hashbrown::HashMap;
+use model::Labels;
+use syntax::string;
+
+use crate::error::EvalError;
+use crate::vector::Grid;
+
+/// The most memory that one compiled expression may take, in bytes.
+const MAX_REGEX_BYTES: usize = 4 << 20;
+
+/// Sets `target` to `replacement`, with `$1` or `${name}` from the groups of the expression, where the whole value of
+/// `source` matches.
+pub(crate) fn replace(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
+    let [target, replacement, source, expression] = args else {
+        return Err(EvalError::Parameter("label_replace takes four texts".to_owned()));
+    };
+    let regex = regex::RegexBuilder::new(&format!("^(?s:{expression})$"))
+        .size_limit(MAX_REGEX_BYTES)
+        .build()
+        .map_err(|_| {
+            let quoted = string::quote(expression);
+            EvalError::Parameter(format!("invalid regular expression in label_replace(): {quoted}"))
+        })?;
+    check_label("label_replace", "destination label name", target)?;
+    change(grid, |labels| {
+        let value = labels.get(source).unwrap_or_default();
+        let found = regex.captures(value)?;
+        let mut out = String::new();
+        found.expand(replacement, &mut out);
+        Some(labels.with(target, &out))
+    })
+}
+
+/// Sets `target` to the values of labels with a separator between them.
+pub(crate) fn join(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
+    let [target, separator, sources @ ..] = args else {
+        return Err(EvalError::Parameter("label_join takes at least two texts".to_owned()));
+    };
+    for source in sources {
+        check_label("label_join", "source label name", source)?;
+    }
+    check_label("label_join", "destination label name", target)?;
+    change(grid, |labels| {
+        let values: Vec<&str> = sources.iter().map(|source| labels.get(source).unwrap_or_default()).collect();
+        Some(labels.with(target, &values.join(separator)))
+    })
+}
+
+fn check_label(function: &str, what: &str, label: &str) -> Result<(), EvalError> {
+    if label.is_empty() {
+        let quoted = string::quote(label);
+        return Err(EvalError::Parameter(format!("invalid {what} in {function}(): {quoted}")));
+    }
+    Ok(())
+}
+
+fn change(mut grid: Grid, new: impl Fn(&Labels) -> Option<Labels>) -> Result<Grid, EvalError> {
+    let mut known: HashMap<Labels, Labels> = HashMap::new();
+    for series in &mut grid.series {
+        let old = series.labels.clone();
+        series.labels =
+            known.entry(old).or_insert_with_key(|old| new(old).unwrap_or_else(|| old.clone())).clone();
+    }
+    grid.unite()
+}
