@@ -8,7 +8,6 @@ use model::attributes::AttributeValue;
 use crate::ast::{FieldExpr, Intrinsic};
 use crate::eval::field::Field;
 use crate::eval::pipeline::Spanset;
-use crate::eval::rows;
 use crate::eval::trace::Trace;
 
 /// What stands for the service of a root span that did not arrive.
@@ -174,7 +173,7 @@ impl TraceMatch {
 
 fn span_set(trace: &Trace<'_>, set: &Spanset, shown: &[ShownField], limit: usize) -> SpanSet {
     let view = &trace.view;
-    let mut selected: Vec<usize> = rows(&set.mask).collect();
+    let mut selected = set.rows.clone();
     let matched = selected.len();
     selected.sort_by_key(|row| (view.start_ns(*row), view.span_id(*row)));
     selected.truncate(limit);

@@ -210,6 +210,10 @@ impl<'s> Parser<'s> {
         let lhs = self.scalar()?;
         let op = self.sign().and_then(compare_sign);
         let op = op.filter(|op| !matches!(op, CompareOp::Regex | CompareOp::NotRegex));
+        if self.sign() == Some(")") {
+            // Only the parentheses around a pipeline can end here: its last stage is to be compared as a whole.
+            return Err(ParseError::Unsupported("comparisons of the aggregates of pipelines".into()));
+        }
         let op = op.ok_or_else(|| self.unexpected("a comparison"))?;
         self.cursor.bump();
         Ok(ScalarFilter { op, lhs, rhs: self.scalar()? })

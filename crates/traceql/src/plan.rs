@@ -9,8 +9,7 @@ use model::trace::SpansView;
 use crate::answer::{ShownField, TraceMatch};
 use crate::ast::{FieldExpr, Query};
 use crate::error::{EvalError, PlanError};
-use crate::eval::join;
-use crate::eval::pipeline::Pipeline;
+use crate::eval::pipeline::{Pipeline, union};
 use crate::eval::trace::Trace;
 use crate::mentions;
 use crate::worker::Worker;
@@ -126,9 +125,9 @@ impl SpanFilter {
             let end = (start..view.rows()).find(|row| view.trace_id(*row) != id).unwrap_or(view.rows());
             let of_trace = spans.slice(start, end - start);
             let trace = Trace::new(&of_trace)?;
-            let sets = self.pipeline.run(&trace, vec![true; trace.rows()]);
-            let none = vec![false; trace.rows()];
-            mask.extend(sets.into_iter().fold(none, |mask, set| join(mask, &set.mask)));
+            mask.resize(end, false);
+            let selected = union(self.pipeline.run(&trace, (0..trace.rows()).collect()));
+            selected.into_iter().for_each(|row| mask[start + row] = true);
         }
         Ok(BooleanArray::from(mask))
     }

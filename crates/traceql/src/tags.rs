@@ -37,16 +37,20 @@ pub fn tag_search(
 /// is valid, else the comparisons of its one filter where all of them are joined by `&&`, else nothing.
 #[must_use]
 pub fn parse_valid_matchers(text: &str) -> Option<Query> {
-    if let Ok(query) = crate::parse(text) {
+    if let Ok(query) = crate::parse(text)
+        && crate::SpanFilter::new(&query).is_ok()
+    {
         return Some(query);
     }
     let (tokens, _) = lex_prefix(text);
-    let signs = |wanted: &str| tokens.iter().filter(|token| is_sign(token, wanted)).count();
-    if signs("{") != 1 || signs("||") > 0 || signs("!") > 0 || signs("(") > 0 {
+    if tokens.iter().filter(|token| is_sign(token, "{")).count() != 1 {
         return None;
     }
     let inside = tokens.iter().skip_while(|token| !is_sign(token, "{")).skip(1);
     let inside: Vec<&Token<Tok<'_>>> = inside.take_while(|token| !is_sign(token, "}")).collect();
+    if inside.iter().any(|token| ["||", "!", "("].iter().any(|sign| is_sign(token, sign))) {
+        return None;
+    }
     let terms = inside.split(|token| is_sign(token, "&&"));
     let conditions: Vec<FieldExpr> = terms.filter_map(matcher).collect();
     if conditions.is_empty() {

@@ -21,6 +21,13 @@ pub(crate) enum Value<'a> {
     Array(Cow<'a, str>),
 }
 
+/// Identifies a value in a hash table: a number per type, and the value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum GroupKey {
+    Number(u8, u64),
+    Text(u8, String),
+}
+
 impl<'a> Value<'a> {
     pub(crate) fn of_attribute(value: AttributeRef<'a>) -> Self {
         match value {
@@ -157,6 +164,20 @@ impl<'a> Value<'a> {
             Value::Duration(v) => Some(Value::Duration(v.saturating_neg())),
             Value::Float(v) => Some(Value::Float(-v)),
             _ => None,
+        }
+    }
+
+    /// What is the same for values that are grouped together, and for no others.
+    pub(crate) fn group_key(&self) -> GroupKey {
+        match self {
+            Value::Int(v) => GroupKey::Number(0, v.cast_unsigned()),
+            Value::Float(v) => GroupKey::Number(1, v.to_bits()),
+            Value::Duration(v) => GroupKey::Number(2, v.cast_unsigned()),
+            Value::Bool(v) => GroupKey::Number(3, u64::from(*v)),
+            Value::Status(v) => GroupKey::Number(4, u64::from(*v)),
+            Value::Kind(v) => GroupKey::Number(5, u64::from(*v)),
+            Value::String(v) => GroupKey::Text(0, v.as_ref().to_owned()),
+            Value::Array(v) => GroupKey::Text(1, v.as_ref().to_owned()),
         }
     }
 

@@ -44,7 +44,7 @@ impl Worker {
         if is_full && self.kept.last_key_value().is_some_and(|(last, _)| *last < rank) {
             return Ok(());
         }
-        let sets = self.leaf.pipeline.run(&trace, vec![true; trace.rows()]);
+        let sets = self.leaf.pipeline.run(&trace, (0..trace.rows()).collect());
         if sets.is_empty() {
             return Ok(());
         }

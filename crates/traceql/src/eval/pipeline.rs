@@ -1,18 +1,20 @@
 //! Pipelines of stages over the spansets of one trace, ready to run.
 
+use hashbrown::HashMap;
+
 use super::condition::{Condition, Operand};
 use super::scalar::Comparison;
 use super::trace::Trace;
 use super::{Mask, is_empty, join, rows, structure};
 use crate::ast::{SpansetExpr, SpansetOp, Stage};
 use crate::error::PlanError;
-use crate::value::Value;
+use crate::value::{GroupKey, Value};
 
 /// Spans of one trace that belong together, of which there is at least one.
 #[derive(Clone, Debug)]
 pub(crate) struct Spanset {
-    /// Which spans.
-    pub(crate) mask: Mask,
+    /// The rows of the spans, ascending.
+    pub(crate) rows: Vec<usize>,
     /// What is known of them together: the values of `by` and of aggregates, by their texts; none is `nil`.
     pub(crate) attributes: Vec<(String, Option<Value<'static>>)>,
 }
@@ -52,19 +54,19 @@ impl Pipeline {
         Ok(Self(steps))
     }
 
-    /// The spansets that are left of the spans within the mask.
-    pub(crate) fn run(&self, trace: &Trace<'_>, within: Mask) -> Vec<Spanset> {
-        let mut sets = vec![Spanset { mask: within, attributes: Vec::new() }];
+    /// The spansets that are left of the spans.
+    pub(crate) fn run(&self, trace: &Trace<'_>, rows: Vec<usize>) -> Vec<Spanset> {
+        let mut sets = vec![Spanset { rows, attributes: Vec::new() }];
         for step in &self.0 {
             sets = match step {
                 Step::Select(selection) => {
-                    sets.iter_mut().for_each(|set| set.mask = selection.mask(trace, &set.mask));
-                    sets.retain(|set| !is_empty(&set.mask));
+                    sets.iter_mut().for_each(|set| selection.retain(trace, &mut set.rows));
+                    sets.retain(|set| !set.rows.is_empty());
                     sets
                 }
                 Step::Compare(comparison) => compared(comparison, trace, sets),
                 Step::By { operand, text } => {
-                    sets.into_iter().flat_map(|set| grouped(operand, text, trace, &set)).collect()
+                    sets.iter().flat_map(|set| grouped(operand, text, trace, set)).collect()
                 }
                 Step::Coalesce => coalesced(sets),
             };
@@ -79,8 +81,7 @@ impl Pipeline {
 fn compared(comparison: &Comparison, trace: &Trace<'_>, sets: Vec<Spanset>) -> Vec<Spanset> {
     let mut kept = Vec::with_capacity(sets.len());
     for mut set in sets {
-        let rows: Vec<usize> = rows(&set.mask).collect();
-        if let Some(shown) = comparison.test(trace, &rows) {
+        if let Some(shown) = comparison.test(trace, &set.rows) {
             for (text, value) in shown {
                 if !set.attributes.iter().any(|(known, _)| *known == text) {
                     set.attributes.push((text, Some(value)));
@@ -94,27 +95,36 @@ fn compared(comparison: &Comparison, trace: &Trace<'_>, sets: Vec<Spanset>) -> V
 
 /// A spanset per value, in the order in which the values come up; spans without one are together.
 fn grouped(operand: &Operand, text: &str, trace: &Trace<'_>, set: &Spanset) -> Vec<Spanset> {
-    let mut groups: Vec<(Option<Value<'static>>, Spanset)> = Vec::new();
-    for row in rows(&set.mask) {
-        let mut key = None;
-        operand.any(trace, row, &mut |value| {
-            key = Some(value.clone().into_static());
+    let mut groups: Vec<Spanset> = Vec::new();
+    let mut indexes: HashMap<Option<GroupKey>, usize> = HashMap::new();
+    for row in &set.rows {
+        let mut found = None;
+        operand.any(trace, *row, &mut |value| {
+            found = Some(value.clone().into_static());
             true
         });
-        let index = groups.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        let index = *indexes.entry(found.as_ref().map(Value::group_key)).or_insert_with(|| {
             let mut attributes = set.attributes.clone();
-            attributes.push((text.to_owned(), key.clone()));
-            groups.push((key, Spanset { mask: vec![false; set.mask.len()], attributes }));
+            attributes.push((text.to_owned(), found.clone()));
+            groups.push(Spanset { rows: Vec::new(), attributes });
             groups.len() - 1
         });
-        groups[index].1.mask[row] = true;
+        groups[index].rows.push(*row);
     }
-    groups.into_iter().map(|(_, set)| set).collect()
+    groups
 }
 
 fn coalesced(sets: Vec<Spanset>) -> Vec<Spanset> {
-    let mask = sets.into_iter().map(|set| set.mask).reduce(|a, b| join(a, &b));
-    mask.map(|mask| Spanset { mask, attributes: Vec::new() }).into_iter().collect()
+    let rows = union(sets);
+    if rows.is_empty() { Vec::new() } else { vec![Spanset { rows, attributes: Vec::new() }] }
+}
+
+/// The rows of all spansets, each once, ascending.
+pub(crate) fn union(sets: Vec<Spanset>) -> Vec<usize> {
+    let mut rows: Vec<usize> = sets.into_iter().flat_map(|set| set.rows).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
 }
 
 impl Selection {
@@ -150,10 +160,20 @@ impl Selection {
                 structure::select(trace, *relation, *mode, &lhs.mask(trace, within), &right)
             }
             Selection::Pipeline(pipeline) => {
-                let sets = pipeline.run(trace, within.to_vec());
-                let masks = sets.into_iter().map(|set| set.mask);
-                masks.reduce(|a, b| join(a, &b)).unwrap_or_else(|| vec![false; within.len()])
+                let mut mask = vec![false; within.len()];
+                union(pipeline.run(trace, rows(within).collect()))
+                    .into_iter()
+                    .for_each(|row| mask[row] = true);
+                mask
             }
         }
+    }
+
+    /// Keeps the rows that are selected.
+    fn retain(&self, trace: &Trace<'_>, kept: &mut Vec<usize>) {
+        let mut within = vec![false; trace.rows()];
+        kept.iter().for_each(|row| within[*row] = true);
+        let mask = self.mask(trace, &within);
+        kept.retain(|row| mask[*row]);
     }
 }

@@ -11,6 +11,8 @@ use crate::error::EvalError;
 /// The spans of one trace.
 pub(crate) struct Trace<'a> {
     pub(crate) view: SpansView<'a>,
+    bounds_ns: OnceCell<(i64, i64)>,
+    root: OnceCell<Option<usize>>,
     tree: OnceCell<Tree>,
 }
 
@@ -33,7 +35,8 @@ impl<'a> Trace<'a> {
     /// # Errors
     /// When the columns are not those of spans.
     pub(crate) fn new(spans: &'a RecordBatch) -> Result<Self, EvalError> {
-        Ok(Self { view: SpansView::new(spans).ok_or(EvalError::Columns)?, tree: OnceCell::new() })
+        let view = SpansView::new(spans).ok_or(EvalError::Columns)?;
+        Ok(Self { view, bounds_ns: OnceCell::new(), root: OnceCell::new(), tree: OnceCell::new() })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -46,7 +49,7 @@ impl<'a> Trace<'a> {
             let began = self.view.start_ns(row);
             (start.min(began), end.max(began.saturating_add(self.view.duration_ns(row))))
         };
-        (0..self.rows()).fold((i64::MAX, i64::MIN), bounds)
+        *self.bounds_ns.get_or_init(|| (0..self.rows()).fold((i64::MAX, i64::MIN), bounds))
     }
 
     /// From the first start to the last end.
@@ -57,8 +60,9 @@ impl<'a> Trace<'a> {
 
     /// The span without a parent; the earliest where there are several.
     pub(crate) fn root(&self) -> Option<usize> {
-        let roots = (0..self.rows()).filter(|row| self.view.parent_span_id(*row).is_none());
-        roots.min_by_key(|row| self.view.start_ns(*row))
+        let is_root = |row: &usize| self.view.parent_span_id(*row).is_none();
+        let find = || (0..self.rows()).filter(is_root).min_by_key(|row| self.view.start_ns(*row));
+        *self.root.get_or_init(find)
     }
 
     pub(crate) fn tree(&self) -> &Tree {
