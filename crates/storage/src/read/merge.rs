@@ -10,9 +10,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, MutableArrayData, RecordBatch, make_array};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use futures::StreamExt;
+use futures::stream::{BoxStream, FuturesUnordered};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::bounds::READ_BATCH_ROWS;
+use crate::bounds::{MERGE_CONCURRENCY, READ_BATCH_ROWS};
+use crate::error::StorageError;
 use crate::signal::{Duplicates, Key, Keys, Table};
 
 /// Slots beyond the sources' own that are kept before the first look for those that nobody needs.
@@ -336,4 +339,61 @@ pub(crate) fn merge_iterators(
             None => {}
         }
     }
+}
+
+/// A stream of batches in a table's order.
+pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, StorageError>>;
+
+/// Merges streams, the oldest source first; they may have duplicates within themselves.
+pub(crate) fn merge_all(table: Table, sources: Vec<Rows>, duplicates: Duplicates) -> Rows {
+    let merger = Merger::new(table, sources.len(), duplicates);
+    let state = (merger, sources);
+    futures::stream::try_unfold(state, |(mut merger, mut sources)| async move {
+        loop {
+            feed_streams(&mut merger, &mut sources).await?;
+            match merger.next()? {
+                Some(batch) => return Ok(Some((batch, (merger, sources)))),
+                None if merger.is_over() => return Ok(None),
+                None => {}
+            }
+        }
+    })
+    .boxed()
+}
+
+async fn feed_streams(merger: &mut Merger, sources: &mut [Rows]) -> Result<(), StorageError> {
+    let needs: Vec<usize> = merger.needs().collect();
+    if let [source] = needs.as_slice() {
+        let batch = sources[*source].next().await;
+        return feed(merger, *source, batch);
+    }
+    let mut waiting = FuturesUnordered::new();
+    for (source, rows) in sources.iter_mut().enumerate() {
+        if needs.binary_search(&source).is_err() {
+            continue;
+        }
+        if waiting.len() == MERGE_CONCURRENCY
+            && let Some((fed, batch)) = waiting.next().await
+        {
+            feed(merger, fed, batch)?;
+        }
+        waiting.push(next_of(source, rows));
+    }
+    while let Some((fed, batch)) = waiting.next().await {
+        feed(merger, fed, batch)?;
+    }
+    Ok(())
+}
+
+async fn next_of(source: usize, rows: &mut Rows) -> (usize, Option<Result<RecordBatch, StorageError>>) {
+    (source, rows.next().await)
+}
+
+fn feed(
+    merger: &mut Merger,
+    source: usize,
+    batch: Option<Result<RecordBatch, StorageError>>,
+) -> Result<(), StorageError> {
+    merger.feed(source, batch.transpose()?);
+    Ok(())
 }

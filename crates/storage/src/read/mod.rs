@@ -1,3 +1,30 @@
 //! Reads: consistent snapshots of a tenant's signal, from heads and segments together.
+//!
+//! A snapshot holds one manifest version and the heads that belong to it; writers never wait for it. What it gives out
+//! are Arrow batches in the model's schemas, sorted, without duplicates, a few thousand rows at a time.
+
+pub(crate) mod snapshot;
+
+pub(crate) mod select;
+
+pub(crate) mod prune;
 
 pub(crate) mod merge;
+
+pub mod metrics;
+
+pub mod logs;
+
+pub mod traces;
+
+pub use logs::{LogColumns, LogScan, LogsSnapshot, StreamSet};
+pub use metrics::{MetricMetadata, MetricsSnapshot, SeriesSet};
+pub use traces::{TraceIds, TraceScan, TracesSnapshot};
+
+use arrow::array::RecordBatch;
+use futures::stream::BoxStream;
+
+use crate::error::StorageError;
+
+/// Batches of rows, in the order that the method which gives them names.
+pub type BatchStream = BoxStream<'static, Result<RecordBatch, StorageError>>;

@@ -11,3 +11,9 @@ pub(crate) mod scale;
 pub(crate) mod parquet_file;
 
 pub(crate) mod writer;
+
+pub(crate) mod cache;
+
+pub(crate) mod reader;
+
+pub(crate) mod series;

@@ -1,0 +1,234 @@
+//! Reads metrics: series by matchers, and their samples, histograms and exemplars.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float64Array, Int8Array, Int64Array, RecordBatch};
+use futures::{StreamExt, TryStreamExt};
+use model::labels::Labels;
+use model::metric::MetricType;
+use model::{Matcher, TimeRange};
+
+use super::BatchStream;
+use super::merge::merge_all;
+use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
+use super::snapshot::Source;
+use crate::error::StorageError;
+use crate::head::series::Info;
+use crate::segment::reader::SegmentFile;
+use crate::segment::scale::unscale;
+use crate::segment::schema;
+use crate::signal::Table;
+
+/// A tenant's metrics at one moment.
+#[derive(Clone, Debug)]
+pub struct MetricsSnapshot {
+    source: Arc<Source>,
+    range: TimeRange,
+}
+
+/// What is known of a metric besides its series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricMetadata {
+    /// The metric's name.
+    pub name: String,
+    /// What it is.
+    pub metric_type: MetricType,
+    /// The unit, empty where not told.
+    pub unit: String,
+    /// The description, empty where not told.
+    pub help: String,
+}
+
+/// Series that meet matchers; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SeriesSet {
+    selected: Arc<Selected>,
+}
+
+impl MetricsSnapshot {
+    pub(crate) const fn new(source: Arc<Source>, range: TimeRange) -> Self {
+        Self { source, range }
+    }
+
+    /// The series that meet all matchers; no matcher means all of them. Series are known by segment and by head: one
+    /// may have no sample in the snapshot's range.
+    ///
+    /// # Errors
+    /// When the store fails; a damaged segment is left out.
+    pub async fn select(&self, matchers: &[Matcher]) -> Result<SeriesSet, StorageError> {
+        let selected = Selected::resolve(Arc::clone(&self.source), self.range, matchers).await?;
+        Ok(SeriesSet { selected: Arc::new(selected) })
+    }
+
+    /// What is known of every metric with data in the range, by name; what was told last holds.
+    ///
+    /// # Errors
+    /// When the store fails; a damaged segment is left out.
+    pub async fn metadata(&self) -> Result<Vec<MetricMetadata>, StorageError> {
+        let mut known: BTreeMap<String, MetricMetadata> = BTreeMap::new();
+        let mut tell = |labels: &Labels, info: &Info| {
+            let Some(name) = labels.metric_name() else { return };
+            if !known.contains_key(name) {
+                known.insert(name.to_owned(), MetricMetadata::unknown(name));
+            }
+            if let Some(metadata) = known.get_mut(name) {
+                metadata.learn(info);
+            }
+        };
+        for meta in self.source.segments(self.range) {
+            if let Some(series) = segment_series(&self.source, meta).await? {
+                series.index.labels().iter().zip(&series.infos).for_each(|(labels, info)| tell(labels, info));
+            }
+        }
+        for view in self.source.heads(self.range) {
+            view.series().for_each(view.series_count(), &mut tell);
+        }
+        Ok(known.into_values().collect())
+    }
+
+    /// The time that the data in the snapshot's range covers; the ends are those of segments and heads.
+    #[must_use]
+    pub fn time_bounds(&self) -> Option<TimeRange> {
+        self.source.time_bounds(self.range)
+    }
+}
+
+impl MetricMetadata {
+    fn unknown(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            metric_type: MetricType::Unknown,
+            unit: String::new(),
+            help: String::new(),
+        }
+    }
+
+    fn learn(&mut self, info: &Info) {
+        if info.metric_type != MetricType::Unknown as u8 {
+            self.metric_type = MetricType::from_u8(info.metric_type);
+        }
+        if !info.unit.is_empty() && *info.unit != *self.unit {
+            (*info.unit).clone_into(&mut self.unit);
+        }
+        if !info.help.is_empty() && *info.help != *self.help {
+            (*info.help).clone_into(&mut self.help);
+        }
+    }
+}
+
+impl SeriesSet {
+    /// The series' labels, sorted and once each; a place in this list is the `series` number of rows.
+    #[must_use]
+    pub fn labels(&self) -> &[Labels] {
+        &self.selected.labels
+    }
+
+    /// Floating-point samples of the series within the range: [`model::metric::SAMPLES_SCHEMA`], sorted by series and
+    /// time. Of two samples with the same series and time the one written last is given. A series' rows may cross
+    /// the borders of batches.
+    #[must_use]
+    pub fn samples(&self, series: Range<usize>, range: TimeRange) -> BatchStream {
+        self.rows(Table::Samples, series, range)
+    }
+
+    /// Native histograms: as [`SeriesSet::samples`], of [`model::metric::HISTOGRAMS_SCHEMA`].
+    #[must_use]
+    pub fn histograms(&self, series: Range<usize>, range: TimeRange) -> BatchStream {
+        self.rows(Table::Histograms, series, range)
+    }
+
+    /// Exemplars, equal ones once, of [`model::metric::EXEMPLARS_SCHEMA`], sorted by series and time.
+    #[must_use]
+    pub fn exemplars(&self, series: Range<usize>, range: TimeRange) -> BatchStream {
+        self.rows(Table::Exemplars, series, range)
+    }
+
+    /// Whether there may be native histograms of the series; readers may skip them otherwise.
+    #[must_use]
+    pub fn has_histograms(&self) -> bool {
+        self.selected.has(Table::Histograms)
+    }
+
+    fn rows(&self, table: Table, numbers: Range<usize>, range: TimeRange) -> BatchStream {
+        let scan = Scan { table, numbers, range };
+        let mut sources: Vec<BatchStream> = Vec::new();
+        for segment in &self.selected.segments {
+            if let Some((file, numbers)) = segment.wanted(&self.selected.source, &scan) {
+                sources.push(self.segment_rows(segment.clone(), file, numbers, scan.clone()));
+            }
+        }
+        let segments = sources.len();
+        sources.extend(self.selected.heads.iter().flat_map(|head| head.sources(&scan)));
+        if sources.len() == 1 && segments == 1 {
+            // A segment has no duplicates within itself.
+            return sources.remove(0);
+        }
+        merge_all(table, sources, table.duplicates())
+    }
+
+    fn segment_rows(&self, part: SegmentPart, file: SegmentFile, numbers: Numbers, scan: Scan) -> BatchStream {
+        let source = Arc::clone(&self.selected.source);
+        let reported = file.clone();
+        let rows = async move {
+            let footer = file.footer().await?;
+            let places = part.places(&file, &footer, &scan, &numbers)?;
+            let columns = 0..footer.metadata.schema().fields().len();
+            let rows = file.rows(&footer, columns, &places);
+            Ok::<_, StorageError>(rows.map(move |batch| {
+                file.decode(|| {
+                    let batch = table_rows(&file, scan.table, &batch?)?;
+                    renumbered(&file, &scan, &numbers, &batch)
+                })
+            }))
+        };
+        let rows = futures::stream::once(rows).try_flatten();
+        rows.filter_map(move |batch| {
+            let batch = source.readable(&reported, batch).transpose();
+            futures::future::ready(batch)
+        })
+        .boxed()
+    }
+}
+
+/// Rows of a file as rows of the table.
+fn table_rows(file: &SegmentFile, table: Table, batch: &RecordBatch) -> Result<RecordBatch, StorageError> {
+    let columns: Vec<ArrayRef> = match table {
+        Table::Samples => {
+            let mut columns = batch.columns().get(..3).unwrap_or_default().to_vec();
+            columns.push(Arc::new(values(file, batch)?));
+            columns
+        }
+        _ => batch.columns().to_vec(),
+    };
+    RecordBatch::try_new(Arc::clone(table.schema()), columns).map_err(|error| file.corrupt(error))
+}
+
+/// The values of samples, from scaled integers and floats.
+fn values(file: &SegmentFile, batch: &RecordBatch) -> Result<Float64Array, StorageError> {
+    let wrong = || file.corrupt(format!("columns are not {:?}", schema::samples()));
+    fn typed<A: 'static>(batch: &RecordBatch, column: usize) -> Option<&A> {
+        batch.columns().get(column)?.as_any().downcast_ref()
+    }
+    let scales = typed::<Int8Array>(batch, 3).ok_or_else(wrong)?;
+    let scaled = typed::<Int64Array>(batch, 4).ok_or_else(wrong)?;
+    let floats = typed::<Float64Array>(batch, 5).ok_or_else(wrong)?;
+    let unknown = || file.corrupt("a scale that is not known");
+    let mut values = Vec::with_capacity(batch.num_rows());
+    if scaled.null_count() == 0 {
+        for (scaled, scale) in scaled.values().iter().zip(scales.values()) {
+            values.push(unscale(*scaled, *scale).ok_or_else(unknown)?);
+        }
+    } else if scaled.null_count() == scaled.len() {
+        return Ok(Float64Array::new(floats.values().clone(), None));
+    } else {
+        for row in 0..batch.num_rows() {
+            values.push(match scaled.is_valid(row) {
+                true => unscale(scaled.value(row), scales.value(row)).ok_or_else(unknown)?,
+                false => floats.value(row),
+            });
+        }
+    }
+    Ok(values.into())
+}

@@ -1,0 +1,112 @@
+//! Which rows of a file may be wanted, by its footer alone. What it leaves out is certainly not wanted.
+
+use std::ops::Range;
+
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+
+use crate::segment::reader::Footer;
+
+/// Places that follow each other, made one.
+pub(crate) fn joined(places: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for place in places.into_iter().filter(|place| place.start < place.end) {
+        match joined.last_mut() {
+            Some(last) if last.end == place.start => last.end = place.end,
+            _ => joined.push(place),
+        }
+    }
+    joined
+}
+
+/// What two lists of places, both ascending, have in common.
+pub(crate) fn intersection(a: &[Range<usize>], b: &[Range<usize>]) -> Vec<Range<usize>> {
+    let (mut i, mut j) = (0, 0);
+    let mut common = Vec::new();
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        let (start, end) = (x.start.max(y.start), x.end.min(y.end));
+        if start < end {
+            common.push(start..end);
+        }
+        if x.end < y.end {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    common
+}
+
+/// The pages of a leaf column that may be wanted; all of a row group that has no index for it.
+fn pages(
+    footer: &Footer,
+    column: usize,
+    may_match: impl Fn(&ColumnIndexMetaData, usize) -> bool,
+) -> Vec<Range<usize>> {
+    let indexes = footer.parquet().column_index().zip(footer.parquet().offset_index());
+    let mut places = Vec::new();
+    for (group, rows) in footer.row_groups().enumerate() {
+        let of_group = indexes.and_then(|(columns, offsets)| {
+            Some((columns.get(group)?.get(column)?, offsets.get(group)?.get(column)?.page_locations()))
+        });
+        let Some((index, pages)) = of_group else {
+            places.push(rows);
+            continue;
+        };
+        if index.num_pages() != pages.len() as u64 {
+            places.push(rows);
+            continue;
+        }
+        let start_of = |page: usize| {
+            let first = pages.get(page).map_or(rows.len(), |p| usize::try_from(p.first_row_index).unwrap_or(0));
+            rows.start + first.min(rows.len())
+        };
+        let matching = (0..pages.len()).filter(|page| may_match(index, *page));
+        places.extend(matching.map(|page| start_of(page)..start_of(page + 1)));
+    }
+    joined(places)
+}
+
+/// The places where a column of 64-bit integers may have a value between the two, both included.
+pub(crate) fn by_integer(footer: &Footer, column: usize, first: i64, last: i64) -> Vec<Range<usize>> {
+    pages(footer, column, |index, page| match index {
+        ColumnIndexMetaData::INT64(index) => match (index.min_value(page), index.max_value(page)) {
+            (Some(min), Some(max)) => *min <= last && first <= *max,
+            _ => true,
+        },
+        _ => true,
+    })
+}
+
+/// The places where a column of 16 bytes may have a value between the two, both included.
+pub(crate) fn by_id(footer: &Footer, column: usize, first: [u8; 16], last: [u8; 16]) -> Vec<Range<usize>> {
+    pages(footer, column, |index, page| match index {
+        ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index) => {
+            match (index.min_value(page), index.max_value(page)) {
+                (Some(min), Some(max)) => min <= &last[..] && &first[..] <= max,
+                _ => true,
+            }
+        }
+        _ => true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is what is meant")]
+    fn places_are_joined_and_intersected() {
+        assert_eq!(joined([0..2, 2..5, 5..5, 7..8]), [0..5, 7..8]);
+        let cases: [(&[Range<usize>], &[Range<usize>], &[Range<usize>]); 4] = [
+            (&[0..10], &[2..3, 5..12], &[2..3, 5..10]),
+            (&[0..2, 4..6], &[2..4], &[]),
+            (&[0..5, 5..9], &[4..6], &[4..5, 5..6]),
+            (&[], &[0..1], &[]),
+        ];
+        for (a, b, common) in cases {
+            assert_eq!(intersection(a, b), common);
+            assert_eq!(intersection(b, a), common);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Series or streams that meet matchers, over all sources of a snapshot, under one numbering: the order of the labels.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::filter_record_batch;
+use futures::StreamExt;
+use model::labels::Labels;
+use model::{Matcher, Signal, TimeRange};
+
+use super::merge::Rows;
+use super::prune;
+use super::snapshot::Source;
+use crate::bounds::READ_CONCURRENCY;
+use crate::error::StorageError;
+use crate::head::HeadView;
+use crate::head::scan::Wanted;
+use crate::manifest::SegmentMeta;
+use crate::segment::reader::{Footer, SegmentFile};
+use crate::segment::schema::{ONLY_PART, SERIES_PART, part};
+use crate::segment::series::SegmentSeries;
+use crate::signal::{Keys, Table};
+
+/// The reader's number and the source's, ascending in both where the source is a segment.
+pub(crate) type Numbers = Arc<[(u32, u32)]>;
+
+/// A segment with selected series or streams.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentPart {
+    pub(crate) meta: SegmentMeta,
+    series: Arc<SegmentSeries>,
+    numbers: Numbers,
+}
+
+/// A head with selected series or streams.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadPart {
+    pub(crate) view: HeadView,
+    numbers: Numbers,
+}
+
+/// The selected series or streams of a snapshot.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    pub(crate) source: Arc<Source>,
+    pub(crate) labels: Vec<Labels>,
+    pub(crate) segments: Vec<SegmentPart>,
+    pub(crate) heads: Vec<HeadPart>,
+}
+
+/// What of a table is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan {
+    /// The table.
+    pub(crate) table: Table,
+    /// Reader's numbers.
+    pub(crate) numbers: Range<usize>,
+    /// The time.
+    pub(crate) range: TimeRange,
+}
+
+/// The entries whose reader's number is in the range.
+fn within(numbers: &Numbers, range: &Range<usize>) -> Numbers {
+    let start = numbers.partition_point(|(global, _)| (*global as usize) < range.start);
+    let end = numbers.partition_point(|(global, _)| (*global as usize) < range.end);
+    if start == 0 && end == numbers.len() { Arc::clone(numbers) } else { numbers[start..end.max(start)].into() }
+}
+
+/// The labels of all lists, sorted and once each, and each list's numbers under the new numbering.
+fn united(lists: Vec<Vec<(u32, Labels)>>) -> (Vec<Labels>, Vec<Numbers>) {
+    let mut numbers: Vec<Vec<(u32, u32)>> = lists.iter().map(|list| Vec::with_capacity(list.len())).collect();
+    let mut labels: Vec<Labels> = Vec::new();
+    let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
+    let mut heap = BinaryHeap::with_capacity(lists.len());
+    for (list, entries) in lists.iter_mut().enumerate() {
+        heap.extend(entries.next().map(|(local, labels)| Reverse((labels, list, local))));
+    }
+    while let Some(Reverse((next, list, local))) = heap.pop() {
+        if labels.last() != Some(&next) {
+            labels.push(next);
+        }
+        let global = u32::try_from(labels.len() - 1).expect("the memory for 2^32 series is never there");
+        numbers[list].push((global, local));
+        heap.extend(lists[list].next().map(|(local, labels)| Reverse((labels, list, local))));
+    }
+    (labels, numbers.into_iter().map(Arc::from).collect())
+}
+
+/// The series or streams of a segment; none where it does not read back.
+pub(crate) async fn segment_series(
+    source: &Source,
+    meta: &SegmentMeta,
+) -> Result<Option<Arc<SegmentSeries>>, StorageError> {
+    let name = if source.signal == Signal::Metrics { SERIES_PART } else { ONLY_PART };
+    let Some(file) = source.file(meta, name) else {
+        return Ok(None);
+    };
+    let series = match source.signal {
+        Signal::Metrics => file.series().await,
+        Signal::Logs | Signal::Traces => match file.footer().await {
+            Ok(footer) => file.decode(|| file.streams(&footer)),
+            Err(error) => Err(error),
+        },
+    };
+    source.readable(&file, series)
+}
+
+impl Selected {
+    /// Resolves matchers, all of which must hold, over the sources with data in the range.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn resolve(
+        source: Arc<Source>,
+        range: TimeRange,
+        matchers: &[Matcher],
+    ) -> Result<Self, StorageError> {
+        let mut lists = Vec::new();
+        let mut segments = Vec::new();
+        let metas: Vec<SegmentMeta> = source.segments(range).cloned().collect();
+        let loads = metas.into_iter().map(|meta| {
+            let source = &source;
+            async move {
+                let series = segment_series(source, &meta).await;
+                series.map(|series| series.map(|series| (meta, series)))
+            }
+        });
+        let mut loaded = futures::stream::iter(loads).buffered(READ_CONCURRENCY);
+        while let Some(loaded) = loaded.next().await {
+            let Some((meta, series)) = loaded? else { continue };
+            let numbers = series.index.select(matchers, series.count());
+            let labels = series.index.labels();
+            let list: Vec<_> = numbers.iter().map(|n| (n, labels[n as usize].clone())).collect();
+            if !list.is_empty() {
+                lists.push(list);
+                segments.push((meta, series));
+            }
+        }
+        drop(loaded);
+        let mut heads = Vec::new();
+        for view in source.heads(range) {
+            let list = view.series().select(matchers, view.series_count());
+            if !list.is_empty() {
+                lists.push(list);
+                heads.push(view.clone());
+            }
+        }
+        let (labels, numbers) = united(lists);
+        let mut numbers = numbers.into_iter();
+        let segments = segments
+            .into_iter()
+            .zip(numbers.by_ref())
+            .map(|((meta, series), numbers)| SegmentPart { meta, series, numbers })
+            .collect();
+        let heads = heads.into_iter().zip(numbers).map(|(view, numbers)| HeadPart { view, numbers }).collect();
+        Ok(Self { source, labels, segments, heads })
+    }
+
+    /// Whether a table has rows of what is selected; heads answer for all of theirs.
+    pub(crate) fn has(&self, table: Table) -> bool {
+        let in_segment = |segment: &SegmentPart| {
+            segment.numbers.iter().any(|(_, local)| !segment.series.rows(table, *local).is_empty())
+        };
+        self.heads.iter().any(|head| head.view.has(table)) || self.segments.iter().any(in_segment)
+    }
+}
+
+impl HeadPart {
+    /// The rows of a scan as sorted streams, the oldest first.
+    pub(crate) fn sources(&self, scan: &Scan) -> Vec<Rows> {
+        let numbers = within(&self.numbers, &scan.numbers);
+        if numbers.is_empty() {
+            return Vec::new();
+        }
+        let sources = self.view.sources(scan.table, &Wanted::Numbers(numbers), scan.range);
+        sources.into_iter().map(|batches| futures::stream::iter(batches.map(Ok)).boxed()).collect()
+    }
+}
+
+impl SegmentPart {
+    /// The file of a table and the numbers that a scan wants of it; none where there is nothing to read.
+    pub(crate) fn wanted(&self, source: &Source, scan: &Scan) -> Option<(SegmentFile, Numbers)> {
+        if !self.meta.range().overlaps(scan.range) {
+            return None;
+        }
+        let numbers = within(&self.numbers, &scan.numbers);
+        if numbers.iter().all(|(_, local)| self.series.rows(scan.table, *local).is_empty()) {
+            return None;
+        }
+        Some((source.file(&self.meta, part(scan.table))?, numbers))
+    }
+
+    /// The places of the numbers' rows in a table's file, less the pages outside of the range.
+    pub(crate) fn places(
+        &self,
+        file: &SegmentFile,
+        footer: &Footer,
+        scan: &Scan,
+        numbers: &Numbers,
+    ) -> Result<Vec<Range<usize>>, StorageError> {
+        let places = numbers.iter().map(|(_, local)| self.series.rows(scan.table, *local));
+        let places = prune::joined(places);
+        if places.last().is_some_and(|last| last.end > footer.rows()) {
+            return Err(file.corrupt("the series say more rows than there are"));
+        }
+        let whole = scan.range.start_ns <= self.meta.start_ns && self.meta.end_ns <= scan.range.end_ns;
+        if whole {
+            return Ok(places);
+        }
+        let (first, last) = scan.table.bounds(scan.range);
+        let in_time = prune::by_integer(footer, scan.table.time_column(), first, last);
+        Ok(prune::intersection(&places, &in_time))
+    }
+}
+
+/// Rows of a segment's file under the reader's numbers, within the time; the batch is of the table's schema.
+pub(crate) fn renumbered(
+    file: &SegmentFile,
+    scan: &Scan,
+    numbers: &Numbers,
+    batch: &RecordBatch,
+) -> Result<RecordBatch, StorageError> {
+    let keys = Keys::new(scan.table, batch);
+    let (first, last) = scan.table.bounds(scan.range);
+    let mut mapped = Vec::with_capacity(batch.num_rows());
+    for stretch in keys.numbers().chunk_by(|a, b| a == b) {
+        let found = numbers.binary_search_by_key(&stretch[0], |(_, local)| *local);
+        let place = found.map_err(|_| file.corrupt(format!("a row of another series: number={}", stretch[0])))?;
+        mapped.resize(mapped.len() + stretch.len(), numbers[place].0);
+    }
+    let mut columns = batch.columns().to_vec();
+    columns[0] = Arc::new(UInt32Array::from(mapped)) as ArrayRef;
+    let batch = RecordBatch::try_new(Arc::clone(scan.table.schema()), columns)?;
+    in_time(&batch, keys.times(), first, last)
+}
+
+/// The rows whose time is between the two, both included.
+pub(crate) fn in_time(
+    batch: &RecordBatch,
+    times: &[i64],
+    first: i64,
+    last: i64,
+) -> Result<RecordBatch, StorageError> {
+    if times.iter().all(|time| (first..=last).contains(time)) {
+        return Ok(batch.clone());
+    }
+    let keep: BooleanArray = times.iter().map(|time| Some((first..=last).contains(time))).collect();
+    Ok(filter_record_batch(batch, &keep)?)
+}

@@ -1,0 +1,99 @@
+//! What a read reads from: one manifest version and the heads that belong to it, taken at one moment.
+
+use std::sync::Arc;
+
+use model::{Signal, TenantId, TimeRange};
+use object_store::ObjectStore;
+
+use crate::error::StorageError;
+use crate::head::HeadView;
+use crate::layout;
+use crate::manifest::{Manifest, SegmentMeta};
+use crate::metrics::{BySignal, Metrics};
+use crate::segment::cache::SegmentCache;
+use crate::segment::reader::SegmentFile;
+
+/// A tenant's signal at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Whose data it is.
+    pub(crate) tenant: TenantId,
+    /// Which signal.
+    pub(crate) signal: Signal,
+    /// The segments.
+    pub(crate) manifest: Arc<Manifest>,
+    /// The heads that are not in segments yet, the oldest first.
+    pub(crate) heads: Vec<HeadView>,
+    /// Where the segments are.
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// What is kept of segments between reads.
+    pub(crate) cache: Arc<SegmentCache>,
+    /// The engine's metrics.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Source {
+    /// The segments with data in the range, the oldest commit first.
+    pub(crate) fn segments(&self, range: TimeRange) -> impl Iterator<Item = &SegmentMeta> {
+        self.manifest.segments.iter().filter(move |meta| meta.range().overlaps(range))
+    }
+
+    /// The heads with data in the range, the oldest first.
+    pub(crate) fn heads(&self, range: TimeRange) -> impl Iterator<Item = &HeadView> {
+        self.heads.iter().filter(move |head| head.time_range().is_some_and(|r| r.overlaps(range)))
+    }
+
+    /// A file of a segment; none where the segment has no such part or it is known to be damaged.
+    pub(crate) fn file(&self, meta: &SegmentMeta, part: &str) -> Option<SegmentFile> {
+        let part = meta.part(part)?;
+        let path = layout::segment(&self.tenant, self.signal, meta, &part.name);
+        let file = SegmentFile {
+            store: Arc::clone(&self.store),
+            path,
+            bytes: part.bytes,
+            cache: Arc::clone(&self.cache),
+            read_bytes: self.metrics.read_bytes.get_or_create(&BySignal::new(self.signal)).clone(),
+        };
+        (!self.cache.is_quarantined(&file.path)).then_some(file)
+    }
+
+    /// Takes what was read of a file; none when the file is damaged or gone, which is reported once.
+    ///
+    /// # Errors
+    /// All other failures.
+    pub(crate) fn readable<T>(
+        &self,
+        file: &SegmentFile,
+        read: Result<T, StorageError>,
+    ) -> Result<Option<T>, StorageError> {
+        let error = match read {
+            Ok(read) => return Ok(Some(read)),
+            Err(error) => error,
+        };
+        let is_lost = matches!(
+            error,
+            StorageError::Corrupt { .. } | StorageError::Store(object_store::Error::NotFound { .. })
+        );
+        if !is_lost {
+            return Err(error);
+        }
+        if self.cache.quarantine(&file.path) {
+            self.metrics.segments_quarantined.get_or_create(&BySignal::new(self.signal)).inc();
+            tracing::error!(
+                tenant = %self.tenant,
+                signal = %self.signal,
+                object = %file.path,
+                %error,
+                "a segment does not read back; reads go on without it, restore it from a copy or remove it"
+            );
+        }
+        Ok(None)
+    }
+
+    /// The time that the data covers.
+    pub(crate) fn time_bounds(&self, range: TimeRange) -> Option<TimeRange> {
+        let segments = self.segments(range).map(SegmentMeta::range);
+        let heads = self.heads(range).filter_map(HeadView::time_range);
+        segments.chain(heads).fold(None, |all, range| Some(crate::head::union(all, range)))
+    }
+}

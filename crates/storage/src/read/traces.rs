@@ -1,0 +1,208 @@
+//! Reads traces: spans by trace, time and service.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use futures::{StreamExt, TryStreamExt};
+use model::TimeRange;
+use model::trace::SPANS_SCHEMA;
+
+use super::BatchStream;
+use super::merge::merge_all;
+use super::prune;
+use super::select::in_time;
+use super::snapshot::Source;
+use crate::error::StorageError;
+use crate::head::scan::Wanted;
+use crate::manifest::SegmentMeta;
+use crate::segment::reader::{Footer, SegmentFile};
+use crate::segment::schema::{ONLY_PART, SERVICES_KEY};
+use crate::signal::{Keys, Table};
+
+/// The leaf column of trace ids.
+const TRACE_ID_COLUMN: usize = 0;
+
+/// A tenant's traces at one moment.
+#[derive(Clone, Debug)]
+pub struct TracesSnapshot {
+    source: Arc<Source>,
+    range: TimeRange,
+}
+
+/// Which traces are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceIds {
+    /// All.
+    #[default]
+    All,
+    /// Those between two ids, both included; for readers that divide the work.
+    Range {
+        /// The first id.
+        first: [u8; 16],
+        /// The last id.
+        last: [u8; 16],
+    },
+    /// One.
+    One([u8; 16]),
+}
+
+/// What a reader wants of the spans.
+#[derive(Clone, Debug)]
+pub struct TraceScan {
+    /// The traces.
+    pub trace_ids: TraceIds,
+    /// When spans began, both ends included.
+    pub range: TimeRange,
+    /// A service that wanted spans belong to. It serves to skip what has none of it: spans of others come too, and
+    /// not all of a trace's.
+    pub service: Option<String>,
+}
+
+impl TraceIds {
+    const fn bounds(self) -> ([u8; 16], [u8; 16]) {
+        match self {
+            TraceIds::All => ([0; 16], [u8::MAX; 16]),
+            TraceIds::Range { first, last } => (first, last),
+            TraceIds::One(id) => (id, id),
+        }
+    }
+}
+
+impl TracesSnapshot {
+    pub(crate) const fn new(source: Arc<Source>, range: TimeRange) -> Self {
+        Self { source, range }
+    }
+
+    /// The time that the data in the snapshot's range covers; the ends are those of segments and heads.
+    #[must_use]
+    pub fn time_bounds(&self) -> Option<TimeRange> {
+        let all = self.source.time_bounds(self.range)?;
+        Some(TimeRange::new(all.start_ns.max(self.range.start_ns), all.end_ns.min(self.range.end_ns)))
+    }
+
+    /// Spans: [`SPANS_SCHEMA`], sorted by trace, start and span id, so that a trace's spans follow each other; they may
+    /// cross the borders of batches. Rows that are equal in every column come once. Only spans that begin in the
+    /// scan's range come, of segments and heads with data in the snapshot's.
+    #[must_use]
+    pub fn scan(&self, scan: TraceScan) -> BatchStream {
+        let (first, last) = scan.trace_ids.bounds();
+        let range = scan.range;
+        let wanted = Wanted::Traces(u128::from_be_bytes(first), u128::from_be_bytes(last));
+        let scan = Arc::new(scan);
+        let mut sources: Vec<BatchStream> = Vec::new();
+        for meta in self.source.segments(self.range).filter(|meta| meta.range().overlaps(range)) {
+            if let Some(file) = self.source.file(meta, ONLY_PART) {
+                sources.push(self.segment_rows(meta, file, Arc::clone(&scan)));
+            }
+        }
+        let segments = sources.len();
+        for view in self.source.heads(self.range) {
+            let heads = view.sources(Table::Spans, &wanted, range);
+            sources.extend(heads.into_iter().map(|batches| futures::stream::iter(batches.map(Ok)).boxed()));
+        }
+        if sources.len() == 1 && segments == 1 {
+            // A segment has no duplicates within itself.
+            return sources.remove(0);
+        }
+        merge_all(Table::Spans, sources, Table::Spans.duplicates())
+    }
+
+    fn segment_rows(&self, meta: &SegmentMeta, file: SegmentFile, scan: Arc<TraceScan>) -> BatchStream {
+        let source = Arc::clone(&self.source);
+        let reported = file.clone();
+        let of_segment = meta.range();
+        let rows = async move {
+            let footer = file.footer().await?;
+            let places = places(&file, &footer, of_segment, &scan).await?;
+            let rows = file.rows(&footer, 0..SPANS_SCHEMA.fields().len(), &places);
+            Ok::<_, StorageError>(rows.map(move |batch| file.decode(|| wanted_rows(&file, &batch?, &scan))))
+        };
+        let rows = futures::stream::once(rows).try_flatten();
+        rows.filter_map(move |batch| {
+            let batch = source.readable(&reported, batch).transpose();
+            futures::future::ready(batch)
+        })
+        .boxed()
+    }
+}
+
+/// The places of a file that may have wanted spans.
+async fn places(
+    file: &SegmentFile,
+    footer: &Footer,
+    of_segment: TimeRange,
+    scan: &TraceScan,
+) -> Result<Vec<Range<usize>>, StorageError> {
+    let (first, last) = scan.trace_ids.bounds();
+    let mut places = prune::by_id(footer, TRACE_ID_COLUMN, first, last);
+    if scan.range.start_ns > of_segment.start_ns || of_segment.end_ns > scan.range.end_ns {
+        let (start, end) = (scan.range.start_ns, scan.range.end_ns);
+        let in_time = prune::by_integer(footer, Table::Spans.time_column(), start, end);
+        places = prune::intersection(&places, &in_time);
+    }
+    if let Some(service) = &scan.service
+        && let Some(json) = footer.value(SERVICES_KEY)
+    {
+        let services: Vec<Option<Vec<String>>> =
+            serde_json::from_str(json).map_err(|error| file.corrupt(error))?;
+        let groups = footer.row_groups().enumerate();
+        let has_service = groups.filter(|(group, _)| match services.get(*group) {
+            Some(Some(names)) => names.contains(service),
+            _ => true,
+        });
+        places = prune::intersection(&places, &prune::joined(has_service.map(|(_, rows)| rows)));
+    }
+    if let TraceIds::One(id) = scan.trace_ids {
+        places = with_trace(file, footer, id, &places).await?;
+    }
+    Ok(places)
+}
+
+/// The places less the row groups whose Bloom filter says that they do not have the trace.
+async fn with_trace(
+    file: &SegmentFile,
+    footer: &Footer,
+    id: [u8; 16],
+    places: &[Range<usize>],
+) -> Result<Vec<Range<usize>>, StorageError> {
+    let mut kept = Vec::new();
+    for (group, rows) in footer.row_groups().enumerate() {
+        let of_group = prune::intersection(places, std::slice::from_ref(&rows));
+        if of_group.is_empty() {
+            continue;
+        }
+        let column = footer.parquet().row_group(group).columns().get(TRACE_ID_COLUMN);
+        let place = column.and_then(|column| {
+            let offset = u64::try_from(column.bloom_filter_offset()?).ok()?;
+            let length = u64::try_from(column.bloom_filter_length()?).ok()?;
+            Some(offset..offset.saturating_add(length))
+        });
+        let may_have = match place {
+            Some(place) => file.filter(group, place).await?.check(&id[..]),
+            None => true,
+        };
+        if may_have {
+            kept.extend(of_group);
+        }
+    }
+    Ok(kept)
+}
+
+/// The rows of the wanted traces that begin in the range, in the schema of spans.
+fn wanted_rows(file: &SegmentFile, batch: &RecordBatch, scan: &TraceScan) -> Result<RecordBatch, StorageError> {
+    let batch = RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), batch.columns().to_vec());
+    let batch = batch.map_err(|error| file.corrupt(error))?;
+    let keys = Keys::new(Table::Spans, &batch);
+    let batch = in_time(&batch, keys.times(), scan.range.start_ns, scan.range.end_ns)?;
+    if scan.trace_ids == TraceIds::All {
+        return Ok(batch);
+    }
+    let (first, last) = scan.trace_ids.bounds();
+    let (first, last) = (u128::from_be_bytes(first), u128::from_be_bytes(last));
+    let keys = Keys::new(Table::Spans, &batch);
+    let is_wanted = |row: usize| Some((first..=last).contains(&keys.get(row).major));
+    let keep: BooleanArray = (0..keys.len()).map(is_wanted).collect();
+    Ok(filter_record_batch(&batch, &keep)?)
+}

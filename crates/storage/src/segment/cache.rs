@@ -1,0 +1,112 @@
+//! What is kept of segments between reads: footers, tables of series and streams, filters. Bounded by bytes.
+//!
+//! It also remembers which segments do not read back, so that each is reported once and left out from then on.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use object_store::path::Path;
+use parking_lot::Mutex;
+use parquet::bloom_filter::Sbbf;
+
+use super::reader::Footer;
+use super::series::SegmentSeries;
+use crate::bounds::MAX_QUARANTINED_SEGMENTS;
+
+/// What an entry costs besides its value, about.
+const ENTRY_BYTES: usize = 256;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Footer,
+    Series,
+    /// The filter of a row group.
+    Filter(usize),
+}
+
+#[derive(Clone)]
+enum Value {
+    Footer(Arc<Footer>),
+    Series(Arc<SegmentSeries>),
+    Filter(Arc<Sbbf>),
+}
+
+impl Value {
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES
+            + match self {
+                Value::Footer(footer) => footer.bytes(),
+                Value::Series(series) => series.bytes(),
+                Value::Filter(filter) => filter.num_blocks() * 32,
+            }
+    }
+}
+
+/// The cache of one process.
+pub(crate) struct SegmentCache {
+    values: Cache<(Path, Kind), Value>,
+    quarantined: Mutex<HashSet<Path>>,
+}
+
+impl fmt::Debug for SegmentCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentCache").field("bytes", &self.values.weighted_size()).finish_non_exhaustive()
+    }
+}
+
+impl SegmentCache {
+    /// A cache of at most so many bytes.
+    pub(crate) fn new(max_bytes: u64) -> Self {
+        let weigher = |_: &(Path, Kind), value: &Value| u32::try_from(value.bytes()).unwrap_or(u32::MAX);
+        Self {
+            values: Cache::builder().max_capacity(max_bytes).weigher(weigher).build(),
+            quarantined: Mutex::default(),
+        }
+    }
+
+    pub(super) fn footer(&self, path: &Path) -> Option<Arc<Footer>> {
+        match self.values.get(&(path.clone(), Kind::Footer))? {
+            Value::Footer(footer) => Some(footer),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_footer(&self, path: &Path, footer: &Arc<Footer>) {
+        self.values.insert((path.clone(), Kind::Footer), Value::Footer(Arc::clone(footer)));
+    }
+
+    pub(super) fn series(&self, path: &Path) -> Option<Arc<SegmentSeries>> {
+        match self.values.get(&(path.clone(), Kind::Series))? {
+            Value::Series(series) => Some(series),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_series(&self, path: &Path, series: &Arc<SegmentSeries>) {
+        self.values.insert((path.clone(), Kind::Series), Value::Series(Arc::clone(series)));
+    }
+
+    pub(super) fn filter(&self, path: &Path, row_group: usize) -> Option<Arc<Sbbf>> {
+        match self.values.get(&(path.clone(), Kind::Filter(row_group)))? {
+            Value::Filter(filter) => Some(filter),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_filter(&self, path: &Path, row_group: usize, filter: &Arc<Sbbf>) {
+        self.values.insert((path.clone(), Kind::Filter(row_group)), Value::Filter(Arc::clone(filter)));
+    }
+
+    /// Whether the file was found damaged or missing.
+    pub(crate) fn is_quarantined(&self, path: &Path) -> bool {
+        self.quarantined.lock().contains(path)
+    }
+
+    /// Leaves the file out of reads from now on; says whether it was not known yet.
+    pub(crate) fn quarantine(&self, path: &Path) -> bool {
+        let mut quarantined = self.quarantined.lock();
+        quarantined.len() < MAX_QUARANTINED_SEGMENTS && quarantined.insert(path.clone())
+    }
+}
