@@ -3,7 +3,7 @@
 //!
 //! [`parse`] makes a [`Query`] of a text and checks its types; [`plan()`] makes it ready to run; a [`Worker`] takes
 //! whole traces one after the other; [`finish`] joins what the workers found. [`SpanFilter`] runs a query over
-//! batches of whole traces for tag values, [`tag_search`] and [`parse_valid_matchers`] make queries of other texts.
+//! batches of whole traces for tag values, [`legacy`] and [`parse_valid_matchers`] make queries of other texts.
 //!
 //! Not here: metrics queries (`| rate()` and its kin), which are refused by name, and comparisons of the aggregates
 //! of two pipelines.
@@ -36,7 +36,7 @@ pub use answer::{ROOT_NOT_RECEIVED, ServiceStats, SpanMatch, SpanSet, TraceMatch
 pub use ast::Query;
 pub use error::{EvalError, ParseError, PlanError};
 pub use plan::{Leaf, Plan, SearchParams, SpanFilter, finish, plan};
-pub use tags::{parse_valid_matchers, tag_search};
+pub use tags::{legacy, parse_valid_matchers};
 pub use worker::Worker;
 
 /// Parses a query and checks its types.

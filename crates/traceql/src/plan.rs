@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use model::TimeRange;
 use model::trace::SpansView;
 
@@ -99,6 +99,7 @@ pub fn finish(plan: &Plan, parts: Vec<Vec<TraceMatch>>) -> Vec<TraceMatch> {
 /// A query as a filter of spans: for tag names and values that are asked for with a query.
 #[derive(Debug)]
 pub struct SpanFilter {
+    query: Query,
     pipeline: Pipeline,
 }
 
@@ -108,7 +109,13 @@ impl SpanFilter {
     /// # Errors
     /// When a regular expression does not compile or is not a constant.
     pub fn new(query: &Query) -> Result<Self, PlanError> {
-        Ok(Self { pipeline: Pipeline::new(&query.stages)? })
+        Ok(Self { query: query.clone(), pipeline: Pipeline::new(&query.stages)? })
+    }
+
+    /// The query that it filters by.
+    #[must_use]
+    pub const fn query(&self) -> &Query {
+        &self.query
     }
 
     /// Which spans are in a spanset that the query leaves, in the order of the rows. Every trace in the batch is
@@ -116,7 +123,7 @@ impl SpanFilter {
     ///
     /// # Errors
     /// When the columns are not those of spans.
-    pub fn mask(&self, spans: &RecordBatch) -> Result<BooleanArray, EvalError> {
+    pub fn mask(&self, spans: &RecordBatch) -> Result<Vec<bool>, EvalError> {
         let view = SpansView::new(spans).ok_or(EvalError::Columns)?;
         let mut mask = Vec::with_capacity(view.rows());
         while mask.len() < view.rows() {
@@ -129,6 +136,6 @@ impl SpanFilter {
             let selected = union(self.pipeline.run(&trace, (0..trace.rows()).collect()));
             selected.into_iter().for_each(|row| mask[start + row] = true);
         }
-        Ok(BooleanArray::from(mask))
+        Ok(mask)
     }
 }

@@ -1,46 +1,39 @@
 //! Searches without a query text: by tags as older clients send them, and by what is valid of an unfinished query.
 
-use syntax::{Span, Token};
+use syntax::Token;
 
 use crate::ast::{
     Attribute, BinaryOp, CompareOp, FieldExpr, Intrinsic, Query, Scope, SpansetExpr, Stage, Static,
 };
-use crate::error::ParseError;
 use crate::lexer::{Tok, lex_prefix};
 use crate::parser::{compare_sign, field_token, static_token, static_word};
+use crate::plan::SpanFilter;
 
-/// A query for spans that have all tags, in logfmt (`service.name=shop http.status_code=500`), in traces that took
-/// at least and at most so long. A tag is looked for on the span and on its resource, as text and, where it reads
-/// as one, as a number or a truth. `name`, `error`, `status.code`, `root.name` and `root.service.name` ask for what
-/// every span has.
-///
-/// # Errors
-/// When the tags are not logfmt.
-pub fn tag_search(
-    tags: &str,
+/// A query for spans that have all tags, in traces that took at least and at most so long. A tag is looked for on the
+/// span and on its resource, as text and, where it reads as one, as a number or a truth. `name`, `error`,
+/// `status.code`, `root.name` and `root.service.name` ask for what every span has.
+#[must_use]
+pub fn legacy(
+    tags: &[(String, String)],
     min_duration_ns: Option<i64>,
     max_duration_ns: Option<i64>,
-) -> Result<Query, ParseError> {
-    let mut conditions = Vec::new();
-    for (key, value) in logfmt(tags)? {
-        conditions.push(tag(&key, &value));
-    }
+) -> Query {
+    let mut conditions: Vec<FieldExpr> = tags.iter().map(|(key, value)| tag(key, value)).collect();
     let bounds = [(CompareOp::GreaterEqual, min_duration_ns), (CompareOp::LessEqual, max_duration_ns)];
     for (op, ns) in bounds {
         let duration = FieldExpr::Intrinsic(Intrinsic::TraceDuration);
         conditions.extend(ns.map(|ns| compare(duration, op, Static::Duration(ns))));
     }
-    Ok(filter(conditions))
+    filter(conditions)
 }
 
 /// What is valid of a query that may be unfinished or wrong, for the completion of tag values: the query where it
 /// is valid, else the comparisons of its one filter where all of them are joined by `&&`, else nothing.
 #[must_use]
-pub fn parse_valid_matchers(text: &str) -> Option<Query> {
-    if let Ok(query) = crate::parse(text)
-        && crate::SpanFilter::new(&query).is_ok()
-    {
-        return Some(query);
+pub fn parse_valid_matchers(text: &str) -> Option<SpanFilter> {
+    let whole = crate::parse(text).ok().and_then(|query| SpanFilter::new(&query).ok());
+    if whole.is_some() {
+        return whole;
     }
     let (tokens, _) = lex_prefix(text);
     if tokens.iter().filter(|token| is_sign(token, "{")).count() != 1 {
@@ -53,10 +46,7 @@ pub fn parse_valid_matchers(text: &str) -> Option<Query> {
     }
     let terms = inside.split(|token| is_sign(token, "&&"));
     let conditions: Vec<FieldExpr> = terms.filter_map(matcher).collect();
-    if conditions.is_empty() {
-        return None;
-    }
-    Some(filter(conditions))
+    if conditions.is_empty() { None } else { SpanFilter::new(&filter(conditions)).ok() }
 }
 
 fn is_sign(token: &Token<Tok<'_>>, wanted: &str) -> bool {
@@ -69,7 +59,7 @@ fn matcher(term: &[&Token<Tok<'_>>]) -> Option<FieldExpr> {
     let Tok::Sign(sign) = sign.kind else { return None };
     let expr = compare(field_token(&field.kind)?, compare_sign(sign)?, static_token(&value.kind)?);
     let query = filter(vec![expr.clone()]);
-    (crate::check::query(&query).is_ok() && crate::SpanFilter::new(&query).is_ok()).then_some(expr)
+    (crate::check::query(&query).is_ok() && SpanFilter::new(&query).is_ok()).then_some(expr)
 }
 
 fn compare(field: FieldExpr, op: CompareOp, value: Static) -> FieldExpr {
@@ -108,41 +98,4 @@ fn tag(key: &str, value: &str) -> FieldExpr {
         Some(other) => binary(BinaryOp::Or, is(text()), is(other)),
         None => is(text()),
     }
-}
-
-/// The pairs of `key=value key="value with spaces"`; a key alone has the empty value.
-fn logfmt(text: &str) -> Result<Vec<(String, String)>, ParseError> {
-    let mut pairs = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let place = |rest: &str| Span::at(text.len() - rest.len());
-        let key_len = rest.find(|c: char| c.is_whitespace() || c == '=' || c == '"').unwrap_or(rest.len());
-        let (key, behind) = rest.split_at(key_len);
-        if key.is_empty() {
-            return Err(ParseError::syntax(text, place(rest), "invalid tags: expected key=value"));
-        }
-        let Some(behind) = behind.strip_prefix('=') else {
-            if behind.starts_with('"') {
-                return Err(ParseError::syntax(text, place(behind), "invalid tags: unexpected \""));
-            }
-            pairs.push((key.to_owned(), String::new()));
-            rest = behind.trim_start();
-            continue;
-        };
-        let (value, behind) = if behind.starts_with('"') {
-            let length = syntax::string::literal_len(behind).ok_or_else(|| {
-                ParseError::syntax(text, place(behind), "invalid tags: unterminated quoted value")
-            })?;
-            let value = syntax::string::unquote(&behind[..length]);
-            let value =
-                value.map_err(|e| ParseError::syntax(text, place(behind), format!("invalid tags: {e}")))?;
-            (value, &behind[length..])
-        } else {
-            let length = behind.find(char::is_whitespace).unwrap_or(behind.len());
-            (behind[..length].to_owned(), &behind[length..])
-        };
-        pairs.push((key.to_owned(), value));
-        rest = behind.trim_start();
-    }
-    Ok(pairs)
 }

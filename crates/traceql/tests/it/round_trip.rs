@@ -6,7 +6,7 @@ use traceql::ast::{
     Relation, ScalarExpr, ScalarFilter, Scope, SpansetExpr, SpansetOp, Stage, Static, StructuralMode,
     UnaryOp,
 };
-use traceql::{SearchParams, SpanFilter, parse_valid_matchers, tag_search};
+use traceql::{SearchParams, SpanFilter, parse_valid_matchers};
 
 fn arithmetic() -> impl Strategy<Value = ArithmeticOp> {
     use ArithmeticOp::{Add, Div, Mod, Mul, Pow, Sub};
@@ -169,7 +169,7 @@ proptest! {
 
     #[test]
     fn arbitrary_text_is_parsed_or_refused(text in any::<String>()) {
-        let _ = (traceql::parse(&text), parse_valid_matchers(&text), tag_search(&text, None, None));
+        let _ = (traceql::parse(&text), parse_valid_matchers(&text));
     }
 
     #[test]

@@ -223,7 +223,7 @@ fn a_filter_marks_the_spans_of_many_traces() {
     let spans = builder.finish().spans;
     let query = traceql::parse(r#"{ resource.service.name = "lost" } || { status = error }"#).unwrap();
     let mask = SpanFilter::new(&query).unwrap().mask(&spans).unwrap();
-    let rows: Vec<usize> = (0..mask.len()).filter(|row| mask.value(*row)).collect();
+    let rows: Vec<usize> = (0..mask.len()).filter(|row| mask[*row]).collect();
     assert_eq!(rows, [2, 3, 7, 8, 9, 10, 11]);
     assert!(SpanFilter::new(&query).unwrap().mask(&spans.project(&[0]).unwrap()).is_err());
 }
