@@ -226,28 +226,48 @@ pub struct Attribute {
 
 /// What every span has, or what is known of it from its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is what its text in `INTRINSICS` says")]
 pub enum Intrinsic {
+    /// What was done.
     Name,
+    /// The status code.
     Status,
+    /// The status' text.
     StatusMessage,
+    /// How long the span took.
     Duration,
+    /// The span kind.
     Kind,
+    /// The span's id, in hexadecimal digits.
     SpanId,
+    /// The parent's id; nothing for a root.
     ParentId,
+    /// How many children the span has.
     ChildCount,
+    /// The trace's id, in hexadecimal digits.
     TraceId,
+    /// From the trace's first start to its last end.
     TraceDuration,
+    /// The name of the trace's root; empty where it did not arrive.
     RootName,
+    /// The service of the trace's root; empty where it did not arrive.
     RootService,
+    /// The name of any event.
     EventName,
+    /// From the span's start to any event.
     EventTimeSinceStart,
+    /// The span that any link leads to.
     LinkSpanId,
+    /// The trace that any link leads to.
     LinkTraceId,
+    /// The name of the instrumentation scope.
     InstrumentationName,
+    /// The version of the instrumentation scope.
     InstrumentationVersion,
+    /// The span's left number in the nested set model.
     NestedSetLeft,
+    /// The span's right number in the nested set model.
     NestedSetRight,
+    /// The left number of the span's parent; -1 for a root.
     NestedSetParent,
 }
 

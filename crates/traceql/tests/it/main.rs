@@ -5,6 +5,8 @@ mod fixture;
 
 mod selects;
 
+mod structure;
+
 mod answers;
 
 mod errors;

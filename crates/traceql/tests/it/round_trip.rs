@@ -1,5 +1,6 @@
-//! Any text is parsed or refused; any query is written as a text that parses to it.
+//! Any text is parsed or refused; any query is written as a text that parses to it, and runs over any trace.
 
+use model::trace::TraceBatchBuilder;
 use proptest::prelude::*;
 use traceql::ast::{
     Aggregate, AggregateOp, ArithmeticOp, Attribute, BinaryOp, CompareOp, FieldExpr, INTRINSICS, Query,
@@ -7,6 +8,8 @@ use traceql::ast::{
     UnaryOp,
 };
 use traceql::{SearchParams, SpanFilter, parse_valid_matchers};
+
+use crate::fixture::{broken, shop};
 
 fn arithmetic() -> impl Strategy<Value = ArithmeticOp> {
     use ArithmeticOp::{Add, Div, Mod, Mul, Pow, Sub};
@@ -165,6 +168,23 @@ proptest! {
     fn a_query_is_written_as_it_is_read(query in query()) {
         let text = query.to_string();
         prop_assert_eq!(traceql::parse(&text), Ok(query), "{}", text);
+    }
+
+    #[test]
+    fn any_query_runs_over_any_trace(query in query()) {
+        let Ok(plan) = traceql::plan(&query, &SearchParams::default()) else { return Ok(()) };
+        let filter = SpanFilter::new(&query).unwrap();
+        for fill in [shop, broken] {
+            let mut builder = TraceBatchBuilder::default();
+            fill(&mut builder);
+            let spans = builder.finish().spans;
+            let mut worker = plan.leaf.worker();
+            worker.trace(&spans).unwrap();
+            let answers = worker.finish();
+            let matched: usize = answers.iter().flat_map(|a| &a.span_sets).map(|set| set.matched).sum();
+            let marked = filter.mask(&spans).unwrap().into_iter().filter(|marked| *marked).count();
+            prop_assert_eq!(matched, marked, "{}", query);
+        }
     }
 
     #[test]
