@@ -1,0 +1,114 @@
+//! Which tenant a resource belongs to, and one builder per tenant of a request.
+
+use hashbrown::HashMap;
+use model::ingest::{Batch, Reason, Receipt};
+use model::tenant::{Access, Refusal, TenantContext};
+use wire::otlp::resource::Resource;
+
+use super::attributes::find_text;
+use crate::bounds::MAX_TENANTS_PER_REQUEST;
+
+/// Resource attributes that name a tenant, the first that is there wins.
+const TENANT_ATTRIBUTES: [&str; 3] = ["tenant.id", "tenant", "tenant_id"];
+
+/// What a request became: a batch per tenant, and what could not be mapped.
+#[derive(Debug, Default)]
+pub(crate) struct Mapped {
+    /// What to write, and for whom.
+    pub(crate) batches: Vec<(TenantContext, Batch)>,
+    /// Items that were rejected before the store saw them.
+    pub(crate) receipt: Receipt,
+    /// The first refusal of a tenant.
+    pub(crate) refusal: Option<Refusal>,
+    /// Items of the request as its protocol counts them.
+    pub(crate) items: usize,
+}
+
+/// The tenant that a resource names.
+pub(crate) fn named(resource: Option<&Resource>) -> Option<&str> {
+    let attributes = &resource?.attributes;
+    TENANT_ATTRIBUTES.iter().find_map(|key| find_text(attributes, key))
+}
+
+/// A builder per tenant that the resources of one request belong to.
+pub(crate) struct Tenants<'a, B> {
+    access: &'a Access,
+    by_name: HashMap<Option<String>, Result<usize, String>>,
+    by_tenant: HashMap<String, usize>,
+    builders: Vec<(TenantContext, B)>,
+    receipt: Receipt,
+    refusal: Option<Refusal>,
+}
+
+impl<'a, B: Default> Tenants<'a, B> {
+    pub(crate) fn new(access: &'a Access) -> Self {
+        Self {
+            access,
+            by_name: HashMap::new(),
+            by_tenant: HashMap::new(),
+            builders: Vec::new(),
+            receipt: Receipt::default(),
+            refusal: None,
+        }
+    }
+
+    /// The context and the builder of a resource's tenant, and the receipt of the request; none when the tenant
+    /// is refused, and then the resource's items are counted as rejected.
+    pub(crate) fn of(
+        &mut self,
+        resource: Option<&Resource>,
+        items: impl FnOnce() -> usize,
+    ) -> Option<(&TenantContext, &mut B, &mut Receipt)> {
+        let name = named(resource);
+        let known = self.by_name.get(&name.map(str::to_owned)).cloned();
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let index = self.admit(name);
+                self.by_name.insert(name.map(str::to_owned), index.clone());
+                index
+            }
+        };
+        match index {
+            Ok(index) => {
+                let (context, builder) = &mut self.builders[index];
+                Some((context, builder, &mut self.receipt))
+            }
+            Err(why) => {
+                self.receipt.reject(Reason::Tenant, items(), || why);
+                None
+            }
+        }
+    }
+
+    fn admit(&mut self, name: Option<&str>) -> Result<usize, String> {
+        let context = self.access.context(name).map_err(|refusal| {
+            let why = refusal.to_string();
+            self.refusal.get_or_insert(refusal);
+            why
+        })?;
+        if let Some(index) = self.by_tenant.get(context.tenant().as_str()) {
+            return Ok(*index);
+        }
+        let index = self.builders.len();
+        if index == MAX_TENANTS_PER_REQUEST {
+            return Err(format!(
+                "one request may carry `{MAX_TENANTS_PER_REQUEST}` tenants, send the others in another"
+            ));
+        }
+        self.by_tenant.insert(context.tenant().as_str().to_owned(), index);
+        self.builders.push((context, B::default()));
+        Ok(index)
+    }
+
+    /// The batches; those without items are left out.
+    pub(crate) fn finish(self, items: usize, mut build: impl FnMut(B) -> Batch) -> Mapped {
+        let batches = self.builders.into_iter().map(|(context, builder)| (context, build(builder)));
+        Mapped {
+            batches: batches.filter(|(_, batch)| batch.items() > 0).collect(),
+            receipt: self.receipt,
+            refusal: self.refusal,
+            items,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Bodies within bounds: read, decompressed and decoded, with the bytes that all requests hold counted.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt as _;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wire::WireError;
+
+use crate::bounds::{EXPANSION_GUESS, INLINE_DECODE_BYTES};
+use crate::error::CollectorError;
+use crate::settings::BodySettings;
+
+/// What one permit stands for, so that their number fits 32 bits.
+const PERMIT_BYTES: usize = 1 << 10;
+
+/// The bytes that requests may hold together.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    permits: Arc<Semaphore>,
+    settings: BodySettings,
+}
+
+/// Bytes that a request holds until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    permit: OwnedSemaphorePermit,
+}
+
+impl Held {
+    /// Gives back what is over `bytes`.
+    fn shrink(&mut self, bytes: usize) {
+        let surplus = self.permit.num_permits().saturating_sub(bytes.div_ceil(PERMIT_BYTES));
+        drop(self.permit.split(surplus));
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(settings: &BodySettings) -> Self {
+        let permits = (settings.max_in_flight_bytes / PERMIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(permits)), settings: settings.clone() }
+    }
+
+    /// Takes bytes, or says that the process is busy.
+    ///
+    /// # Errors
+    /// [`CollectorError::Busy`].
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, CollectorError> {
+        let busy = || CollectorError::Busy { max_bytes: self.settings.max_in_flight_bytes };
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).map_err(|_| busy())?;
+        let permit = Arc::clone(&self.permits).try_acquire_many_owned(permits).map_err(|_| busy())?;
+        Ok(Held { permit })
+    }
+
+    /// Reads a body as it arrives.
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, Held), CollectorError> {
+        let max_bytes = self.settings.max_body_bytes;
+        let told = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        let told =
+            told.or_else(|| body.size_hint().exact()).map(|len| usize::try_from(len).unwrap_or(usize::MAX));
+        if told.is_some_and(|len| len > max_bytes) {
+            return Err(CollectorError::BodyTooLarge { max_bytes });
+        }
+        let mut held = self.hold(told.unwrap_or(0))?;
+        let mut counted = told.unwrap_or(0);
+        let mut read = BytesMut::with_capacity(counted.min(max_bytes));
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) =
+            chunks.try_next().await.map_err(|error| CollectorError::Body(error.to_string()))?
+        {
+            if read.len() + chunk.len() > max_bytes {
+                return Err(CollectorError::BodyTooLarge { max_bytes });
+            }
+            read.extend_from_slice(&chunk);
+            if read.len() > counted {
+                held.permit.merge(self.hold(read.len() - counted)?.permit);
+                counted = read.len();
+            }
+        }
+        Ok((read.freeze(), held))
+    }
+
+    /// Reads, decompresses and decodes a body. Large ones are worked on by a blocking thread.
+    ///
+    /// # Errors
+    /// When the body is over a bound, broken, or the process is busy.
+    pub(crate) async fn decoded<T: Send + 'static>(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        encoding: Option<&str>,
+        decode: impl FnOnce(Bytes) -> Result<T, CollectorError> + Send + 'static,
+    ) -> Result<(T, Held), CollectorError> {
+        let named = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let named = named.collect::<Vec<_>>().join(",");
+        let encoding = if named.is_empty() { encoding.unwrap_or_default().to_owned() } else { named };
+        let (raw, mut held) = self.read(headers, body).await?;
+        let budget = self.clone();
+        let is_small = raw.len() <= INLINE_DECODE_BYTES;
+        let work = move || {
+            let body = budget.decompress(&encoding, raw, &mut held)?;
+            // The message and its columns are of the size of the body, roughly.
+            held.permit.merge(budget.hold(body.len())?.permit);
+            Ok((decode(body)?, held))
+        };
+        if is_small {
+            return work();
+        }
+        run(work).await
+    }
+
+    fn decompress(&self, encoding: &str, raw: Bytes, held: &mut Held) -> Result<Bytes, CollectorError> {
+        let max = self.settings.max_decoded_bytes;
+        if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
+            return Ok(wire::decompress_body(None, raw, max)?);
+        }
+        let guess = raw.len().saturating_mul(EXPANSION_GUESS).max(PERMIT_BYTES).min(max);
+        held.permit.merge(self.hold(guess)?.permit);
+        let body = match wire::decompress_body(Some(encoding), raw.clone(), guess) {
+            Err(WireError::TooLarge { .. }) if guess < max => {
+                held.permit.merge(self.hold(max - guess)?.permit);
+                wire::decompress_body(Some(encoding), raw, max)?
+            }
+            decided => decided?,
+        };
+        held.shrink(body.len());
+        Ok(body)
+    }
+}
+
+/// Runs work over 500 µs where it holds nobody up.
+///
+/// # Errors
+/// The work's own, or [`CollectorError::Internal`] when it panicked.
+pub(crate) async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CollectorError> + Send + 'static,
+) -> Result<T, CollectorError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| CollectorError::Internal(format!("decoding did not finish: {error}")))?
+}

@@ -1,0 +1,72 @@
+//! Loki's push: snappy protobuf, or JSON with any encoding.
+//!
+//! Source: Loki's HTTP API, section "Ingest logs". What is rejected is named in plain text with status 400; what is
+//! not rejected is kept.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use model::Signal;
+use model::ingest::Receipt;
+use wire::WireError;
+use wire::loki::{JsonPush, PushRequest};
+
+use super::{Collector, access, text};
+use crate::bounds::shortened;
+use crate::error::CollectorError;
+use crate::mapping::push;
+use crate::metrics::Door;
+
+const DOOR: Door = Door { receiver: "loki", transport: "http" };
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Protobuf,
+    Json,
+}
+
+/// `POST /loki/api/v1/push` and `POST /api/prom/push`
+pub(super) async fn push(State(collector): State<Collector>, request: Request) -> Response {
+    let result = take(&collector, request).await;
+    collector.done(DOOR, result.as_ref().err());
+    match result {
+        Ok((receipt, _)) if receipt.rejected() == 0 => StatusCode::NO_CONTENT.into_response(),
+        Ok((receipt, items)) => text::rejected(&receipt, items, "entry"),
+        Err(error) => text::error(&error),
+    }
+}
+
+async fn take(collector: &Collector, request: Request) -> Result<(Receipt, usize), CollectorError> {
+    let (parts, body) = request.into_parts();
+    let context = access(&parts.extensions)?.context(None)?;
+    let header = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let form = form(header)?;
+    let settings = collector.settings().logs.clone();
+    let decode = move |body| match form {
+        Form::Protobuf => Ok(push::from_protobuf(&PushRequest::from_body(body)?, &settings)),
+        Form::Json => Ok(push::from_json(&JsonPush::from_body(&body)?, &settings)),
+    };
+    // Protobuf is always a snappy block; senders do not say so.
+    let encoding = (form == Form::Protobuf).then_some("snappy");
+    let (pushed, held) = collector.budget().decoded(&parts.headers, body, encoding, decode).await?;
+    let push::Pushed { batch, mut receipt, items } = pushed;
+    let batches = if batch.items() > 0 { vec![(context, batch)] } else { Vec::new() };
+    let result = collector.write(batches, &mut receipt).await;
+    drop(held);
+    collector.count(DOOR, Signal::Logs, items, result.as_ref().map(|()| receipt.rejected()));
+    result.map(|()| (receipt, items))
+}
+
+fn form(header: Option<&str>) -> Result<Form, CollectorError> {
+    let essence =
+        header.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "" | "application/x-protobuf" => Ok(Form::Protobuf),
+        "application/json" => Ok(Form::Json),
+        _ => Err(CollectorError::Wire(WireError::UnsupportedContentType {
+            content_type: shortened(header.unwrap_or_default()).to_owned(),
+            accepted: "application/x-protobuf or application/json",
+        })),
+    }
+}

@@ -1,0 +1,85 @@
+//! OTLP's three requests as one, for what gRPC and HTTP share.
+
+use bytes::Bytes;
+use model::Signal;
+use model::ingest::Receipt;
+use model::tenant::Access;
+use prost::Message as _;
+use wire::WireError;
+use wire::otlp::{
+    self, ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Format,
+};
+
+use super::Collector;
+use crate::error::CollectorError;
+use crate::mapping::tenant::Mapped;
+use crate::mapping::{logs, metrics, traces};
+use crate::metrics::Door;
+
+/// A request of any of the three signals.
+pub(super) enum Export {
+    Metrics(ExportMetricsServiceRequest),
+    Logs(ExportLogsServiceRequest),
+    Traces(ExportTraceServiceRequest),
+}
+
+impl Export {
+    /// Decodes a decompressed body.
+    pub(super) fn decode(signal: Signal, format: Format, body: &Bytes) -> Result<Self, WireError> {
+        Ok(match signal {
+            Signal::Metrics => Export::Metrics(otlp::decode_metrics(format, body)?),
+            Signal::Logs => Export::Logs(otlp::decode_logs(format, body)?),
+            Signal::Traces => Export::Traces(otlp::decode_traces(format, body)?),
+        })
+    }
+
+    pub(super) const fn signal(&self) -> Signal {
+        match self {
+            Export::Metrics(_) => Signal::Metrics,
+            Export::Logs(_) => Signal::Logs,
+            Export::Traces(_) => Signal::Traces,
+        }
+    }
+
+    /// Its size as protobuf, in bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Export::Metrics(request) => request.encoded_len(),
+            Export::Logs(request) => request.encoded_len(),
+            Export::Traces(request) => request.encoded_len(),
+        }
+    }
+}
+
+/// A request mapped, and how many items it had.
+pub(super) struct Taken {
+    pub(super) receipt: Receipt,
+    pub(super) items: usize,
+}
+
+impl Collector {
+    /// Maps a request to batches.
+    pub(super) fn map(&self, export: &Export, access: &Access) -> Mapped {
+        let settings = self.settings();
+        match export {
+            Export::Metrics(request) => metrics::map(request, access, &settings.otlp_metrics),
+            Export::Logs(request) => {
+                let now_ns = self.components().clock.now().0;
+                logs::map(request, access, &settings.logs, now_ns)
+            }
+            Export::Traces(request) => traces::map(request, access),
+        }
+    }
+
+    /// Writes what a request was mapped to.
+    pub(super) async fn take(
+        &self,
+        door: Door,
+        signal: Signal,
+        mapped: Mapped,
+    ) -> Result<Taken, CollectorError> {
+        let items = mapped.items;
+        let receipt = self.deliver(door, signal, mapped).await?;
+        Ok(Taken { receipt, items })
+    }
+}

@@ -1,0 +1,136 @@
+//! OTLP over gRPC: the three `Export` services.
+//!
+//! Source: "OpenTelemetry Protocol Specification" 1.x, section "OTLP/gRPC".
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::map_request_with_state;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use model::Signal;
+use tonic::codec::CompressionEncoding::{Deflate, Gzip, Zstd};
+use tonic::{Response, Status, async_trait};
+use wire::otlp::collector_logs::logs_service_server::{LogsService, LogsServiceServer};
+use wire::otlp::collector_metrics::metrics_service_server::{MetricsService, MetricsServiceServer};
+use wire::otlp::collector_trace::trace_service_server::{TraceService, TraceServiceServer};
+use wire::otlp::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse, ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+
+use super::body::{Budget, Held, run};
+use super::otlp::{Export, Taken};
+use super::{Collector, access, otlp_partial};
+use crate::bounds::INLINE_DECODE_BYTES;
+use crate::error::CollectorError;
+use crate::metrics::Door;
+
+const DOOR: Door = Door { receiver: "otlp", transport: "grpc" };
+
+/// The router of the three services.
+pub(super) fn router(collector: &Collector) -> Router {
+    let max_bytes = collector.settings().bodies.max_decoded_bytes;
+    macro_rules! service {
+        ($server:ident) => {
+            [Gzip, Zstd, Deflate].into_iter().fold(
+                $server::new(collector.clone()).max_decoding_message_size(max_bytes),
+                |server, encoding| server.accept_compressed(encoding),
+            )
+        };
+    }
+    let mut services = tonic::service::Routes::builder();
+    services
+        .add_service(service!(MetricsServiceServer))
+        .add_service(service!(LogsServiceServer))
+        .add_service(service!(TraceServiceServer));
+    let router = services.routes().into_axum_router();
+    router.layer(map_request_with_state(collector.budget().clone(), counted))
+}
+
+/// Holds the bytes of a request's frames until its message is read.
+async fn counted(axum::extract::State(budget): axum::extract::State<Budget>, request: Request) -> Request {
+    request.map(|body| {
+        let frames = body.into_data_stream().scan(Vec::<Held>::new(), move |held, frame| {
+            let frame: Result<Bytes, axum::BoxError> = match frame {
+                Ok(frame) => match budget.hold(frame.len()) {
+                    Ok(more) => {
+                        held.push(more);
+                        Ok(frame)
+                    }
+                    Err(busy) => Err(Box::new(otlp_partial::grpc_status(&busy))),
+                },
+                Err(error) => Err(error.into()),
+            };
+            futures::future::ready(Some(frame))
+        });
+        Body::from_stream(frames)
+    })
+}
+
+async fn export(
+    collector: &Collector,
+    extensions: &tonic::Extensions,
+    export: Export,
+) -> Result<Taken, Status> {
+    let signal = export.signal();
+    let result = take(collector, extensions, signal, export).await;
+    collector.done(DOOR, result.as_ref().err());
+    result.map_err(|error| otlp_partial::grpc_status(&error))
+}
+
+async fn take(
+    collector: &Collector,
+    extensions: &tonic::Extensions,
+    signal: Signal,
+    export: Export,
+) -> Result<Taken, CollectorError> {
+    let access = access(extensions)?;
+    let size = export.size();
+    let held = collector.budget().hold(size.saturating_mul(2))?;
+    let mapped = if size <= INLINE_DECODE_BYTES {
+        collector.map(&export, &access)
+    } else {
+        let mapper = collector.clone();
+        run(move || Ok(mapper.map(&export, &access))).await?
+    };
+    let taken = collector.take(DOOR, signal, mapped).await?;
+    drop(held);
+    Ok(taken)
+}
+
+#[async_trait]
+impl MetricsService for Collector {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let taken = export(self, &extensions, Export::Metrics(message)).await?;
+        Ok(Response::new(otlp_partial::metrics(&taken)))
+    }
+}
+
+#[async_trait]
+impl LogsService for Collector {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let taken = export(self, &extensions, Export::Logs(message)).await?;
+        Ok(Response::new(otlp_partial::logs(&taken)))
+    }
+}
+
+#[async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let (_, extensions, message) = request.into_parts();
+        let taken = export(self, &extensions, Export::Traces(message)).await?;
+        Ok(Response::new(otlp_partial::traces(&taken)))
+    }
+}
