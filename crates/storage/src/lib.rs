@@ -13,7 +13,17 @@ pub(crate) mod layout;
 
 pub(crate) mod metrics;
 
+pub(crate) mod ids;
+
 pub mod manifest;
+
+pub(crate) mod wal;
+
+pub(crate) mod ingest;
+
+pub(crate) mod partition;
+
+pub(crate) mod tenants;
 
 pub(crate) mod signal;
 
@@ -21,9 +31,25 @@ pub(crate) mod head;
 
 pub(crate) mod segment;
 
+pub(crate) mod flush;
+
+pub(crate) mod retention;
+
+pub(crate) mod sweep;
+
 pub mod read;
 
+pub(crate) mod store;
+
+pub(crate) mod storage;
+
+pub(crate) mod snapshot;
+
 pub use error::StorageError;
+pub use retention::RetentionReport;
 pub use settings::{
     Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, WalSettings,
 };
+pub use storage::Storage;
+pub use store::open_store;
+pub use wal::replay::ReplayProgress;

@@ -1,0 +1,190 @@
+//! Heads become segments: a full or old head is frozen, written as Parquet, uploaded and committed. Until the commit it
+//! stays readable and in the log, so that a failure at any step loses nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use object_store::{PutMode, PutOptions, PutPayload};
+
+use crate::bounds::{FLUSH_ATTEMPTS, FLUSH_BACKOFF_MS, FLUSH_CONCURRENCY};
+use crate::error::StorageError;
+use crate::layout;
+use crate::manifest::commit::Change;
+use crate::manifest::{Manifest, PartMeta, SegmentMeta, WalPosition};
+use crate::metrics::BySignal;
+use crate::partition::{Frozen, Partition};
+use crate::segment::writer::{NewSegment, write_segments};
+use crate::storage::Engine;
+
+impl Engine {
+    /// Flushes what is full, old, or left from a failed flush; when all heads together are near their bound, also the
+    /// largest ones.
+    pub(crate) async fn flush_due(&self) {
+        let settings = &self.settings.flush;
+        let mut due = Vec::new();
+        let mut others = Vec::new();
+        for partition in self.tenants.all() {
+            let (bytes, since_ns) = partition.active();
+            let is_old = since_ns.is_some_and(|since_ns| self.age_ms(since_ns) >= settings.max_head_age_ms);
+            if bytes >= settings.max_head_bytes || is_old || partition.oldest_frozen().is_some() {
+                due.push(partition);
+            } else if since_ns.is_some() {
+                others.push((bytes, partition));
+            }
+        }
+        // At three quarters there is still room for what arrives while heads are written.
+        let target = settings.max_total_head_bytes / 4 * 3;
+        let mut excess = self.tenants.memory().bytes().saturating_sub(target);
+        others.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (bytes, partition) in others {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(bytes);
+            due.push(partition);
+        }
+        // Every failure was logged where it happened; the next tick tries again.
+        let _logged = self.flush_partitions(due).await;
+    }
+
+    /// Flushes every head.
+    pub(crate) async fn flush_all(&self) -> Result<(), StorageError> {
+        self.flush_partitions(self.tenants.all()).await
+    }
+
+    async fn flush_partitions(&self, partitions: Vec<Arc<Partition>>) -> Result<(), StorageError> {
+        let mut results = stream::iter(partitions)
+            .map(|partition| async move {
+                let result = self.flush_partition(&partition).await;
+                if let Err(error) = &result {
+                    let id = &partition.id;
+                    self.metrics.flush_failures.get_or_create(&BySignal::new(id.signal)).inc();
+                    tracing::error!(
+                        tenant = %id.tenant, signal = %id.signal, %error,
+                        "a head cannot be flushed: it stays in memory and in the log, and is tried again"
+                    );
+                }
+                result
+            })
+            .buffer_unordered(FLUSH_CONCURRENCY);
+        let mut first = Ok(());
+        while let Some(result) = results.next().await {
+            first = first.and(result);
+        }
+        drop(results);
+        if let Err(error) = self.trim().await {
+            tracing::warn!(%error, "a log file that is no longer needed stays until the next flush");
+        }
+        first
+    }
+
+    async fn flush_partition(&self, partition: &Partition) -> Result<(), StorageError> {
+        let (_, since_ns) = partition.active();
+        if since_ns.is_none() && partition.oldest_frozen().is_none() {
+            return Ok(());
+        }
+        let _turn = partition.turn().await?;
+        partition.freeze(|| self.wal.tail(), || self.replay.position());
+        while let Some(frozen) = partition.oldest_frozen() {
+            self.flush_frozen(partition, &frozen).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush_frozen(&self, partition: &Partition, frozen: &Arc<Frozen>) -> Result<(), StorageError> {
+        let start_ns = self.clock().monotonic_ns();
+        let view = frozen.head.view();
+        let segments = tokio::task::spawn_blocking(move || write_segments(&view)).await??;
+        let mut metas = Vec::with_capacity(segments.len());
+        for segment in segments {
+            metas.push(self.upload(partition, segment).await?);
+        }
+        let transaction = self.ids.next(self.clock());
+        let apply = |manifest: &mut Manifest| add(manifest, &metas, &self.node, frozen.flushed_to);
+        let manifest = retried(|| partition.manifests.commit(self.current(partition), &transaction, &apply)).await?;
+        partition.committed(manifest, Some(frozen));
+        self.count(partition, &metas, start_ns);
+        Ok(())
+    }
+
+    fn current(&self, partition: &Partition) -> Arc<Manifest> {
+        Arc::clone(&partition.state().manifest)
+    }
+
+    /// Uploads the files of one segment under a new id. An upload whose reply was lost is left to the sweep.
+    async fn upload(&self, partition: &Partition, segment: NewSegment) -> Result<SegmentMeta, StorageError> {
+        retried(|| async {
+            let mut meta = SegmentMeta {
+                id: self.ids.next(self.clock()),
+                day: segment.day.clone(),
+                start_ns: segment.range.start_ns,
+                end_ns: segment.range.end_ns,
+                rows: segment.rows,
+                level: 0,
+                parts: Vec::with_capacity(segment.parts.len()),
+            };
+            for part in &segment.parts {
+                let path = layout::segment(&partition.id.tenant, partition.id.signal, &meta, part.name);
+                let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+                let payload = PutPayload::from(part.bytes.clone());
+                let put = self.components.store.put_opts(&path, payload, options).await;
+                put.inspect_err(|_| {
+                    partition.is_sweep_due.store(true, std::sync::atomic::Ordering::Relaxed);
+                })?;
+                meta.parts.push(PartMeta {
+                    name: part.name.to_owned(),
+                    bytes: part.bytes.len() as u64,
+                    rows: part.rows,
+                });
+            }
+            Ok(meta)
+        })
+        .await
+    }
+
+    fn count(&self, partition: &Partition, metas: &[SegmentMeta], start_ns: u64) {
+        let labels = BySignal::new(partition.id.signal);
+        let metrics = &self.metrics;
+        metrics.flushes.get_or_create(&labels).inc();
+        metrics.flush_rows.get_or_create(&labels).inc_by(metas.iter().map(|meta| meta.rows).sum());
+        metrics.flush_bytes.get_or_create(&labels).inc_by(metas.iter().map(SegmentMeta::bytes).sum());
+        let elapsed = Duration::from_nanos(self.clock().monotonic_ns().saturating_sub(start_ns));
+        metrics.flush_seconds.observe(elapsed.as_secs_f64());
+    }
+}
+
+/// Adds segments to a manifest and moves the node's position on.
+fn add(manifest: &mut Manifest, metas: &[SegmentMeta], node: &str, flushed_to: WalPosition) -> Change {
+    let missing: Vec<SegmentMeta> = metas
+        .iter()
+        .filter(|meta| manifest.segments.iter().all(|segment| segment.id != meta.id))
+        .cloned()
+        .collect();
+    if missing.is_empty() && manifest.flushed_to(node) >= flushed_to {
+        return Change::Nothing;
+    }
+    manifest.segments.extend(missing);
+    let position = manifest.flushed.entry(node.to_owned()).or_default();
+    *position = flushed_to.max(*position);
+    Change::Changed
+}
+
+/// Tries a few times, waiting longer after each failure.
+async fn retried<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StorageError>
+where
+    F: Future<Output = Result<T, StorageError>>,
+{
+    let mut wait = Duration::from_millis(FLUSH_BACKOFF_MS);
+    for _ in 1..FLUSH_ATTEMPTS {
+        match attempt().await {
+            Err(error @ (StorageError::Store(_) | StorageError::Conflict { .. })) => {
+                tracing::warn!(%error, "the store does not take a flush: trying again");
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            result => return result,
+        }
+    }
+    attempt().await
+}

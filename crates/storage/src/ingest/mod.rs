@@ -1,0 +1,307 @@
+//! The way in: a batch is validated once, made durable by the log, put into the head, and then acknowledged.
+//!
+//! Each signal's checks have a file; what they share is here. An item that fails is left out and named, the rest of its
+//! batch is kept.
+
+mod metrics;
+
+mod logs;
+
+mod traces;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use futures::future::BoxFuture;
+use model::ingest::{IngestError, Reason};
+use model::{Batch, Ingest, Labels, Limits, Receipt, Signal, TenantContext, TimestampNs};
+
+use crate::bounds::MAX_EXAMPLE_BYTES;
+use crate::error::StorageError;
+use crate::metrics::{ByPartition, ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
+use crate::partition::PartitionId;
+use crate::storage::{Engine, Storage};
+use crate::wal::record;
+
+/// When a writer that was refused for memory may come back.
+const RETRY_AFTER_S: u32 = 5;
+
+impl Ingest for Storage {
+    fn ingest<'a>(
+        &'a self,
+        context: &'a TenantContext,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Receipt, IngestError>> {
+        Box::pin(async move {
+            let signal = batch.signal();
+            let result = self.engine.ingest(context, batch).await;
+            if result.is_err() {
+                self.engine.metrics.ingest_refused.get_or_create(&BySignal::new(signal)).inc();
+            }
+            result
+        })
+    }
+}
+
+impl Engine {
+    async fn ingest(self: &Arc<Self>, context: &TenantContext, batch: Batch) -> Result<Receipt, IngestError> {
+        let signal = batch.signal();
+        self.admit()?;
+        let (batch, mut receipt) = validate(batch, context.limits(), self.clock().now())?;
+        count_rejected(&self.metrics, context, signal, &receipt);
+        receipt.accepted = batch.items();
+        if receipt.accepted == 0 {
+            return Ok(receipt);
+        }
+        let id = PartitionId { tenant: context.tenant().clone(), signal };
+        let bytes = record::encode(&id.tenant, &batch).map_err(refusal)?;
+        let partition = self.tenants.get_or_create(&id).map_err(refusal)?;
+        let engine = Arc::clone(self);
+        // In a task of its own: a writer that goes away in between must not leave its record out of the head.
+        let done = self.tracker.spawn(async move {
+            let ticket = partition.begin(|| engine.wal.tail());
+            engine.wal.append(id, bytes).await?;
+            let head_bytes = partition.append(Some(ticket), &batch, engine.clock().monotonic_ns());
+            if head_bytes >= engine.settings.flush.max_head_bytes {
+                engine.flush_wanted.notify_one();
+            }
+            Ok(())
+        });
+        done.await.map_err(StorageError::from).and_then(|result| result).map_err(refusal)?;
+        let labels = ByPartition::new(context.tenant(), signal);
+        self.metrics.ingest_items.get_or_create(&labels).inc_by(receipt.accepted as u64);
+        Ok(receipt)
+    }
+
+    /// Refuses while the engine stops, and while the heads have no room left.
+    fn admit(&self) -> Result<(), IngestError> {
+        if self.is_closing.load(Ordering::Acquire) {
+            return Err(refusal(StorageError::Closed));
+        }
+        let (held, most) = (self.tenants.memory().bytes(), self.settings.flush.max_total_head_bytes);
+        if held < most {
+            return Ok(());
+        }
+        self.flush_wanted.notify_one();
+        let message = format!("the store is catching up: head_bytes={held}, at most {most}, try again later");
+        Err(IngestError::Unavailable { message, retry_after_s: RETRY_AFTER_S })
+    }
+}
+
+fn refusal(error: StorageError) -> IngestError {
+    let message = error.to_string();
+    match model::error::Classified::kind(&error) {
+        model::Kind::Limited => IngestError::Limited { message, retry_after_s: RETRY_AFTER_S },
+        model::Kind::Unavailable => IngestError::Unavailable { message, retry_after_s: RETRY_AFTER_S },
+        _ => IngestError::Internal(message),
+    }
+}
+
+fn count_rejected(metrics: &Metrics, context: &TenantContext, signal: Signal, receipt: &Receipt) {
+    for rejection in &receipt.rejections {
+        let labels = ByReason {
+            tenant: TenantLabel(context.tenant().clone()),
+            signal: SignalLabel(signal),
+            reason: ReasonLabel(rejection.reason),
+        };
+        metrics.ingest_rejected.get_or_create(&labels).inc_by(rejection.items as u64);
+    }
+}
+
+/// Checks every item. Gives the batch without what is rejected, and the rejections; a batch of which nothing is
+/// rejected is not copied.
+///
+/// # Errors
+/// [`IngestError::Internal`] when the batch's columns are not those of its signal.
+pub(crate) fn validate(
+    batch: Batch,
+    limits: &Limits,
+    now: TimestampNs,
+) -> Result<(Batch, Receipt), IngestError> {
+    let mut receipt = Receipt::default();
+    let window = Window::new(batch.signal(), limits, now);
+    let mut check = Check { limits, window, receipt: &mut receipt };
+    let kept = match batch {
+        Batch::Metrics(batch) => metrics::validate(batch, &mut check).map(Batch::Metrics),
+        Batch::Logs(batch) => logs::validate(batch, &mut check).map(Batch::Logs),
+        Batch::Traces(batch) => traces::validate(batch, &mut check).map(Batch::Traces),
+    };
+    Ok((kept.map_err(IngestError::Internal)?, receipt))
+}
+
+/// What every check needs, and where it reports to.
+struct Check<'a> {
+    limits: &'a Limits,
+    window: Window,
+    receipt: &'a mut Receipt,
+}
+
+/// The time in which an item may lie, in nanoseconds, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    oldest_ns: i64,
+    newest_ns: i64,
+}
+
+impl Window {
+    fn new(signal: Signal, limits: &Limits, TimestampNs(now_ns): TimestampNs) -> Self {
+        let ages = [limits.reject_older_than_ns, limits.retention.of(signal)];
+        let oldest = ages.into_iter().flatten().map(|age_ns| now_ns.saturating_sub(age_ns)).max();
+        Self {
+            oldest_ns: oldest.unwrap_or(i64::MIN),
+            newest_ns: now_ns.saturating_add(limits.reject_ahead_ns),
+        }
+    }
+
+    fn verdict(self, timestamp_ns: i64) -> Option<Reason> {
+        if timestamp_ns < self.oldest_ns {
+            Some(Reason::TooOld)
+        } else if timestamp_ns > self.newest_ns {
+            Some(Reason::TooFarAhead)
+        } else {
+            None
+        }
+    }
+
+    fn explain(self, reason: Reason, timestamp_ns: i64) -> String {
+        match reason {
+            Reason::TooOld => {
+                format!("timestamp_ns={timestamp_ns} is before the oldest accepted {}", self.oldest_ns)
+            }
+            _ => format!("timestamp_ns={timestamp_ns} is after the newest accepted {}", self.newest_ns),
+        }
+    }
+}
+
+/// What is wrong with a set of labels.
+#[derive(Clone, Debug)]
+struct BadLabels {
+    reason: Reason,
+    text: String,
+}
+
+/// Checks the labels of a series (`is_metric`) or a stream.
+fn check_labels(bytes: &[u8], limits: &Limits, is_metric: bool) -> Result<(), BadLabels> {
+    let bad = |reason, text: String| Err(BadLabels { reason, text: shortened(text) });
+    let labels = match Labels::from_bytes(bytes) {
+        Ok(labels) => labels,
+        Err(error) => return bad(Reason::InvalidLabels, error.to_string()),
+    };
+    let mut count = 0;
+    let mut has_metric_name = false;
+    for (name, value) in &labels {
+        count += 1;
+        has_metric_name |= name == model::labels::METRIC_NAME;
+        if name.is_empty() {
+            return bad(Reason::InvalidLabels, format!("a label of {labels} has no name"));
+        }
+        if name.len() > limits.max_label_name_bytes {
+            let most = limits.max_label_name_bytes;
+            let text = format!("a label's name has {} bytes, at most {most} are allowed: {labels}", name.len());
+            return bad(Reason::LabelNameTooLong, text);
+        }
+        if value.len() > limits.max_label_value_bytes {
+            let most = limits.max_label_value_bytes;
+            let len = value.len();
+            let text =
+                format!("the value of label {name} has {len} bytes, at most {most} are allowed: {labels}");
+            return bad(Reason::LabelValueTooLong, text);
+        }
+    }
+    if is_metric && !has_metric_name {
+        return bad(Reason::InvalidLabels, format!("there is no metric name in {labels}"));
+    }
+    if count == 0 {
+        return bad(Reason::InvalidLabels, "there is no label".to_owned());
+    }
+    if count > limits.max_label_names {
+        let most = limits.max_label_names;
+        return bad(Reason::TooManyLabels, format!("{count} labels, at most {most} are allowed: {labels}"));
+    }
+    Ok(())
+}
+
+/// Labels for an example; bytes that are none give their error.
+fn name_of(bytes: &[u8]) -> String {
+    shortened(Labels::from_bytes(bytes).map_or_else(|error| error.to_string(), |labels| labels.to_string()))
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_EXAMPLE_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_EXAMPLE_BYTES));
+        text.push('…');
+    }
+    text
+}
+
+/// Compares the columns of a table with those that its signal has.
+fn check_schema(table: &RecordBatch, schema: &SchemaRef) -> Result<(), String> {
+    let is_same = Arc::ptr_eq(table.schema_ref(), schema) || table.schema_ref().fields() == schema.fields();
+    if is_same { Ok(()) } else { Err("a batch's columns are not those of its signal".to_owned()) }
+}
+
+fn column<A: 'static>(table: &RecordBatch, index: usize) -> &A {
+    table.column(index).as_any().downcast_ref().expect("the schema was compared before")
+}
+
+/// Which rows stay; nothing is allocated until one goes.
+#[derive(Default)]
+struct Kept {
+    gone: Vec<u32>,
+}
+
+impl Kept {
+    /// Leaves a row out; rows come in ascending order.
+    fn drop_row(&mut self, row: usize) {
+        self.gone.push(u32::try_from(row).unwrap_or(u32::MAX));
+    }
+
+    fn is_all(&self) -> bool {
+        self.gone.is_empty()
+    }
+
+    /// The table without the rows that were left out.
+    fn apply(&self, table: RecordBatch) -> Result<RecordBatch, String> {
+        if self.is_all() {
+            return Ok(table);
+        }
+        let mut mask = vec![true; table.num_rows()];
+        for row in &self.gone {
+            mask[*row as usize] = false;
+        }
+        filter_record_batch(&table, &BooleanArray::from(mask)).map_err(|e| e.to_string())
+    }
+}
+
+/// Renumbers what rows point to, so that only owners (series, streams) with rows stay.
+fn compact(owners: &RecordBatch, rows: Vec<RecordBatch>) -> Result<(RecordBatch, Vec<RecordBatch>), String> {
+    let mut new_number: Vec<Option<u32>> = vec![None; owners.num_rows()];
+    let mut used = Vec::new();
+    let mut renumbered = Vec::with_capacity(rows.len());
+    for table in rows {
+        let numbers: &UInt32Array = column(&table, 0);
+        let new: UInt32Array = numbers
+            .values()
+            .iter()
+            .map(|old| {
+                let slot = &mut new_number[*old as usize];
+                *slot.get_or_insert_with(|| {
+                    used.push(*old);
+                    u32::try_from(used.len() - 1).expect("there are no more than before")
+                })
+            })
+            .collect::<Vec<u32>>()
+            .into();
+        let mut columns = table.columns().to_vec();
+        columns[0] = Arc::new(new);
+        renumbered.push(RecordBatch::try_new(table.schema(), columns).map_err(|e| e.to_string())?);
+    }
+    let owners = take_record_batch(owners, &UInt32Array::from(used)).map_err(|e| e.to_string())?;
+    Ok((owners, renumbered))
+}
+
+#[cfg(test)]
+mod tests;

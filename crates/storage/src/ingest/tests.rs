@@ -1,0 +1,177 @@
+//! What is rejected, with which reason and example, and that the rest stays.
+
+use model::histogram::{NativeHistogram, Span};
+use model::log::{Entry, LogBatch, LogBatchBuilder};
+use model::metric::{MetricBatch, MetricBatchBuilder, SeriesInfo};
+use model::time::{NS_PER_MS, NS_PER_S};
+use model::trace::{SpanFields, TraceBatchBuilder};
+use model::{AttributeRef, Labels};
+
+use super::*;
+
+const NOW_MS: i64 = 1_800_000_000_000;
+
+fn limits() -> Limits {
+    Limits {
+        reject_older_than_ns: Some(3_600 * NS_PER_S),
+        max_label_names: 3,
+        max_label_name_bytes: 8,
+        max_label_value_bytes: 10,
+        max_line_bytes: 20,
+        max_metadata_pairs: 2,
+        max_metadata_bytes: 30,
+        ..Limits::default()
+    }
+}
+
+fn checked(batch: Batch) -> (Batch, Vec<(Reason, usize, String)>) {
+    let (batch, receipt) = validate(batch, &limits(), TimestampNs(NOW_MS * NS_PER_MS)).unwrap();
+    (batch, receipt.rejections.into_iter().map(|r| (r.reason, r.items, r.example)).collect())
+}
+
+fn metrics(batch: MetricBatch) -> (MetricBatch, Vec<(Reason, usize, String)>) {
+    match checked(Batch::Metrics(batch)) {
+        (Batch::Metrics(batch), rejections) => (batch, rejections),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn logs(batch: LogBatch) -> (LogBatch, Vec<(Reason, usize, String)>) {
+    match checked(Batch::Logs(batch)) {
+        (Batch::Logs(batch), rejections) => (batch, rejections),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_good_batch_is_not_copied() {
+    let mut builder = MetricBatchBuilder::default();
+    let series = builder.series(&Labels::from_pairs([("__name__", "up")]), SeriesInfo::default());
+    builder.sample(series, NOW_MS, 0, 1.0);
+    let batch = builder.finish();
+    let (kept, rejections) = metrics(batch.clone());
+    assert!(rejections.is_empty());
+    let values = |batch: &MetricBatch| batch.samples.column(3).to_data().buffers()[0].as_ptr();
+    assert_eq!(values(&kept), values(&batch));
+}
+
+#[test]
+fn labels_of_series_are_checked() {
+    let cases: [(&[(&str, &str)], Option<(Reason, &str)>); 7] = [
+        (&[("__name__", "up"), ("a", "b")], None),
+        (&[("a", "b")], Some((Reason::InvalidLabels, "no metric name in {a=\"b\"}"))),
+        (&[("__name__", "up"), ("", "b")], Some((Reason::InvalidLabels, "has no name"))),
+        (&[], Some((Reason::InvalidLabels, "no metric name"))),
+        (
+            &[("__name__", "up"), ("a", "1"), ("b", "1"), ("c", "1")],
+            Some((Reason::TooManyLabels, "4 labels, at most 3 are allowed: up{")),
+        ),
+        (&[("__name__", "up"), ("muchtoolong", "1")], Some((Reason::LabelNameTooLong, "11 bytes, at most 8"))),
+        (&[("__name__", "up"), ("a", "12345678901")], Some((Reason::LabelValueTooLong, "label a has 11 bytes"))),
+    ];
+    for (labels, expected) in cases {
+        let mut builder = MetricBatchBuilder::default();
+        let bad = builder.series(&Labels::from_pairs(labels.iter().copied()), SeriesInfo::default());
+        let good = builder.series(&Labels::from_pairs([("__name__", "ok")]), SeriesInfo::default());
+        builder.sample(bad, NOW_MS, 0, 1.0);
+        builder.sample(good, NOW_MS, 0, 2.0);
+        builder.sample(bad, NOW_MS + 1, 0, 3.0);
+        builder.exemplar(bad, NOW_MS, 1.0, [("trace_id", "1")]);
+        let (kept, rejections) = metrics(builder.finish());
+        let Some((reason, text)) = expected else {
+            assert!(rejections.is_empty(), "{rejections:?}");
+            continue;
+        };
+        assert_eq!((rejections.len(), rejections[0].0, rejections[0].1), (1, reason, 3));
+        assert!(rejections[0].2.contains(text), "{}", rejections[0].2);
+        assert_eq!((kept.series.num_rows(), kept.items()), (1, 1));
+        assert_eq!(kept.samples.column(0).as_ref(), &UInt32Array::from(vec![0]) as &dyn arrow::array::Array);
+        assert_eq!(kept.label_bytes().value(0), Labels::from_pairs([("__name__", "ok")]).as_bytes());
+    }
+}
+
+#[test]
+fn time_and_histograms_are_checked_item_by_item() {
+    let mut builder = MetricBatchBuilder::default();
+    let up = builder.series(&Labels::from_pairs([("__name__", "up")]), SeriesInfo::default());
+    let gone = builder.series(&Labels::from_pairs([("__name__", "gone")]), SeriesInfo::default());
+    builder.sample(gone, NOW_MS - 3_600_001, 0, 1.0);
+    builder.sample(up, NOW_MS - 3_600_000, 0, 1.0);
+    builder.sample(up, NOW_MS + 600_000, 0, 1.0);
+    builder.sample(up, NOW_MS + 600_001, 0, 1.0);
+    builder.sample(7, NOW_MS, 0, 1.0);
+    builder.histogram(up, NOW_MS, 0, &NativeHistogram::default());
+    let bad = NativeHistogram {
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_counts: vec![1.0],
+        ..NativeHistogram::default()
+    };
+    builder.histogram(up, NOW_MS, 0, &bad);
+    let (kept, rejections) = metrics(builder.finish());
+    let reasons: Vec<_> = rejections.iter().map(|(reason, items, _)| (*reason, *items)).collect();
+    let all = [Reason::TooOld, Reason::TooFarAhead, Reason::InvalidPoint, Reason::InvalidHistogram];
+    assert_eq!(reasons, all.map(|reason| (reason, 1)));
+    assert!(rejections[0].2.starts_with("gone: timestamp_ns="), "{}", rejections[0].2);
+    assert_eq!((kept.series.num_rows(), kept.samples.num_rows(), kept.histograms.num_rows()), (1, 2, 1));
+}
+
+#[test]
+fn lines_and_their_metadata_are_checked() {
+    let now_ns = NOW_MS * NS_PER_MS;
+    let mut builder = LogBatchBuilder::default();
+    let bad = builder.stream(&Labels::empty());
+    let good = builder.stream(&Labels::from_pairs([("app", "x")]));
+    let entry = |timestamp_ns: i64, line| Entry { timestamp_ns, line, ..Entry::default() };
+    builder.entry(bad, entry(now_ns, "no labels"));
+    builder.metadata("a", AttributeRef::Int(1));
+    builder.metadata("b", AttributeRef::String("text"));
+    builder.entry(good, entry(now_ns, "kept"));
+    builder.entry(good, entry(now_ns, "123456789012345678901"));
+    builder.entry(good, entry(now_ns - 3_600 * NS_PER_S - 1, "old"));
+    for name in ["a", "b", "c"] {
+        builder.metadata(name, AttributeRef::Bool(true));
+    }
+    builder.entry(good, entry(now_ns, "many"));
+    builder.metadata("a", AttributeRef::String("123456789012345678901234567890"));
+    builder.entry(good, entry(now_ns, "large"));
+    let (kept, rejections) = logs(builder.finish());
+    let reasons: Vec<_> = rejections.iter().map(|(reason, items, _)| (*reason, *items)).collect();
+    let expected =
+        [(Reason::InvalidLabels, 1), (Reason::LineTooLong, 1), (Reason::TooOld, 1), (Reason::MetadataTooLarge, 2)];
+    assert_eq!(reasons, expected);
+    assert!(rejections[1].2.starts_with("{app=\"x\"}: a line has 21 bytes"), "{}", rejections[1].2);
+    assert_eq!((kept.streams.num_rows(), kept.entries.num_rows()), (1, 1));
+}
+
+#[test]
+fn ids_of_spans_are_checked_and_named() {
+    let now_ns = NOW_MS * NS_PER_MS;
+    let mut builder = TraceBatchBuilder::default();
+    let span = |trace: u8, span: u8, start_ns: i64| SpanFields {
+        trace_id: [trace; 16],
+        span_id: [span; 8],
+        name: "n",
+        start_ns,
+        ..SpanFields::default()
+    };
+    builder.span(span(0, 1, now_ns));
+    builder.span(span(1, 0, now_ns));
+    builder.span(span(0xab, 0xcd, now_ns + 601 * NS_PER_S));
+    builder.span(span(2, 3, now_ns));
+    let (Batch::Traces(kept), rejections) = checked(Batch::Traces(builder.finish())) else {
+        panic!("the signal stays");
+    };
+    let reasons: Vec<_> = rejections.iter().map(|(reason, items, _)| (*reason, *items)).collect();
+    assert_eq!(reasons, [(Reason::InvalidTraceId, 1), (Reason::InvalidSpanId, 1), (Reason::TooFarAhead, 1)]);
+    let named = format!("trace {} span {}: timestamp_ns=", "ab".repeat(16), "cd".repeat(8));
+    assert!(rejections[2].2.starts_with(&named), "{}", rejections[2].2);
+    assert_eq!(kept.spans.num_rows(), 1);
+}
+
+#[test]
+fn foreign_columns_are_a_fault_of_ours() {
+    let batch = LogBatchBuilder::default().finish();
+    let wrong = Batch::Traces(model::trace::TraceBatch { spans: batch.entries });
+    let result = validate(wrong, &limits(), TimestampNs(0));
+    assert!(matches!(result, Err(IngestError::Internal(_))));
+}

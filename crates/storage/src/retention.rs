@@ -1,0 +1,100 @@
+//! Removes what has outlived its tenant's retention: one manifest transaction takes expired segments out, and from that
+//! moment on nobody can read them. The sweep deletes their objects later.
+
+use std::sync::atomic::Ordering;
+
+use crate::bounds::MAX_EXPIRED_PER_COMMIT;
+use crate::error::StorageError;
+use crate::manifest::Manifest;
+use crate::manifest::SegmentMeta;
+use crate::manifest::commit::Change;
+use crate::metrics::BySignal;
+use crate::partition::Partition;
+use crate::storage::Engine;
+use crate::sweep::Swept;
+
+/// What one pass of retention and sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetentionReport {
+    /// Segments taken out of manifests.
+    pub segments_expired: usize,
+    /// Objects deleted from the store.
+    pub objects_deleted: usize,
+    /// Their bytes.
+    pub bytes_deleted: u64,
+    /// Bytes of expired and unreferenced objects that are still in the store, because readers may use them.
+    pub expired_bytes_present: u64,
+}
+
+impl Engine {
+    /// One pass over all tenants.
+    pub(crate) async fn retain(&self) -> Result<RetentionReport, StorageError> {
+        let mut report = RetentionReport::default();
+        let mut first_failure = None;
+        for partition in self.tenants.all() {
+            if let Err(error) = self.retain_partition(&partition, &mut report).await {
+                let id = &partition.id;
+                self.metrics.retention_failures.inc();
+                tracing::warn!(
+                    tenant = %id.tenant, signal = %id.signal, %error, "retention failed, the next pass tries again"
+                );
+                first_failure.get_or_insert(error);
+            }
+        }
+        let present = i64::try_from(report.expired_bytes_present).unwrap_or(i64::MAX);
+        self.metrics.expired_bytes_present.set(present);
+        first_failure.map_or(Ok(report), Err)
+    }
+
+    async fn retain_partition(
+        &self,
+        partition: &Partition,
+        report: &mut RetentionReport,
+    ) -> Result<(), StorageError> {
+        let turn = partition.turn().await?;
+        report.segments_expired += self.expire(partition).await?;
+        let candidates = self.sweepable(partition).await?;
+        // Under the turn no flush of ours is in progress; what nobody named then, nobody will name.
+        drop(turn);
+        let Swept { objects, bytes, bytes_left } = self.sweep(partition, candidates).await?;
+        report.objects_deleted += objects;
+        report.bytes_deleted += bytes;
+        report.expired_bytes_present += bytes_left;
+        Ok(())
+    }
+
+    /// Takes expired segments out of the manifest. The caller has the turn.
+    async fn expire(&self, partition: &Partition) -> Result<usize, StorageError> {
+        let id = &partition.id;
+        let Some(before_ns) = self.expired_before_ns(&id.tenant, id.signal) else {
+            return Ok(0);
+        };
+        let is_expired = |segment: &SegmentMeta| segment.end_ns < before_ns;
+        let mut expired = 0;
+        loop {
+            let current = partition.state().manifest.clone();
+            let before = current.segments.iter().filter(|segment| is_expired(segment)).count();
+            if before == 0 {
+                break;
+            }
+            let apply = |manifest: &mut Manifest| {
+                let mut room = MAX_EXPIRED_PER_COMMIT;
+                let count = manifest.segments.len();
+                manifest.segments.retain(|segment| {
+                    let goes = room > 0 && is_expired(segment);
+                    room -= usize::from(goes);
+                    !goes
+                });
+                if manifest.segments.len() == count { Change::Nothing } else { Change::Changed }
+            };
+            let transaction = self.ids.next(self.clock());
+            let manifest = partition.manifests.commit(current, &transaction, &apply).await?;
+            let after = manifest.segments.iter().filter(|segment| is_expired(segment)).count();
+            partition.is_sweep_due.store(true, Ordering::Relaxed);
+            partition.committed(manifest, None);
+            expired += before.saturating_sub(after);
+        }
+        self.metrics.segments_expired.get_or_create(&BySignal::new(id.signal)).inc_by(expired as u64);
+        Ok(expired)
+    }
+}

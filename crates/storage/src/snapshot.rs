@@ -1,0 +1,64 @@
+//! What a read starts from: manifest and heads of one moment, without what has expired.
+
+use std::sync::Arc;
+
+use model::{Signal, TenantContext, TimeRange};
+
+use crate::error::StorageError;
+use crate::manifest::Manifest;
+use crate::read::{LogsSnapshot, MetricsSnapshot, Source, TracesSnapshot};
+use crate::storage::Storage;
+
+impl Storage {
+    /// A consistent view of a tenant's metrics.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be made.
+    pub async fn metrics(&self, ctx: &TenantContext, range: TimeRange) -> Result<MetricsSnapshot, StorageError> {
+        let (source, range) = self.source(ctx, Signal::Metrics, range);
+        Ok(MetricsSnapshot::new(source, range))
+    }
+
+    /// A consistent view of a tenant's logs.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be made.
+    pub async fn logs(&self, ctx: &TenantContext, range: TimeRange) -> Result<LogsSnapshot, StorageError> {
+        let (source, range) = self.source(ctx, Signal::Logs, range);
+        Ok(LogsSnapshot::new(source, range))
+    }
+
+    /// A consistent view of a tenant's traces.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be made.
+    pub async fn traces(&self, ctx: &TenantContext, range: TimeRange) -> Result<TracesSnapshot, StorageError> {
+        let (source, range) = self.source(ctx, Signal::Traces, range);
+        Ok(TracesSnapshot::new(source, range))
+    }
+
+    /// Manifest and heads of one moment, and the range without what has expired.
+    fn source(&self, ctx: &TenantContext, signal: Signal, range: TimeRange) -> (Source, TimeRange) {
+        let engine = &self.engine;
+        let tenant = ctx.tenant().clone();
+        let (manifest, heads) = match engine.tenants.get(&tenant, signal) {
+            Some(partition) => {
+                let state = partition.state();
+                (Arc::clone(&state.manifest), state.head_views())
+            }
+            None => (Arc::new(Manifest::empty(&tenant, signal)), Vec::new()),
+        };
+        let start_ns = engine.expired_before_ns(&tenant, signal).unwrap_or(i64::MIN).max(range.start_ns);
+        let source = Source {
+            tenant,
+            signal,
+            manifest,
+            heads,
+            store: Arc::clone(&engine.components.store),
+            cache: Arc::clone(&engine.cache),
+            metrics: Arc::clone(&engine.metrics),
+        };
+        (source, TimeRange::new(start_ns, range.end_ns))
+    }
+}
+
