@@ -8,6 +8,8 @@ pub mod settings;
 
 pub mod receivers;
 
+pub mod exposition;
+
 pub mod metrics;
 
 pub mod error;

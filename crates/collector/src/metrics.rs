@@ -15,6 +15,15 @@ pub(crate) struct Door {
     pub(crate) transport: &'static str,
 }
 
+/// OTLP over gRPC.
+pub(crate) const OTLP_GRPC: Door = Door { receiver: "otlp", transport: "grpc" };
+/// OTLP over HTTP, on every port.
+pub(crate) const OTLP_HTTP: Door = Door { receiver: "otlp", transport: "http" };
+/// Prometheus' remote write.
+pub(crate) const REMOTE_WRITE: Door = Door { receiver: "prometheusremotewrite", transport: "http" };
+/// Loki's push.
+pub(crate) const LOKI_PUSH: Door = Door { receiver: "loki", transport: "http" };
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DoorOutcome {
     receiver: &'static str,
@@ -91,7 +100,26 @@ impl Metrics {
             "Number of requests by what became of them",
             metrics.requests.clone(),
         );
+        metrics.begin();
         metrics
+    }
+
+    /// Makes the series of every door, so that a rate is right from the first item on.
+    fn begin(&self) {
+        let doors: [(Door, &[Signal]); 4] = [
+            (OTLP_GRPC, &Signal::ALL),
+            (OTLP_HTTP, &Signal::ALL),
+            (REMOTE_WRITE, &[Signal::Metrics]),
+            (LOKI_PUSH, &[Signal::Logs]),
+        ];
+        for (door, signals) in doors {
+            for signal in signals {
+                let items = self.items(*signal);
+                for family in [&items.accepted, &items.refused, &items.failed] {
+                    drop(family.get_or_create(&door));
+                }
+            }
+        }
     }
 
     pub(crate) fn request(&self, door: Door, outcome: Outcome) {

@@ -32,10 +32,16 @@ pub(crate) fn stale() -> NativeHistogram {
 /// An exponential histogram. A finer scale than 8 is merged down to it.
 ///
 /// # Errors
-/// A sentence, when the scale is coarser than -4.
+/// A sentence, when the scale is coarser than -4 or a bucket's index does not fit.
 pub(crate) fn exponential(point: &ExponentialHistogramDataPoint) -> Result<NativeHistogram, String> {
     if point.scale < MIN_SCHEMA {
         return Err(format!("scale must be at least `{MIN_SCHEMA}`: scale=`{}`", point.scale));
+    }
+    let in_range = |buckets: Option<&Buckets>| {
+        buckets.is_none_or(|b| i64::from(b.offset) + (b.bucket_counts.len() as i64) < i64::from(i32::MAX))
+    };
+    if !in_range(point.positive.as_ref()) || !in_range(point.negative.as_ref()) {
+        return Err("bucket indexes must fit 32 bits".to_owned());
     }
     let schema = point.scale.min(MAX_SCHEMA);
     let merge_bits = u32::try_from(point.scale - schema).unwrap_or(0).min(62);
@@ -134,11 +140,36 @@ pub(crate) fn remote_write(histogram: &remote_write::Histogram) -> Result<Native
         negative_counts: counts(&histogram.negative_deltas, &histogram.negative_counts),
         custom_bounds: histogram.custom_values.clone(),
     };
-    let bounds_fit = schema == CUSTOM_BUCKETS_SCHEMA || native.custom_bounds.is_empty();
-    match native.is_valid() && bounds_fit {
+    match native.is_valid() && is_sound(&native) {
         true => Ok(native),
         false => Err("spans, counts and bounds do not fit together".to_owned()),
     }
+}
+
+/// Whether no bucket is negative, indexes fit 32 bits, and custom buckets are within their bounds.
+fn is_sound(native: &NativeHistogram) -> bool {
+    let ends = |spans: &[Span]| {
+        let mut end = 0_i64;
+        let mut fits = true;
+        for span in spans {
+            end += i64::from(span.offset);
+            fits &= i32::try_from(end).is_ok();
+            end += i64::from(span.length);
+            fits &= i32::try_from(end).is_ok();
+        }
+        fits.then_some(end)
+    };
+    let (Some(positive_end), Some(_)) = (ends(&native.positive_spans), ends(&native.negative_spans)) else {
+        return false;
+    };
+    let bounds_fit = match native.schema {
+        CUSTOM_BUCKETS_SCHEMA => {
+            native.positive_spans.first().is_none_or(|span| span.offset >= 0)
+                && positive_end <= native.custom_bounds.len() as i64 + 1
+        }
+        _ => native.custom_bounds.is_empty(),
+    };
+    bounds_fit && native.positive_counts.iter().chain(&native.negative_counts).all(|count| *count >= 0.0)
 }
 
 fn spans(spans: &[BucketSpan]) -> Vec<Span> {
@@ -159,6 +190,8 @@ fn absolute(deltas: &[i64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn buckets(offset: i32, bucket_counts: &[u64]) -> Buckets {
@@ -191,7 +224,7 @@ mod tests {
             count: 3,
             sum: Some(1.5),
             zero_count: 1,
-            positive: Some(buckets(i32::MAX, &[1, 1])),
+            positive: Some(buckets(i32::MAX - 8, &[1, 1])),
             ..ExponentialHistogramDataPoint::default()
         };
         assert_eq!(exponential(&point(20)).unwrap().schema, 8);
@@ -199,6 +232,8 @@ mod tests {
         assert!(exponential(&point(-5)).is_err());
         assert!(exponential(&point(i32::MAX)).unwrap().is_valid());
         assert!(exponential(&point(3)).unwrap().is_valid());
+        let far = Some(buckets(i32::MAX, &[1]));
+        assert!(exponential(&ExponentialHistogramDataPoint { positive: far, ..point(3) }).is_err());
     }
 
     #[test]
@@ -232,6 +267,40 @@ mod tests {
         };
         let native = remote_write(&histogram).unwrap();
         assert_eq!((native.custom_bounds, native.positive_counts), (vec![0.5, 1.0], vec![1.0, 2.5]));
+        let outside = remote_write::Histogram { custom_values: vec![], ..histogram.clone() };
+        assert!(remote_write(&outside).is_err());
         assert!(remote_write(&remote_write::Histogram { schema: 1, ..histogram }).is_err());
+    }
+
+    #[test]
+    fn unsound_buckets_are_refused() {
+        let histogram = |positive_spans: Vec<BucketSpan>, positive_deltas| remote_write::Histogram {
+            count: Some(Count::Int(1)),
+            positive_spans,
+            positive_deltas,
+            ..remote_write::Histogram::default()
+        };
+        let far = BucketSpan { offset: i32::MAX, length: 1 };
+        assert!(remote_write(&histogram(vec![far], vec![1])).is_err());
+        assert!(remote_write(&histogram(vec![BucketSpan { offset: 0, length: 1 }], vec![-1])).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_observation_is_lost(
+            offset in -1_000_i32..1_000,
+            counts in prop::collection::vec(prop_oneof![3 => Just(0_u64), 1 => 0..9_u64], 0..80),
+            scale in -4..20_i32,
+        ) {
+            let total: u64 = counts.iter().sum();
+            let point = ExponentialHistogramDataPoint {
+                scale,
+                positive: Some(buckets(offset, &counts)),
+                ..ExponentialHistogramDataPoint::default()
+            };
+            let native = exponential(&point).unwrap();
+            prop_assert!(native.is_valid() && is_sound(&native));
+            prop_assert_eq!(native.positive_counts.iter().sum::<f64>(), total as f64);
+        }
     }
 }

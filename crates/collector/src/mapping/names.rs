@@ -185,6 +185,7 @@ pub(crate) fn bound(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use TranslationStrategy as S;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -263,6 +264,22 @@ mod tests {
             [(0.5, "0.5"), (1.0, "1"), (1e10, "10000000000"), (f64::INFINITY, "+Inf"), (1e-7, "0.0000001")];
         for (value, want) in bounds {
             assert_eq!(bound(value), want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn escaped_names_are_of_the_classic_alphabet(name in "\\PC*", unit in "\\PC{0,8}", is_sum in any::<bool>()) {
+            let suffix = if is_sum { Suffix::Total } else { Suffix::Gauge };
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+            let is_name = |name: &str| name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit());
+            for strategy in [S::UnderscoreEscapingWithSuffixes, S::UnderscoreEscapingWithoutSuffixes] {
+                let metric = metric_name(&name, &unit, suffix, strategy);
+                prop_assert!(is_name(&metric) && !metric.contains("__"), "{}", metric);
+            }
+            let label = label_name(&name);
+            prop_assert!(is_name(&label) && !label.contains(':'), "{}", label);
+            prop_assert_eq!(label_name(&label), label.as_ref());
         }
     }
 }

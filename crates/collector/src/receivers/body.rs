@@ -55,18 +55,17 @@ impl Budget {
         Ok(Held { permit })
     }
 
-    /// Reads a body as it arrives.
+    /// Reads a body as it arrives. What has not arrived is not held, so that a slow sender keeps nobody out.
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, Held), CollectorError> {
         let max_bytes = self.settings.max_body_bytes;
         let told = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        let told =
-            told.or_else(|| body.size_hint().exact()).map(|len| usize::try_from(len).unwrap_or(usize::MAX));
-        if told.is_some_and(|len| len > max_bytes) {
+        let told = told.or_else(|| body.size_hint().exact());
+        if told.is_some_and(|len| usize::try_from(len).map_or(true, |len| len > max_bytes)) {
             return Err(CollectorError::BodyTooLarge { max_bytes });
         }
-        let mut held = self.hold(told.unwrap_or(0))?;
-        let mut counted = told.unwrap_or(0);
-        let mut read = BytesMut::with_capacity(counted.min(max_bytes));
+        let mut held = self.hold(0)?;
+        let mut counted = 0;
+        let mut read = BytesMut::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) =
             chunks.try_next().await.map_err(|error| CollectorError::Body(error.to_string()))?
@@ -75,9 +74,10 @@ impl Budget {
                 return Err(CollectorError::BodyTooLarge { max_bytes });
             }
             read.extend_from_slice(&chunk);
-            if read.len() > counted {
-                held.permit.merge(self.hold(read.len() - counted)?.permit);
-                counted = read.len();
+            let needed = read.len().next_multiple_of(PERMIT_BYTES);
+            if needed > counted {
+                held.permit.merge(self.hold(needed - counted)?.permit);
+                counted = needed;
             }
         }
         Ok((read.freeze(), held))
@@ -99,7 +99,9 @@ impl Budget {
         let encoding = if named.is_empty() { encoding.unwrap_or_default().to_owned() } else { named };
         let (raw, mut held) = self.read(headers, body).await?;
         let budget = self.clone();
-        let is_small = raw.len() <= INLINE_DECODE_BYTES;
+        // A few bytes of gzip or zstd may hold megabytes; what snappy may hold is bounded by its length.
+        let is_bounded = ["", "identity", "snappy"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
+        let is_small = is_bounded && raw.len() <= INLINE_DECODE_BYTES;
         let work = move || {
             let body = budget.decompress(&encoding, raw, &mut held)?;
             // The message and its columns are of the size of the body, roughly.

@@ -16,9 +16,7 @@ use super::{Collector, access, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
 use crate::mapping::push;
-use crate::metrics::Door;
-
-const DOOR: Door = Door { receiver: "loki", transport: "http" };
+use crate::metrics::LOKI_PUSH as DOOR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {

@@ -24,9 +24,7 @@ use super::otlp::{Export, Taken};
 use super::{Collector, access, otlp_partial};
 use crate::bounds::INLINE_DECODE_BYTES;
 use crate::error::CollectorError;
-use crate::metrics::Door;
-
-const DOOR: Door = Door { receiver: "otlp", transport: "grpc" };
+use crate::metrics::OTLP_GRPC as DOOR;
 
 /// The router of the three services.
 pub(super) fn router(collector: &Collector) -> Router {

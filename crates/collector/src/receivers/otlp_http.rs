@@ -12,9 +12,7 @@ use wire::otlp::Format;
 use super::otlp::{Export, Taken};
 use super::{Collector, access, otlp_partial, text};
 use crate::error::CollectorError;
-use crate::metrics::Door;
-
-const DOOR: Door = Door { receiver: "otlp", transport: "http" };
+use crate::metrics::OTLP_HTTP as DOOR;
 
 /// `POST /v1/metrics`
 pub(super) async fn metrics(State(collector): State<Collector>, request: Request) -> Response {

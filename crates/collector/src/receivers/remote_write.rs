@@ -16,9 +16,7 @@ use super::{Collector, access, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
 use crate::mapping::remote_write::{self, Series, Written};
-use crate::metrics::Door;
-
-const DOOR: Door = Door { receiver: "prometheusremotewrite", transport: "http" };
+use crate::metrics::REMOTE_WRITE as DOOR;
 
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
 const HISTOGRAMS_WRITTEN: HeaderName =
