@@ -13,9 +13,15 @@ mod typecheck;
 
 mod functions;
 
-pub mod vector;
+mod plan;
 
-mod annotations;
+mod leaf;
+
+mod kernels;
+
+mod finish;
+
+pub mod vector;
 
 mod aggregate;
 
@@ -23,12 +29,19 @@ mod binary;
 
 mod histogram;
 
+mod annotations;
+
 mod value;
 
 mod error;
 
+pub use annotations::Annotations;
 pub use ast::Expr;
 pub use error::{EvalError, ParseError};
+pub use finish::{Output, finish};
 pub use functions::Function;
+pub use kernels::SeriesSamples;
+pub use leaf::{Leaf, Worker};
 pub use parser::{parse, parse_selector};
+pub use plan::{EvalParams, Plan, plan};
 pub use value::{Point, SeriesValues, Value, ValueType};

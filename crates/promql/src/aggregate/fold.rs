@@ -76,13 +76,21 @@ impl Folds {
         }
     }
 
-    /// Adds a part that another worker computed; its columns are of the operator's shape.
-    pub(crate) fn join(&mut self, key: &Labels, part: &Part<'_>) {
+    /// Adds a part that another worker computed; false where its columns are not of the operator's shape.
+    pub(crate) fn join(&mut self, key: &Labels, part: &Part<'_>) -> bool {
         let op = self.op;
         let group = self.group(key);
+        let fits = part.counts.len() == group.counts.len()
+            && part.values.len() == group.values.len()
+            && part.lost.len() == group.lost.len()
+            && part.scaled.len() == group.scaled.len();
+        if !fits {
+            return false;
+        }
         for step in (0..part.counts.len()).filter(|step| part.counts[*step] > 0) {
             group.join(op, step, part);
         }
+        true
     }
 
     /// A series per group.

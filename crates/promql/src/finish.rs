@@ -1,0 +1,253 @@
+//! What remains when the leaves are read: operators, functions and aggregations over columns.
+
+mod call;
+
+mod classic;
+
+mod result;
+
+use arrow::array::RecordBatch;
+
+use crate::aggregate::{self, Param};
+use crate::annotations::Annotations;
+use crate::binary;
+use crate::error::EvalError;
+use crate::kernels::{self, Kernel, RangeFunction, Windows};
+use crate::leaf::RawSeries;
+use crate::plan::{Node, Plan, Source};
+use crate::value::{Point, Value};
+use crate::vector::{Grid, GridSeries, Steps};
+
+/// The result of a query, and what is to be said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The result.
+    pub value: Value,
+    /// Where something may be wrong, sorted.
+    pub warnings: Vec<String>,
+    /// What may surprise, sorted.
+    pub infos: Vec<String>,
+}
+
+/// Computes the result from what the workers of each leaf gave, in the order of the plan's leaves.
+///
+/// # Errors
+/// When series do not pair, labels are not unique, a parameter is not valid, there are too many samples, or a batch
+/// does not fit its leaf.
+pub fn finish(plan: &Plan, leaves: Vec<Vec<RecordBatch>>) -> Result<Output, EvalError> {
+    if leaves.len() != plan.leaves.len() {
+        return Err(EvalError::Batch {
+            leaf: leaves.len(),
+            what: "the plan has another number of leaves".to_owned(),
+        });
+    }
+    let mut notes = Annotations::default();
+    let mut finish = Finish { plan: Some(plan), leaves, notes: &mut notes };
+    let value = result::of(plan, &mut finish)?;
+    let (warnings, infos) = notes.into_lists();
+    Ok(Output { value, warnings, infos })
+}
+
+/// The numbers of a node that reads nothing; none where it gives something else.
+pub(crate) fn constant(node: &Node, notes: &mut Annotations) -> Result<Option<Vec<f64>>, EvalError> {
+    let mut finish = Finish { plan: None, leaves: Vec::new(), notes };
+    Ok(match finish.compute(node)? {
+        Computed::Numbers(numbers) => Some(numbers),
+        Computed::Grid(_) | Computed::Text(_) => None,
+    })
+}
+
+/// What a node gives.
+enum Computed {
+    Grid(Grid),
+    Numbers(Vec<f64>),
+    Text(String),
+}
+
+struct Finish<'p> {
+    plan: Option<&'p Plan>,
+    leaves: Vec<Vec<RecordBatch>>,
+    notes: &'p mut Annotations,
+}
+
+impl<'p> Finish<'p> {
+    fn compute(&mut self, node: &Node) -> Result<Computed, EvalError> {
+        Ok(match node {
+            Node::Numbers(numbers) => Computed::Numbers(numbers.clone()),
+            Node::Text(text) => Computed::Text(text.clone()),
+            Node::Leaf(leaf) => Computed::Grid(self.leaf(*leaf)?),
+            Node::Range { function, source, windows, params, keep_name } => {
+                let mut numbers = Vec::with_capacity(params.len());
+                for param in params {
+                    numbers.push(self.numbers(param)?);
+                }
+                let kernel = Kernel::Range(*function, numbers);
+                let series = self.samples(source)?;
+                Computed::Grid(range(&kernel, windows, *keep_name, &series, self.notes)?)
+            }
+            Node::Matrix { .. } => {
+                return Err(EvalError::Unsupported("a range vector in this place".to_owned()));
+            }
+            Node::Negate(inner) => match self.compute(inner)? {
+                Computed::Numbers(numbers) => Computed::Numbers(numbers.into_iter().map(|n| -n).collect()),
+                Computed::Grid(grid) => Computed::Grid(negate(grid)?),
+                Computed::Text(_) => return Err(EvalError::Unsupported("a sign before a text".to_owned())),
+            },
+            Node::Binary { op, bool_modifier, matching, lhs, rhs } => {
+                let (lhs, rhs) = (self.compute(lhs)?, self.compute(rhs)?);
+                match (lhs, rhs) {
+                    (Computed::Numbers(a), Computed::Numbers(b)) => {
+                        Computed::Numbers(binary::binary_scalars(*op, &a, &b))
+                    }
+                    (Computed::Grid(a), Computed::Grid(b)) => {
+                        Computed::Grid(binary::binary(*op, matching, *bool_modifier, a, b, self.notes)?)
+                    }
+                    (Computed::Grid(grid), Computed::Numbers(numbers)) => Computed::Grid(
+                        binary::binary_scalar(*op, *bool_modifier, grid, &numbers, false, self.notes)?,
+                    ),
+                    (Computed::Numbers(numbers), Computed::Grid(grid)) => Computed::Grid(
+                        binary::binary_scalar(*op, *bool_modifier, grid, &numbers, true, self.notes)?,
+                    ),
+                    _ => return Err(EvalError::Unsupported("an operator on a text".to_owned())),
+                }
+            }
+            Node::Aggregate { op, grouping, param, input } => {
+                let param = match param.as_ref().map(|param| self.compute(param)).transpose()? {
+                    Some(Computed::Numbers(numbers)) => Param::Numbers(numbers),
+                    Some(Computed::Text(text)) => Param::Text(text),
+                    Some(Computed::Grid(_)) | None => Param::None,
+                };
+                let input = self.grid(input)?;
+                Computed::Grid(aggregate::aggregate(*op, grouping, &param, input, self.notes)?.unite()?)
+            }
+            Node::Absent { labels, input, steps } => {
+                Computed::Grid(absent(labels, &self.grid(input)?, *steps))
+            }
+            Node::Call { function, args, steps } => self.call(function, args, *steps)?,
+        })
+    }
+
+    fn leaf(&mut self, leaf: usize) -> Result<Grid, EvalError> {
+        let (leaf, batches) = self.batches(leaf)?;
+        leaf.gather(&batches, self.notes)
+    }
+
+    /// A leaf and its batches, which are needed once.
+    fn batches(&mut self, number: usize) -> Result<(&'p crate::leaf::Leaf, Vec<RecordBatch>), EvalError> {
+        let plan: Option<&'p Plan> = self.plan;
+        let leaf = plan.and_then(|plan| plan.leaves.get(number));
+        match (leaf, self.leaves.get_mut(number)) {
+            (Some(leaf), Some(batches)) => Ok((leaf, std::mem::take(batches))),
+            _ => Err(EvalError::Batch { leaf: number, what: "there is no such leaf".to_owned() }),
+        }
+    }
+
+    fn grid(&mut self, node: &Node) -> Result<Grid, EvalError> {
+        match self.compute(node)? {
+            Computed::Grid(grid) => Ok(grid),
+            _ => Err(EvalError::Unsupported("something else than series in this place".to_owned())),
+        }
+    }
+
+    fn numbers(&mut self, node: &Node) -> Result<Vec<f64>, EvalError> {
+        match self.compute(node)? {
+            Computed::Numbers(numbers) => Ok(numbers),
+            _ => Err(EvalError::Unsupported("something else than a number in this place".to_owned())),
+        }
+    }
+
+    fn text(&mut self, node: &Node) -> Result<String, EvalError> {
+        match self.compute(node)? {
+            Computed::Text(text) => Ok(text),
+            _ => Err(EvalError::Unsupported("something else than a text in this place".to_owned())),
+        }
+    }
+
+    /// The samples over which windows lie.
+    fn samples(&mut self, source: &Source) -> Result<Vec<RawSeries>, EvalError> {
+        match source {
+            Source::Leaf(leaf) => {
+                let (leaf, batches) = self.batches(*leaf)?;
+                leaf.gather_raw(&batches, self.notes)
+            }
+            Source::Node(node, steps) => Ok(match self.compute(node)? {
+                Computed::Grid(grid) => grid.series.iter().map(|series| as_samples(series, *steps)).collect(),
+                _ => return Err(EvalError::Unsupported("a subquery of a number".to_owned())),
+            }),
+        }
+    }
+}
+
+fn as_samples(series: &GridSeries, steps: Steps) -> RawSeries {
+    let mut raw = RawSeries::new(series.labels.clone());
+    for (step, at) in steps.iter().enumerate() {
+        match series.point(step) {
+            Some(Point::Float(value)) => {
+                raw.timestamps_ms.push(at);
+                raw.values.push(value);
+            }
+            Some(Point::Histogram(histogram)) => {
+                raw.histogram_timestamps_ms.push(at);
+                raw.histograms.push(*histogram);
+            }
+            None => {}
+        }
+    }
+    raw
+}
+
+fn range(
+    kernel: &Kernel,
+    windows: &Windows,
+    keep_name: bool,
+    series: &[RawSeries],
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
+    let mut grid = Grid::empty(windows.steps);
+    for series in series {
+        let mut result = kernels::run(kernel, windows, series.labels.clone(), series.samples(), notes);
+        if !keep_name {
+            result.labels = series.labels.without_metric_name();
+        }
+        grid.series.push(result);
+    }
+    grid.unite()
+}
+
+/// Refuses parameters that no step may have.
+pub(crate) fn check_range_params(function: RangeFunction, params: &[Node]) -> Result<(), EvalError> {
+    if function != RangeFunction::Smoothing {
+        return Ok(());
+    }
+    for (name, param) in ["smoothing", "trend"].into_iter().zip(params) {
+        let Node::Numbers(numbers) = param else { continue };
+        if let Some(factor) = numbers.iter().find(|factor| !(**factor > 0.0 && **factor < 1.0)) {
+            let shown = syntax::number::format_short(*factor);
+            return Err(EvalError::Parameter(format!(
+                "invalid {name} factor. Expected: 0 < {} < 1, got: {shown}",
+                if name == "trend" { "tf" } else { "sf" }
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn negate(mut grid: Grid) -> Result<Grid, EvalError> {
+    for series in &mut grid.series {
+        series.labels = series.labels.without_metric_name();
+        series.values.iter_mut().for_each(|value| *value = -*value);
+        for histogram in series.histograms.iter_mut().flatten() {
+            **histogram = crate::histogram::scale(histogram, -1.0);
+        }
+    }
+    grid.unite()
+}
+
+fn absent(labels: &model::Labels, input: &Grid, steps: Steps) -> Grid {
+    let mut absent = GridSeries::full(labels.clone(), vec![1.0; steps.count]);
+    for series in &input.series {
+        absent.present.subtract(&series.presence());
+    }
+    let series = if absent.is_absent() { Vec::new() } else { vec![absent] };
+    Grid { steps, series }
+}

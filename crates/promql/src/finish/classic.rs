@@ -1,0 +1,210 @@
+//! `histogram_quantile` and `histogram_fraction`: over classic buckets (series with `le`) and native histograms.
+
+use std::cmp::Ordering;
+
+use hashbrown::HashMap;
+use model::Labels;
+
+use crate::annotations::Annotations;
+use crate::error::EvalError;
+use crate::functions::quantile::check_quantile;
+use crate::histogram::estimate;
+use crate::vector::{Grid, GridSeries};
+
+/// A bucket: how many observations are at most `upper`.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    upper: f64,
+    count: f64,
+}
+
+/// How much counts may fall from bucket to bucket before it is more than rounding, as a share.
+const TOLERANCE: f64 = 1e-12;
+
+pub(super) fn quantile(quantiles: &[f64], grid: Grid, notes: &mut Annotations) -> Result<Grid, EvalError> {
+    if !grid.series.is_empty() {
+        quantiles.iter().for_each(|q| check_quantile(*q, notes));
+    }
+    each(
+        grid,
+        notes,
+        |step, buckets, notes| bucket_quantile(quantiles[step], buckets, notes),
+        |step, histogram| estimate::quantile(quantiles[step], histogram),
+    )
+}
+
+pub(super) fn fraction(
+    lower: &[f64],
+    upper: &[f64],
+    grid: Grid,
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
+    each(
+        grid,
+        notes,
+        |step, buckets, _| bucket_fraction(lower[step], upper[step], buckets),
+        |step, histogram| estimate::fraction(lower[step], upper[step], histogram),
+    )
+}
+
+/// The series of one histogram: their bounds and places.
+struct Family {
+    labels: Labels,
+    members: Vec<(f64, usize)>,
+}
+
+fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
+    let mut numbers: HashMap<Labels, usize> = HashMap::new();
+    let mut families: Vec<Family> = Vec::new();
+    for (i, series) in grid.series.iter().enumerate().filter(|(_, series)| series.present.any()) {
+        let le = series.labels.get("le");
+        let Some(upper) = le.and_then(|le| syntax::number::parse(le).ok()) else {
+            let name = series.labels.metric_name().unwrap_or_default();
+            notes.warn(format!(
+                "bucket label \"le\" is missing or has a malformed value of \"{}\" for metric name \"{name}\"",
+                le.unwrap_or_default()
+            ));
+            continue;
+        };
+        let key = series.labels.filter(|name| name != "le" && name != model::labels::METRIC_NAME);
+        let number = *numbers.entry(key).or_insert_with_key(|labels| {
+            families.push(Family { labels: labels.clone(), members: Vec::new() });
+            families.len() - 1
+        });
+        families[number].members.push((upper, i));
+    }
+    families
+}
+
+fn each(
+    grid: Grid,
+    notes: &mut Annotations,
+    classic: impl Fn(usize, &mut Vec<Bucket>, &mut Annotations) -> f64,
+    native: impl Fn(usize, &model::histogram::NativeHistogram) -> f64,
+) -> Result<Grid, EvalError> {
+    let mut out = Grid::empty(grid.steps);
+    let mut native_at: HashMap<Labels, Vec<usize>> = HashMap::new();
+    for series in grid.series.iter().filter(|series| series.has_histograms()) {
+        let labels = series.labels.without_metric_name();
+        let mut result = GridSeries::absent(labels.clone(), grid.steps.count);
+        for step in 0..grid.steps.count {
+            if let Some(histogram) = series.histogram(step) {
+                result.set_float(step, native(step, histogram));
+                native_at.entry(labels.clone()).or_default().push(step);
+            }
+        }
+        out.series.push(result);
+    }
+    let mut buckets: Vec<Bucket> = Vec::new();
+    for family in families(&grid, notes) {
+        let mut result = GridSeries::absent(family.labels, grid.steps.count);
+        for step in 0..grid.steps.count {
+            buckets.clear();
+            let counts =
+                family.members.iter().filter_map(|(upper, i)| Some((*upper, grid.series[*i].float(step)?)));
+            buckets.extend(counts.map(|(upper, count)| Bucket { upper, count }));
+            if buckets.is_empty() {
+                continue;
+            }
+            if native_at.get(&result.labels).is_some_and(|steps| steps.contains(&step)) {
+                notes.warn("vector contains a mix of classic and native histograms");
+                out.series.iter_mut().filter(|s| s.labels == result.labels).for_each(|s| s.clear(step));
+                continue;
+            }
+            result.set_float(step, classic(step, &mut buckets, notes));
+        }
+        out.series.push(result);
+    }
+    out.unite()
+}
+
+/// Sorts, joins equal bounds and mends counts that fall; none where the buckets are no histogram.
+fn prepare(buckets: &mut Vec<Bucket>) -> Option<bool> {
+    buckets.sort_by(|a, b| a.upper.partial_cmp(&b.upper).unwrap_or(Ordering::Equal));
+    if buckets.last().is_none_or(|last| last.upper != f64::INFINITY) {
+        return None;
+    }
+    buckets.dedup_by(|next, into| {
+        let equal = next.upper == into.upper;
+        if equal {
+            into.count += next.count;
+        }
+        equal
+    });
+    let mut forced = false;
+    let mut before = buckets.first()?.count;
+    for bucket in buckets.iter_mut().skip(1) {
+        if bucket.count < before {
+            forced |= (before - bucket.count) > TOLERANCE * (before.abs() + bucket.count.abs());
+            bucket.count = before;
+        }
+        before = bucket.count;
+    }
+    Some(forced)
+}
+
+fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, notes: &mut Annotations) -> f64 {
+    if q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    let Some(forced) = prepare(buckets) else { return f64::NAN };
+    if forced {
+        notes.info("input to histogram_quantile needed to be fixed for monotonicity");
+    }
+    let [.., before_last, last] = buckets.as_slice() else { return f64::NAN };
+    let observations = last.count;
+    if observations == 0.0 || observations.is_nan() {
+        return f64::NAN;
+    }
+    let mut rank = q * observations;
+    let place = buckets[..buckets.len() - 1].partition_point(|bucket| bucket.count < rank);
+    if place == buckets.len() - 1 {
+        return before_last.upper;
+    }
+    let bucket = buckets[place];
+    if place == 0 && bucket.upper <= 0.0 {
+        return bucket.upper;
+    }
+    let (mut lower, mut count) = (0.0, bucket.count);
+    if place > 0 {
+        lower = buckets[place - 1].upper;
+        count -= buckets[place - 1].count;
+        rank -= buckets[place - 1].count;
+    }
+    lower + (bucket.upper - lower) * (rank / count)
+}
+
+fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+    if prepare(buckets).is_none() || buckets.len() < 2 {
+        return f64::NAN;
+    }
+    let observations = buckets.last().map_or(0.0, |last| last.count);
+    if observations == 0.0 || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    let rank = |at: f64| {
+        let (mut edge, mut below) = (if buckets[0].upper > 0.0 { 0.0 } else { f64::NEG_INFINITY }, 0.0);
+        for bucket in buckets.iter() {
+            if at <= edge {
+                return below;
+            }
+            if at < bucket.upper {
+                let inside = bucket.count - below;
+                let open = edge.is_infinite() || bucket.upper.is_infinite();
+                return if open { below } else { below + inside * (at - edge) / (bucket.upper - edge) };
+            }
+            (edge, below) = (bucket.upper, bucket.count);
+        }
+        observations
+    };
+    (rank(upper) - rank(lower)) / observations
+}

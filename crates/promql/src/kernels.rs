@@ -1,0 +1,380 @@
+//! What is computed from the samples of one series: a value per step, over all steps in one pass. A file per function
+//! or family of functions.
+
+mod changes;
+
+mod extremes;
+
+mod first_last;
+
+mod irate;
+
+mod lookback;
+
+mod over_time;
+
+mod rate;
+
+mod regression;
+
+mod smoothing;
+
+mod spread;
+
+use model::Labels;
+use model::histogram::NativeHistogram;
+use model::metric::is_stale;
+
+use crate::annotations::Annotations;
+use crate::value::Point;
+use crate::vector::{GridSeries, Steps};
+
+/// The samples of one series, ascending in time, of both kinds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SeriesSamples<'a> {
+    /// When the numbers were taken, in milliseconds.
+    pub timestamps_ms: &'a [i64],
+    /// The numbers; staleness markers are among them.
+    pub values: &'a [f64],
+    /// When the histograms were taken.
+    pub histogram_timestamps_ms: &'a [i64],
+    /// The histograms; one whose sum is the staleness marker is a marker.
+    pub histograms: &'a [NativeHistogram],
+}
+
+/// Samples that the kernel owns, without staleness markers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cleaned {
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
+    histogram_timestamps_ms: Vec<i64>,
+    histograms: Vec<NativeHistogram>,
+}
+
+impl Cleaned {
+    pub(crate) fn samples(&self) -> SeriesSamples<'_> {
+        SeriesSamples {
+            timestamps_ms: &self.timestamps_ms,
+            values: &self.values,
+            histogram_timestamps_ms: &self.histogram_timestamps_ms,
+            histograms: &self.histograms,
+        }
+    }
+}
+
+impl SeriesSamples<'_> {
+    /// How many samples of either kind.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.timestamps_ms.len() + self.histogram_timestamps_ms.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn has_markers(&self) -> bool {
+        self.values.iter().any(|value| is_stale(*value)) || self.histograms.iter().any(|h| is_stale(h.sum))
+    }
+
+    fn cleaned(&self) -> Cleaned {
+        let mut out = Cleaned::default();
+        for (at, value) in self.timestamps_ms.iter().zip(self.values).filter(|(_, value)| !is_stale(**value))
+        {
+            out.timestamps_ms.push(*at);
+            out.values.push(*value);
+        }
+        for (at, histogram) in self.histogram_timestamps_ms.iter().zip(self.histograms) {
+            if !is_stale(histogram.sum) {
+                out.histogram_timestamps_ms.push(*at);
+                out.histograms.push(histogram.clone());
+            }
+        }
+        out
+    }
+}
+
+/// Where the window of each step lies: open on the left, closed on the right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Windows {
+    pub(crate) steps: Steps,
+    pub(crate) range_ms: i64,
+    pub(crate) offset_ms: i64,
+    /// A moment instead of the steps'.
+    pub(crate) at_ms: Option<i64>,
+}
+
+impl Windows {
+    /// The window of a step: its samples are after the first and not after the second moment.
+    pub(crate) fn bounds(&self, step: usize) -> (i64, i64) {
+        let end = self.at_ms.unwrap_or_else(|| self.steps.at(step)).saturating_sub(self.offset_ms);
+        (end.saturating_sub(self.range_ms), end)
+    }
+
+    /// From before the first sample to the last that any window may hold.
+    pub(crate) fn hull(&self) -> (i64, i64) {
+        let last = self.steps.count.saturating_sub(1);
+        (self.bounds(0).0, self.bounds(last).1)
+    }
+}
+
+/// The samples of one window.
+#[derive(Clone, Copy)]
+pub(crate) struct Window<'a> {
+    /// The moment of the step.
+    pub(crate) step_ms: i64,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+    /// The place of the first number within the series.
+    pub(crate) first: usize,
+    pub(crate) timestamps_ms: &'a [i64],
+    pub(crate) values: &'a [f64],
+    pub(crate) histogram_timestamps_ms: &'a [i64],
+    pub(crate) histograms: &'a [NativeHistogram],
+}
+
+impl Window<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.timestamps_ms.is_empty() && self.histogram_timestamps_ms.is_empty()
+    }
+}
+
+/// The functions over windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each has the name of the function")]
+pub(crate) enum RangeFunction {
+    Rate,
+    Increase,
+    Delta,
+    Irate,
+    Idelta,
+    Deriv,
+    PredictLinear,
+    Changes,
+    Resets,
+    Sum,
+    Avg,
+    Min,
+    Max,
+    Count,
+    Stddev,
+    Stdvar,
+    Quantile,
+    Last,
+    First,
+    Present,
+    Mad,
+    TsOfMin,
+    TsOfMax,
+    TsOfFirst,
+    TsOfLast,
+    Smoothing,
+}
+
+impl RangeFunction {
+    pub(crate) fn lookup(name: &str) -> Option<Self> {
+        Some(match name {
+            "rate" => Self::Rate,
+            "increase" => Self::Increase,
+            "delta" => Self::Delta,
+            "irate" => Self::Irate,
+            "idelta" => Self::Idelta,
+            "deriv" => Self::Deriv,
+            "predict_linear" => Self::PredictLinear,
+            "changes" => Self::Changes,
+            "resets" => Self::Resets,
+            "sum_over_time" => Self::Sum,
+            "avg_over_time" => Self::Avg,
+            "min_over_time" => Self::Min,
+            "max_over_time" => Self::Max,
+            "count_over_time" => Self::Count,
+            "stddev_over_time" => Self::Stddev,
+            "stdvar_over_time" => Self::Stdvar,
+            "quantile_over_time" => Self::Quantile,
+            "last_over_time" => Self::Last,
+            "first_over_time" => Self::First,
+            "present_over_time" | "absent_over_time" => Self::Present,
+            "mad_over_time" => Self::Mad,
+            "ts_of_min_over_time" => Self::TsOfMin,
+            "ts_of_max_over_time" => Self::TsOfMax,
+            "ts_of_first_over_time" => Self::TsOfFirst,
+            "ts_of_last_over_time" => Self::TsOfLast,
+            "double_exponential_smoothing" => Self::Smoothing,
+            _ => return None,
+        })
+    }
+
+    /// Whether the result is a sample of the series itself, so that it keeps the metric's name.
+    pub(crate) const fn keeps_name(self) -> bool {
+        matches!(self, Self::Last | Self::First)
+    }
+}
+
+/// A function and the numbers that it takes besides the samples, one per step each.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kernel {
+    /// The newest sample of the window.
+    Instant,
+    /// When that sample was taken, in seconds.
+    Timestamp,
+    /// A function over the window.
+    Range(RangeFunction, Vec<Vec<f64>>),
+}
+
+/// Computes a value per step from the samples of a series.
+pub(crate) fn run(
+    kernel: &Kernel,
+    windows: &Windows,
+    labels: Labels,
+    samples: SeriesSamples<'_>,
+    notes: &mut Annotations,
+) -> GridSeries {
+    // A fixed moment gives the same at every step, unless the step's own time counts.
+    let fixed = windows.at_ms.is_some() && !matches!(kernel, Kernel::Range(RangeFunction::PredictLinear, _));
+    if fixed && windows.steps.count > 1 {
+        let once = Windows { steps: Steps::instant(windows.steps.start_ms), ..*windows };
+        return repeat(&run(kernel, &once, labels, samples, notes), windows.steps.count);
+    }
+    let mut out = GridSeries::absent(labels, windows.steps.count);
+    match kernel {
+        Kernel::Instant => lookback::instant(windows, samples, &mut out),
+        Kernel::Timestamp => lookback::timestamp(windows, samples, &mut out),
+        Kernel::Range(function, params) if samples.has_markers() => {
+            let cleaned = samples.cleaned();
+            range(*function, params, windows, cleaned.samples(), &mut out, notes);
+        }
+        Kernel::Range(function, params) => range(*function, params, windows, samples, &mut out, notes),
+    }
+    out
+}
+
+fn repeat(once: &GridSeries, count: usize) -> GridSeries {
+    let mut out = GridSeries::absent(once.labels.clone(), count);
+    for step in 0..count {
+        match once.point(0) {
+            Some(Point::Float(value)) => out.set_float(step, value),
+            Some(Point::Histogram(histogram)) => out.set_histogram(step, *histogram),
+            None => {}
+        }
+    }
+    out
+}
+
+fn range(
+    function: RangeFunction,
+    params: &[Vec<f64>],
+    windows: &Windows,
+    samples: SeriesSamples<'_>,
+    out: &mut GridSeries,
+    notes: &mut Annotations,
+) {
+    let param = |i: usize, step: usize| params.get(i).and_then(|p| p.get(step)).copied().unwrap_or(f64::NAN);
+    let falls = rate::Falls::of(function, samples.values);
+    let mut extremes = extremes::Sliding::of(function);
+    each_window(windows, samples, |step, window| {
+        let name = out.labels.metric_name().unwrap_or_default();
+        let point = match function {
+            RangeFunction::Rate => rate::extrapolated(rate::RATE, &falls, window, name, notes),
+            RangeFunction::Increase => rate::extrapolated(rate::INCREASE, &falls, window, name, notes),
+            RangeFunction::Delta => rate::extrapolated(rate::DELTA, &falls, window, name, notes),
+            RangeFunction::Irate => irate::instant(true, window, name, notes),
+            RangeFunction::Idelta => irate::instant(false, window, name, notes),
+            RangeFunction::Deriv => regression::deriv(window, name, notes),
+            RangeFunction::PredictLinear => regression::predict_linear(window, param(0, step), name, notes),
+            RangeFunction::Changes => changes::changes(&falls, window),
+            RangeFunction::Resets => changes::resets(&falls, window),
+            RangeFunction::Sum => over_time::sum(window, name, notes),
+            RangeFunction::Avg => over_time::avg(window, name, notes),
+            RangeFunction::Count => over_time::count(window),
+            RangeFunction::Present => Some(Point::Float(1.0)),
+            RangeFunction::Min | RangeFunction::Max => extremes.next(window, samples.values, name, notes),
+            RangeFunction::TsOfMin | RangeFunction::TsOfMax => extremes::moment(function, window),
+            RangeFunction::Stddev => spread::stddev(window, name, notes),
+            RangeFunction::Stdvar => spread::stdvar(window, name, notes),
+            RangeFunction::Quantile => spread::quantile(window, param(0, step), name, notes),
+            RangeFunction::Mad => spread::mad(window, name, notes),
+            RangeFunction::Last => first_last::last(window),
+            RangeFunction::First => first_last::first(window),
+            RangeFunction::TsOfLast => first_last::moment_of_last(window),
+            RangeFunction::TsOfFirst => first_last::moment_of_first(window),
+            RangeFunction::Smoothing => smoothing::smooth(window, param(0, step), param(1, step)),
+        };
+        match point {
+            Some(Point::Float(value)) => out.set_float(step, value),
+            Some(Point::Histogram(histogram)) => out.set_histogram(step, *histogram),
+            None => {}
+        }
+    });
+}
+
+/// Slides over the windows that have a sample.
+fn each_window<'a>(windows: &Windows, samples: SeriesSamples<'a>, mut visit: impl FnMut(usize, &Window<'a>)) {
+    let (mut from, mut to, mut hist_from, mut hist_to) = (0, 0, 0, 0);
+    for step in 0..windows.steps.count {
+        let (start_ms, end_ms) = windows.bounds(step);
+        slide(samples.timestamps_ms, start_ms, end_ms, &mut from, &mut to);
+        slide(samples.histogram_timestamps_ms, start_ms, end_ms, &mut hist_from, &mut hist_to);
+        let window = Window {
+            step_ms: windows.steps.at(step),
+            start_ms,
+            end_ms,
+            first: from,
+            timestamps_ms: &samples.timestamps_ms[from..to],
+            values: &samples.values[from..to],
+            histogram_timestamps_ms: &samples.histogram_timestamps_ms[hist_from..hist_to],
+            histograms: &samples.histograms[hist_from..hist_to],
+        };
+        if !window.is_empty() {
+            visit(step, &window);
+        }
+    }
+}
+
+/// Moves the ends of a window forward.
+fn slide(timestamps_ms: &[i64], start_ms: i64, end_ms: i64, from: &mut usize, to: &mut usize) {
+    while timestamps_ms.get(*from).is_some_and(|at| *at <= start_ms) {
+        *from += 1;
+    }
+    *to = (*to).max(*from);
+    while timestamps_ms.get(*to).is_some_and(|at| *at <= end_ms) {
+        *to += 1;
+    }
+}
+
+/// What is said where a function of numbers leaves histograms out.
+fn ignored_histograms(name: &str, notes: &mut Annotations) {
+    notes.info(format!(
+        "ignored histograms in a range containing both floats and histograms for metric name \"{name}\""
+    ));
+}
+
+/// What is said where numbers and histograms cannot be joined.
+fn mixed(name: &str, notes: &mut Annotations) {
+    notes.warn(format!("encountered a mix of histograms and floats for metric name \"{name}\""));
+}
+
+/// The numbers of a window for a function that knows no histograms; none where there are none.
+fn only_floats<'a>(window: &Window<'a>, name: &str, notes: &mut Annotations) -> Option<&'a [f64]> {
+    if window.values.is_empty() {
+        return None;
+    }
+    if !window.histograms.is_empty() {
+        ignored_histograms(name, notes);
+    }
+    Some(window.values)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "timestamps and counts are far below 2^53")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn float(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests;

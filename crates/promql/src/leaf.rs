@@ -1,0 +1,214 @@
+//! What is done next to the data: which series to read, which kernel to run on each, and how to reduce them before
+//! they travel.
+
+mod columns;
+
+mod raw;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use model::{Labels, Matcher, TimeRange};
+
+use crate::aggregate::fold::Folds;
+use crate::annotations::Annotations;
+use crate::ast::{AggregateOp, Grouping};
+use crate::error::EvalError;
+use crate::kernels::{self, Kernel, SeriesSamples, Windows};
+use crate::vector::{Grid, GridSeries};
+
+pub(crate) use columns::schema as values_schema;
+pub(crate) use raw::{RawSeries, schema as raw_schema};
+
+/// One reading of series. Cheap to share; a [`Worker`] per partition does the work.
+#[derive(Debug)]
+pub struct Leaf {
+    pub(crate) number: usize,
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) windows: Windows,
+    pub(crate) work: Work,
+    pub(crate) max_samples: usize,
+    pub(crate) schema: SchemaRef,
+}
+
+/// What becomes of the samples.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Work {
+    /// They travel as they are.
+    Raw,
+    /// A value per step.
+    Kernel {
+        kernel: Kernel,
+        keep_name: bool,
+        /// Groups are folded before they travel.
+        reduce: Option<(AggregateOp, Grouping)>,
+    },
+}
+
+impl Leaf {
+    /// The conditions on the series; all must hold.
+    #[must_use]
+    pub fn matchers(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
+    /// The time of the samples that any step needs.
+    #[must_use]
+    pub fn range(&self) -> TimeRange {
+        let (before_ms, last_ms) = self.windows.hull();
+        TimeRange::from_ms(before_ms.saturating_add(1), last_ms)
+    }
+
+    /// The columns that the workers give: `labels` (canonical bytes), `values`, and what this leaf needs besides.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// A worker for one partition of the series.
+    #[must_use]
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        let state = match &self.work {
+            Work::Raw => State::Raw(Vec::new()),
+            Work::Kernel { reduce: Some((op, _)), .. } => {
+                State::Folds(Folds::new(*op, self.windows.steps), Vec::new())
+            }
+            Work::Kernel { reduce: None, .. } => State::Series(Vec::new()),
+        };
+        Worker { leaf: Arc::clone(self), state, notes: Annotations::default(), samples: 0 }
+    }
+
+    /// Reads what all workers gave, sorted by labels.
+    pub(crate) fn gather(&self, batches: &[RecordBatch], notes: &mut Annotations) -> Result<Grid, EvalError> {
+        let Work::Kernel { reduce, .. } = &self.work else {
+            return Err(columns::error(self.number, "it gives samples, not values"));
+        };
+        let mut grid = Grid::empty(self.windows.steps);
+        let mut folds = reduce.as_ref().map(|(op, _)| Folds::new(*op, self.windows.steps));
+        for batch in batches {
+            columns::read(self, batch, folds.as_mut(), &mut grid.series, notes)?;
+        }
+        if let Some(mut folds) = folds {
+            // Series of histograms travel unfolded: their labels are the group's already.
+            grid.sort();
+            grid.series.iter().for_each(|series| folds.add(&series.labels, series, notes));
+            grid = folds.finish(notes);
+        }
+        grid.sort();
+        let grid = grid.unite()?;
+        if grid.samples() > self.max_samples { Err(EvalError::TooManySamples) } else { Ok(grid) }
+    }
+
+    /// Reads the samples that all workers gave, sorted by labels.
+    pub(crate) fn gather_raw(
+        &self,
+        batches: &[RecordBatch],
+        notes: &mut Annotations,
+    ) -> Result<Vec<RawSeries>, EvalError> {
+        let mut series = Vec::new();
+        for batch in batches {
+            raw::read(self, batch, &mut series, notes)?;
+        }
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let samples: usize = series.iter().map(|series| series.samples().len()).sum();
+        if samples > self.max_samples { Err(EvalError::TooManySamples) } else { Ok(series) }
+    }
+}
+
+/// Takes the series of one partition and gives one batch.
+#[derive(Debug)]
+pub struct Worker {
+    leaf: Arc<Leaf>,
+    state: State,
+    notes: Annotations,
+    /// Values held so far.
+    samples: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    Raw(Vec<RawSeries>),
+    Series(Vec<GridSeries>),
+    /// Groups, and series that could not be folded.
+    Folds(Folds, Vec<GridSeries>),
+}
+
+impl Worker {
+    /// Takes the samples of a series: those of [`Leaf::range`], ascending in time. Other samples do no harm.
+    ///
+    /// # Errors
+    /// When the query holds more values than it may.
+    pub fn series(&mut self, labels: &Labels, samples: SeriesSamples<'_>) -> Result<(), EvalError> {
+        let (kernel, keep_name, reduce) = match (&self.leaf.work, &mut self.state) {
+            (Work::Kernel { kernel, keep_name, reduce }, _) => (kernel, *keep_name, reduce),
+            (Work::Raw, State::Raw(all)) => {
+                let series = RawSeries::within(labels, samples, self.leaf.windows.hull());
+                self.samples += series.samples().len();
+                if !series.samples().is_empty() {
+                    all.push(series);
+                }
+                return self.check();
+            }
+            (Work::Raw, _) => return Err(columns::error(self.leaf.number, "it keeps no samples")),
+        };
+        let mut result = kernels::run(kernel, &self.leaf.windows, labels.clone(), samples, &mut self.notes);
+        if !keep_name {
+            result.labels = labels.without_metric_name();
+        }
+        if result.is_absent() {
+            return Ok(());
+        }
+        match &mut self.state {
+            State::Folds(folds, unfolded) => {
+                let key =
+                    reduce.as_ref().map_or_else(Labels::empty, |(_, grouping)| grouping.key(&result.labels));
+                let histograms = std::mem::take(&mut result.histograms);
+                let known = folds.groups().len();
+                folds.add(&key, &result, &mut self.notes);
+                self.samples += (folds.groups().len() - known) * result.values.len();
+                if !histograms.is_empty() {
+                    let mut left = GridSeries::absent(key, result.values.len());
+                    left.histograms = histograms;
+                    self.samples += left.samples();
+                    unfolded.push(left);
+                }
+            }
+            State::Series(all) => {
+                self.samples += result.samples();
+                all.push(result);
+            }
+            State::Raw(_) => return Err(columns::error(self.leaf.number, "it keeps samples, not values")),
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), EvalError> {
+        if self.samples > self.leaf.max_samples { Err(EvalError::TooManySamples) } else { Ok(()) }
+    }
+
+    /// Bytes that the worker holds, roughly.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let of_series = |all: &[GridSeries]| all.len() * (self.leaf.windows.steps.count * 9 + 256);
+        match &self.state {
+            State::Raw(all) => all.len() * 256 + self.samples * 16,
+            State::Series(all) => of_series(all),
+            State::Folds(folds, unfolded) => folds.memory_bytes() + of_series(unfolded),
+        }
+    }
+
+    /// What the partition gives, in the leaf's schema.
+    ///
+    /// # Errors
+    /// When the columns cannot be built.
+    pub fn finish(self) -> Result<RecordBatch, EvalError> {
+        match self.state {
+            State::Raw(all) => raw::write(&self.leaf, &all, &self.notes),
+            State::Series(all) => columns::write(&self.leaf, &[], &all, &self.notes),
+            State::Folds(folds, unfolded) => {
+                columns::write(&self.leaf, folds.groups(), &unfolded, &self.notes)
+            }
+        }
+    }
+}

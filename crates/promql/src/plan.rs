@@ -1,0 +1,223 @@
+//! From the tree to leaves and a finish: what is read where, and what remains to be joined.
+
+mod absent;
+
+mod call;
+
+mod duration;
+
+mod select;
+
+use std::sync::Arc;
+
+use crate::annotations::Annotations;
+use crate::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Expr, Grouping, Matching};
+use crate::error::EvalError;
+use crate::finish;
+use crate::functions::Function;
+use crate::kernels::{RangeFunction, Windows};
+use crate::leaf::Leaf;
+use crate::value::ValueType;
+use crate::vector::Steps;
+
+/// Over which moments a query is evaluated, and within which bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvalParams {
+    /// The first step, in milliseconds since the epoch.
+    pub start_ms: i64,
+    /// The last moment; steps after it are left out.
+    pub end_ms: i64,
+    /// Between two steps; 0 for a query at the moment `start_ms` alone.
+    pub step_ms: i64,
+    /// How far back an instant selector looks for a sample.
+    pub lookback_ms: i64,
+    /// How many samples the query may hold at once.
+    pub max_samples: usize,
+}
+
+/// A query taken apart.
+#[derive(Debug)]
+pub struct Plan {
+    /// What to read; [`crate::finish()`] wants the batches in this order.
+    pub leaves: Vec<Arc<Leaf>>,
+    pub(crate) root: Node,
+    pub(crate) steps: Steps,
+    pub(crate) instant: bool,
+    pub(crate) value_type: ValueType,
+    pub(crate) max_samples: usize,
+    pub(crate) sorted_by_query: bool,
+}
+
+/// What remains to be computed when the leaves are read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Node {
+    /// A number per step.
+    Numbers(Vec<f64>),
+    Text(String),
+    /// A leaf with a value per step.
+    Leaf(usize),
+    /// A function over windows of samples.
+    Range {
+        function: RangeFunction,
+        source: Source,
+        windows: Windows,
+        params: Vec<Node>,
+        keep_name: bool,
+    },
+    /// Samples as the result.
+    Matrix {
+        source: Source,
+        windows: Windows,
+    },
+    Negate(Box<Node>),
+    Binary {
+        op: BinaryOp,
+        bool_modifier: bool,
+        matching: Matching,
+        lhs: Box<Node>,
+        rhs: Box<Node>,
+    },
+    Aggregate {
+        op: AggregateOp,
+        grouping: Grouping,
+        param: Option<Box<Node>>,
+        input: Box<Node>,
+    },
+    /// One where the input has nothing.
+    Absent {
+        labels: model::Labels,
+        input: Box<Node>,
+        steps: Steps,
+    },
+    /// A function of the values of a step.
+    Call {
+        function: &'static Function,
+        args: Vec<Node>,
+        steps: Steps,
+    },
+}
+
+/// Where the samples of windows come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source {
+    /// A leaf that gives samples.
+    Leaf(usize),
+    /// Values of another node, each a sample at its step.
+    Node(Box<Node>, Steps),
+}
+
+/// Takes a query apart.
+///
+/// # Errors
+/// When the steps or a duration are not valid, the result's type does not go with a range of steps, or something is
+/// not supported.
+pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
+    let steps = Steps::range(params.start_ms, params.end_ms, params.step_ms)?;
+    let instant = params.step_ms == 0;
+    let value_type = expr.value_type();
+    if !instant && !matches!(value_type, ValueType::Vector | ValueType::Scalar) {
+        return Err(EvalError::Parameter(format!(
+            "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+            value_type.described()
+        )));
+    }
+    let end_ms = if instant { params.start_ms } else { params.end_ms };
+    let mut planner = Planner { params: EvalParams { end_ms, ..*params }, leaves: Vec::new() };
+    let root = match expr.unparenthesized() {
+        matrix @ (Expr::Range(..) | Expr::Subquery(_)) => {
+            let (source, windows) = planner.source(matrix, steps)?;
+            Node::Matrix { source, windows }
+        }
+        _ => planner.node(expr, steps)?,
+    };
+    let leaves = planner.leaves.into_iter().map(Arc::new).collect();
+    let sorted_by_query = is_sorted_by_query(expr);
+    Ok(Plan { leaves, root, steps, instant, value_type, max_samples: params.max_samples, sorted_by_query })
+}
+
+/// Whether the order of an instant vector is the query's own.
+fn is_sorted_by_query(expr: &Expr) -> bool {
+    match expr.unparenthesized() {
+        Expr::Call(function, _) => function.name.starts_with("sort"),
+        Expr::Aggregate(aggregate) => matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk),
+        _ => false,
+    }
+}
+
+struct Planner {
+    params: EvalParams,
+    leaves: Vec<Leaf>,
+}
+
+impl Planner {
+    fn node(&mut self, expr: &Expr, steps: Steps) -> Result<Node, EvalError> {
+        Ok(match expr {
+            Expr::Number(value) => Node::Numbers(vec![*value; steps.count]),
+            Expr::Text(text) => Node::Text(text.clone()),
+            Expr::Paren(inner) | Expr::Unary(false, inner) => self.node(inner, steps)?,
+            Expr::Unary(true, inner) => settle(Node::Negate(Box::new(self.node(inner, steps)?)))?,
+            Expr::Selector(selector) => Node::Leaf(self.instant(selector, steps, false)?),
+            Expr::Range(..) | Expr::Subquery(_) => {
+                return Err(EvalError::Unsupported("a range vector in this place".to_owned()));
+            }
+            Expr::Binary(binary) => self.binary(binary, steps)?,
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate, steps)?,
+            Expr::Call(function, args) => self.call(function, args, steps)?,
+        })
+    }
+
+    fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<Node, EvalError> {
+        let lhs = Box::new(self.node(&binary.lhs, steps)?);
+        let rhs = Box::new(self.node(&binary.rhs, steps)?);
+        let matching = binary.matching.clone();
+        settle(Node::Binary { op: binary.op, bool_modifier: binary.bool_modifier, matching, lhs, rhs })
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate, steps: Steps) -> Result<Node, EvalError> {
+        let param = match &aggregate.param {
+            Some(param) => Some(Box::new(self.node(param, steps)?)),
+            None => None,
+        };
+        let input = self.node(&aggregate.expr, steps)?;
+        if let Node::Leaf(leaf) = input
+            && self.leaves[leaf].reduce_by(aggregate.op, &aggregate.grouping)
+        {
+            return Ok(Node::Leaf(leaf));
+        }
+        let (op, grouping) = (aggregate.op, aggregate.grouping.clone());
+        Ok(Node::Aggregate { op, grouping, param, input: Box::new(input) })
+    }
+}
+
+impl Node {
+    /// Whether it reads nothing, so that it can be computed at once.
+    pub(crate) fn is_constant(&self) -> bool {
+        match self {
+            Node::Numbers(_) | Node::Text(_) => true,
+            Node::Leaf(_) | Node::Range { .. } | Node::Matrix { .. } => false,
+            Node::Negate(inner) | Node::Absent { input: inner, .. } => inner.is_constant(),
+            Node::Binary { lhs, rhs, .. } => lhs.is_constant() && rhs.is_constant(),
+            Node::Aggregate { param, input, .. } => {
+                input.is_constant() && param.as_ref().is_none_or(|param| param.is_constant())
+            }
+            Node::Call { args, .. } => args.iter().all(Node::is_constant),
+        }
+    }
+}
+
+/// Computes numbers that hang on nothing that is read.
+fn settle(node: Node) -> Result<Node, EvalError> {
+    let numbers_only = match &node {
+        Node::Negate(inner) => matches!(**inner, Node::Numbers(_)),
+        Node::Binary { lhs, rhs, .. } => matches!((&**lhs, &**rhs), (Node::Numbers(_), Node::Numbers(_))),
+        Node::Call { function, .. } => function.returns == ValueType::Scalar && node.is_constant(),
+        _ => false,
+    };
+    if !numbers_only {
+        return Ok(node);
+    }
+    Ok(match finish::constant(&node, &mut Annotations::default())? {
+        Some(numbers) => Node::Numbers(numbers),
+        None => node,
+    })
+}

@@ -1,0 +1,105 @@
+//! Calls: functions of windows go into leaves where they can, all others stay in the finish.
+
+use super::{Node, Planner, absent, settle};
+use crate::ast::{AggregateOp, Expr, Grouping};
+use crate::error::EvalError;
+use crate::finish;
+use crate::functions::Function;
+use crate::kernels::{Kernel, RangeFunction};
+use crate::leaf::Work;
+use crate::value::ValueType;
+use crate::vector::Steps;
+
+impl Planner {
+    pub(super) fn call(
+        &mut self,
+        function: &'static Function,
+        args: &[Expr],
+        steps: Steps,
+    ) -> Result<Node, EvalError> {
+        if let Some(range_function) = RangeFunction::lookup(function.name) {
+            let node = self.range_call(range_function, args, steps)?;
+            return Ok(if function.name == "absent_over_time" {
+                self.absent(node, args.first(), steps)
+            } else {
+                node
+            });
+        }
+        if let ("timestamp", Some(Expr::Selector(selector))) =
+            (function.name, args.first().map(Expr::unparenthesized))
+        {
+            return Ok(Node::Leaf(self.instant(selector, steps, true)?));
+        }
+        if let Some(numbers) = self.numbers_of(function.name, steps) {
+            return Ok(Node::Numbers(numbers));
+        }
+        let mut nodes = Vec::with_capacity(args.len());
+        for arg in args {
+            nodes.push(self.node(arg, steps)?);
+        }
+        if function.name == "absent"
+            && let Some(input) = nodes.pop()
+        {
+            return Ok(self.absent(input, args.first(), steps));
+        }
+        settle(Node::Call { function, args: nodes, steps })
+    }
+
+    /// Numbers that the query's own times give.
+    #[expect(clippy::cast_precision_loss, reason = "timestamps in milliseconds are below 2^53")]
+    fn numbers_of(&self, name: &str, steps: Steps) -> Option<Vec<f64>> {
+        let params = &self.params;
+        let one = match name {
+            "time" => return Some(steps.iter().map(|at| at as f64 / 1000.0).collect()),
+            "pi" => std::f64::consts::PI,
+            "start" => params.start_ms as f64 / 1000.0,
+            "end" => params.end_ms as f64 / 1000.0,
+            "range" => params.end_ms.saturating_sub(params.start_ms) as f64 / 1000.0,
+            "step" => params.step_ms as f64 / 1000.0,
+            _ => return None,
+        };
+        Some(vec![one; steps.count])
+    }
+
+    fn range_call(
+        &mut self,
+        function: RangeFunction,
+        args: &[Expr],
+        steps: Steps,
+    ) -> Result<Node, EvalError> {
+        let mut params = Vec::new();
+        for arg in args.iter().filter(|arg| arg.value_type() == ValueType::Scalar) {
+            params.push(self.node(arg, steps)?);
+        }
+        finish::check_range_params(function, &params)?;
+        let keep_name = function.keeps_name();
+        let matrix = args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
+        let Some(matrix) = matrix.map(Expr::unparenthesized) else {
+            return Err(EvalError::Unsupported("a function of windows without a range vector".to_owned()));
+        };
+        let known: Option<Vec<Vec<f64>>> = params
+            .iter()
+            .map(|param| if let Node::Numbers(numbers) = param { Some(numbers.clone()) } else { None })
+            .collect();
+        if let (Expr::Range(selector, range), Some(numbers)) = (matrix, known) {
+            let windows = self.windows(&selector.moved, self.positive_ms(range)?, steps)?;
+            let kernel = Kernel::Range(function, numbers);
+            return Ok(Node::Leaf(self.leaf(
+                selector,
+                windows,
+                Work::Kernel { kernel, keep_name, reduce: None },
+            )));
+        }
+        let (source, windows) = self.source(matrix, steps)?;
+        Ok(Node::Range { function, source, windows, params, keep_name })
+    }
+
+    /// One where the input has nothing; leaves need say only whether there is any series.
+    fn absent(&mut self, input: Node, of: Option<&Expr>, steps: Steps) -> Node {
+        if let Node::Leaf(leaf) = &input {
+            self.leaves[*leaf].reduce_by(AggregateOp::Group, &Grouping::default());
+        }
+        let labels = absent::labels(of);
+        Node::Absent { labels, input: Box::new(input), steps }
+    }
+}

@@ -1,0 +1,104 @@
+//! Selectors and subqueries: leaves, and where their windows lie.
+
+use model::MatchOp;
+use model::labels::METRIC_NAME;
+
+use super::{Planner, Source};
+use crate::ast::{AggregateOp, At, Expr, Grouping, Moved, Selector};
+use crate::error::EvalError;
+use crate::kernels::{Kernel, Windows};
+use crate::leaf::{Leaf, Work, raw_schema, values_schema};
+use crate::vector::Steps;
+
+/// The step of subqueries that name none.
+const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
+
+impl Planner {
+    /// A leaf for an instant selector: values, or the times of the samples.
+    pub(super) fn instant(
+        &mut self,
+        selector: &Selector,
+        steps: Steps,
+        timestamp: bool,
+    ) -> Result<usize, EvalError> {
+        let windows = self.windows(&selector.moved, self.params.lookback_ms, steps)?;
+        let kernel = if timestamp { Kernel::Timestamp } else { Kernel::Instant };
+        Ok(self.leaf(selector, windows, Work::Kernel { kernel, keep_name: !timestamp, reduce: None }))
+    }
+
+    pub(super) fn leaf(&mut self, selector: &Selector, windows: Windows, work: Work) -> usize {
+        let number = self.leaves.len();
+        let schema = if work == Work::Raw { raw_schema() } else { values_schema(false) };
+        let (matchers, max_samples) = (selector.matchers.clone(), self.params.max_samples);
+        self.leaves.push(Leaf { number, matchers, windows, work, max_samples, schema });
+        number
+    }
+
+    pub(super) fn windows(&self, moved: &Moved, range_ms: i64, steps: Steps) -> Result<Windows, EvalError> {
+        let at_ms = moved.at.map(|at| match at {
+            At::Timestamp(ms) => ms,
+            At::Start => self.params.start_ms,
+            At::End => self.params.end_ms,
+        });
+        Ok(Windows { steps, range_ms, offset_ms: self.offset_ms(moved.offset.as_ref())?, at_ms })
+    }
+
+    /// The samples of a range vector: those of a leaf, or the values of a subquery.
+    pub(super) fn source(&mut self, matrix: &Expr, steps: Steps) -> Result<(Source, Windows), EvalError> {
+        match matrix.unparenthesized() {
+            Expr::Range(selector, range) => {
+                let windows = self.windows(&selector.moved, self.positive_ms(range)?, steps)?;
+                Ok((Source::Leaf(self.leaf(selector, windows, Work::Raw)), windows))
+            }
+            Expr::Subquery(subquery) => {
+                let windows = self.windows(&subquery.moved, self.positive_ms(&subquery.range)?, steps)?;
+                let step_ms = match &subquery.step {
+                    Some(step) => self.positive_ms(step)?,
+                    None => DEFAULT_SUBQUERY_STEP_MS,
+                };
+                let inner = subquery_steps(&windows, step_ms)?;
+                if inner.count > self.params.max_samples {
+                    return Err(EvalError::TooManySamples);
+                }
+                Ok((Source::Node(Box::new(self.node(&subquery.expr, inner)?), inner), windows))
+            }
+            _ => Err(EvalError::Unsupported("this kind of range vector".to_owned())),
+        }
+    }
+}
+
+/// The multiples of the step within all windows.
+fn subquery_steps(windows: &Windows, step_ms: i64) -> Result<Steps, EvalError> {
+    let (before_ms, last_ms) = windows.hull();
+    let mut start_ms = before_ms / step_ms * step_ms;
+    if start_ms <= before_ms {
+        start_ms = start_ms.saturating_add(step_ms);
+    }
+    // A window may lie between two multiples: a step behind it gives no sample to any window.
+    Steps::range(start_ms, last_ms.max(start_ms), step_ms)
+}
+
+impl Leaf {
+    /// Folds groups within the leaf where that gives the same: true if it does from now on.
+    pub(super) fn reduce_by(&mut self, op: AggregateOp, grouping: &Grouping) -> bool {
+        let folds = matches!(
+            op,
+            AggregateOp::Sum
+                | AggregateOp::Avg
+                | AggregateOp::Min
+                | AggregateOp::Max
+                | AggregateOp::Count
+                | AggregateOp::Group
+        );
+        // Without its name a series might equal another; that must be found before they are joined.
+        let named = self.matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal);
+        match &mut self.work {
+            Work::Kernel { keep_name, reduce: reduce @ None, .. } if folds && (*keep_name || named) => {
+                *reduce = Some((op, grouping.clone()));
+                self.schema = values_schema(true);
+                true
+            }
+            _ => false,
+        }
+    }
+}
