@@ -14,7 +14,11 @@ impl Storage {
     ///
     /// # Errors
     /// When the snapshot cannot be made.
-    pub async fn metrics(&self, ctx: &TenantContext, range: TimeRange) -> Result<MetricsSnapshot, StorageError> {
+    pub async fn metrics(
+        &self,
+        ctx: &TenantContext,
+        range: TimeRange,
+    ) -> Result<MetricsSnapshot, StorageError> {
         let (source, range) = self.source(ctx, Signal::Metrics, range);
         Ok(MetricsSnapshot::new(source, range))
     }
@@ -32,7 +36,11 @@ impl Storage {
     ///
     /// # Errors
     /// When the snapshot cannot be made.
-    pub async fn traces(&self, ctx: &TenantContext, range: TimeRange) -> Result<TracesSnapshot, StorageError> {
+    pub async fn traces(
+        &self,
+        ctx: &TenantContext,
+        range: TimeRange,
+    ) -> Result<TracesSnapshot, StorageError> {
         let (source, range) = self.source(ctx, Signal::Traces, range);
         Ok(TracesSnapshot::new(source, range))
     }
@@ -61,4 +69,3 @@ impl Storage {
         (source, TimeRange::new(start_ns, range.end_ns))
     }
 }
-

@@ -1,0 +1,112 @@
+//! An object store that fails when it is told to, before or after the real one has done its work.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+
+/// How a put fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing happens.
+    Refused,
+    /// The object is there, but the reply is lost.
+    ReplyLost,
+}
+
+/// Which puts fail: those whose path contains the text, so many times.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) path_contains: &'static str,
+    pub(crate) fault: Fault,
+    pub(crate) times: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    inner: Arc<dyn ObjectStore>,
+    plan: Mutex<Option<Plan>>,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, plan: Mutex::new(None) }
+    }
+
+    pub(crate) fn fail(&self, plan: Plan) {
+        *self.plan.lock() = Some(plan);
+    }
+
+    pub(crate) fn heal(&self) {
+        *self.plan.lock() = None;
+    }
+
+    fn fault(&self, location: &Path) -> Option<Fault> {
+        let mut slot = self.plan.lock();
+        let plan = slot.as_mut()?;
+        if plan.times == 0 || !location.as_ref().contains(plan.path_contains) {
+            return None;
+        }
+        plan.times -= 1;
+        Some(plan.fault)
+    }
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FaultyStore({})", self.inner)
+    }
+}
+
+fn failure() -> object_store::Error {
+    object_store::Error::Generic { store: "faulty", source: "as the test planned".into() }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        match self.fault(location) {
+            None => self.inner.put_opts(location, payload, opts).await,
+            Some(Fault::Refused) => Err(failure()),
+            Some(Fault::ReplyLost) => {
+                self.inner.put_opts(location, payload, opts).await?;
+                Err(failure())
+            }
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
