@@ -1,0 +1,99 @@
+//! kill -9 at random moments while writers of the three signals are at work, again and again on one folder: after
+//! each restart all that was acknowledged is there, once.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::ledger::{Kind, Writer};
+use crate::server::Stella;
+use crate::telemetry::{now_ms, now_ns};
+use crate::tools::python_aside;
+
+const TENANT: &str = "acme";
+/// Two writers of each.
+const KINDS: [Kind; 6] = [Kind::Samples, Kind::Lines, Kind::Spans, Kind::Samples, Kind::Lines, Kind::Spans];
+
+/// The seed of this run: that of `STELLA_TEST_SEED`, else a new one. It is shown when the test fails.
+fn seed() -> u64 {
+    let named = std::env::var("STELLA_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = named.unwrap_or_else(|| u64::try_from(now_ns()).unwrap());
+    eprintln!("STELLA_TEST_SEED={seed}");
+    seed
+}
+
+/// Lets the writers work for so long, then kills the server under them.
+async fn kill_under_load(stella: Stella, writers: Vec<Writer>, work_ms: u64) -> Vec<Writer> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks: Vec<_> = writers
+        .into_iter()
+        .map(|writer| tokio::spawn(writer.write(stella.tenant(TENANT), Arc::clone(&stop))))
+        .collect();
+    tokio::time::sleep(Duration::from_millis(work_ms)).await;
+    stella.kill();
+    stop.store(true, Ordering::Relaxed);
+    let mut writers = Vec::new();
+    for task in tasks {
+        writers.push(task.await.unwrap());
+    }
+    writers
+}
+
+/// Items of each kind that are there.
+async fn verify(stella: &Stella, writers: &[Writer], when: &str) -> [usize; 3] {
+    let client = stella.tenant(TENANT);
+    let mut found = [0; 3];
+    for writer in writers {
+        found[writer.kind as usize] += writer.verify(&client, when).await;
+    }
+    found
+}
+
+async fn kill_again_and_again(folder: &Path, keys: &str, rounds: usize) {
+    let mut random = StdRng::seed_from_u64(seed());
+    let now_ms = now_ms();
+    let mut writers: Vec<Writer> =
+        KINDS.into_iter().enumerate().map(|(id, kind)| Writer::new(kind, id, now_ms)).collect();
+    let mut stella = Stella::serve(folder, keys, &[]).await;
+    for round in 0..rounds {
+        writers = kill_under_load(stella, writers, random.random_range(50..900)).await;
+        if random.random_bool(0.5) {
+            // Killed again while the log is replayed, perhaps with writers at work.
+            let replaying = Stella::serve_unready(folder, keys, &[]).await;
+            writers = kill_under_load(replaying, writers, random.random_range(0..60)).await;
+        }
+        stella = Stella::serve(folder, keys, &[]).await;
+        verify(&stella, &writers, &format!("after kill {round}")).await;
+    }
+    assert!(writers.iter().all(|writer| writer.acknowledged() > 100), "there was hardly any load");
+
+    // A last time in order, after which all is in segments.
+    stella.stop().await;
+    let stella = Stella::serve(folder, keys, &[]).await;
+    let found = verify(&stella, &writers, "after the end").await;
+    stella.stop().await;
+    let store = folder.join("data/store/tenants").join(TENANT).display().to_string();
+    let tables = python_aside("segments_read.py", vec![store]).await["tables"].clone();
+    let rows = ["metrics.samples", "logs", "traces"]
+        .map(|table| tables[table]["rows"].as_u64().unwrap_or(0) as usize);
+    assert_eq!(rows, found, "rows of samples, lines and spans in segments: {tables}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    kill_again_and_again(folder.path(), "own_telemetry: false\n", 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kills_in_flushes() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = "own_telemetry: false\n\
+                wal:\n  segment_size: 256KiB\n\
+                flush:\n  max_head_size: 64KiB\n  max_head_age: 150ms\n";
+    kill_again_and_again(folder.path(), keys, 6).await;
+}

@@ -1,0 +1,23 @@
+//! The binary as its users meet it: real processes on real ports, written to and asked through their public
+//! protocols, by foreign clients where there are some. What a crate does on its own is tested beside it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::disallowed_methods, reason = "the tests wait for other processes by the real clock")]
+#![expect(clippy::print_stderr, reason = "a failed test shows what its processes said")]
+
+mod client;
+mod server;
+mod telemetry;
+mod tools;
+
+mod command;
+mod kill;
+mod ledger;
+mod own;
+mod prometheus;
+mod refusals;
+mod sdk;
+mod sdk_logs;
+mod sdk_metrics;
+mod sdk_traces;
+mod segments;
+mod tenants;

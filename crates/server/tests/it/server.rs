@@ -1,0 +1,297 @@
+//! The binary as a child process: started on free ports and a folder of its own, waited for, killed, stopped.
+//!
+//! Nothing here sleeps and hopes: every wait ends when something is observed, and fails after a generous time.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::client::{Api, Client};
+
+/// How long a process may take to start, to stop or to show what it was told. Only failures wait so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The pause between two looks at something that is waited for.
+pub(crate) const GLANCE: Duration = Duration::from_millis(25);
+
+/// The ports that an offset moves.
+const PORTS: [u16; 5] = [9090, 3100, 3200, 4317, 4318];
+/// Offsets keep below the ports that the system gives to outgoing connections.
+const OFFSETS: std::ops::Range<u16> = 1_000..23_000;
+/// How often another offset is tried when somebody was quicker.
+const TRIES: usize = 20;
+/// Between the offsets of one test process: beyond the distance of any two of the ports that lie close.
+const STRIDE: u16 = 7;
+
+/// The text that a stream of a child has given so far.
+#[derive(Clone, Default)]
+pub(crate) struct Heard(Arc<Mutex<String>>);
+
+impl Heard {
+    fn listen(stream: impl Read + Send + 'static) -> Self {
+        let heard = Self::default();
+        let into = heard.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines() {
+                let Ok(line) = line else { return };
+                let mut text = into.0.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+            }
+        });
+        heard
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// A child whose output is collected, and which does not outlive its test.
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    pub(crate) stdout: Heard,
+    pub(crate) stderr: Heard,
+}
+
+impl Process {
+    pub(crate) fn start(name: &'static str, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        let stdout = Heard::listen(child.stdout.take().unwrap());
+        let stderr = Heard::listen(child.stderr.take().unwrap());
+        Self { name, child, stdout, stderr }
+    }
+
+    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.exited() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{} does not end", self.name);
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Kills with SIGKILL: the process learns nothing of it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks to stop with SIGTERM, and waits for the end.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        let signalled = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(signalled.unwrap().success(), "{} was gone before it was asked to stop", self.name);
+        self.wait().await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{} said on standard error:\n{}", self.name, self.stderr.text());
+        }
+    }
+}
+
+/// A server that answers on its ports.
+pub(crate) struct Stella {
+    process: Process,
+    addresses: BTreeMap<String, SocketAddr>,
+    port_offset: u16,
+    http: reqwest::Client,
+}
+
+impl Stella {
+    /// `stella up` on a folder.
+    pub(crate) async fn up(data_dir: &Path) -> Self {
+        Self::up_with(data_dir, &[]).await
+    }
+
+    /// `stella up` with more flags.
+    pub(crate) async fn up_with(data_dir: &Path, flags: &[&str]) -> Self {
+        let stella = Self::launch(|offset| {
+            let mut command = binary();
+            command.arg("up").arg("--data-dir").arg(data_dir).arg("--port-offset").arg(offset.to_string());
+            command.args(flags);
+            command
+        });
+        stella.await.replayed().await
+    }
+
+    /// `stella serve` with a configuration, to which the folder and the port offset are added.
+    pub(crate) async fn serve(data_dir: &Path, keys: &str, flags: &[&str]) -> Self {
+        Self::serve_unready(data_dir, keys, flags).await.replayed().await
+    }
+
+    /// The same, as soon as the ports are open: the log may still be replayed.
+    pub(crate) async fn serve_unready(data_dir: &Path, keys: &str, flags: &[&str]) -> Self {
+        let config = data_dir.join("stella.yaml");
+        Self::launch(|offset| {
+            let text = format!(
+                "data_dir: {}\nlisten:\n  port_offset: {offset}\n{keys}",
+                data_dir.join("data").display()
+            );
+            std::fs::write(&config, text).unwrap();
+            let mut command = binary();
+            command.arg("serve").arg("--config").arg(&config).args(flags);
+            command
+        })
+        .await
+    }
+
+    async fn launch(command: impl Fn(u16) -> Command) -> Self {
+        for _ in 0..TRIES {
+            let port_offset = free_offset();
+            let mut process = Process::start("stella", &mut command(port_offset));
+            match ready_line(&mut process).await {
+                Ok(line) => {
+                    let addresses = addresses(&line);
+                    return Self { process, addresses, port_offset, http: reqwest::Client::new() };
+                }
+                // Somebody took the port between the look and the start.
+                Err(said) if said.contains("cannot listen") => {}
+                Err(said) => panic!("stella ended before it was ready:\n{said}"),
+            }
+        }
+        panic!("no free ports in {TRIES} tries");
+    }
+
+    /// Waits until the log is replayed: until then questions may be answered with less.
+    async fn replayed(self) -> Self {
+        for (api, path) in [(Api::Prometheus, "/-/ready"), (Api::Loki, "/ready"), (Api::Tempo, "/ready")] {
+            if self.address(api.listener()).is_none() {
+                continue;
+            }
+            let client = self.anonymous();
+            eventually(&format!("{path} says that the log is replayed"), async || {
+                let answer = client.get(api, path, &[]).await;
+                (answer.status == 200 && !answer.headers.contains_key("x-stella-replay")).then_some(())
+            })
+            .await;
+        }
+        self
+    }
+
+    /// The address of a listener, as the ready line names it.
+    pub(crate) fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.addresses.get(listener).copied()
+    }
+
+    /// The names of the open listeners, sorted.
+    pub(crate) fn listeners(&self) -> Vec<&str> {
+        self.addresses.keys().map(String::as_str).collect()
+    }
+
+    pub(crate) fn port_offset(&self) -> u16 {
+        self.port_offset
+    }
+
+    /// Standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.process.stdout.text()
+    }
+
+    /// Requests for a tenant.
+    pub(crate) fn tenant(&self, tenant: &str) -> Client {
+        Client::new(self.http.clone(), self.addresses.clone(), Some(tenant))
+    }
+
+    /// Requests that name nobody.
+    pub(crate) fn anonymous(&self) -> Client {
+        Client::new(self.http.clone(), self.addresses.clone(), None)
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM; everything must be written and the exit code 0.
+    pub(crate) async fn stop(mut self) {
+        let status = self.process.stop().await;
+        assert!(status.success(), "stopped with {status}:\n{}", self.process.stderr.text());
+    }
+}
+
+/// The binary under test.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stella"));
+    for name in ["STELLA_SERVER", "STELLA_TENANT", "STELLA_CONFIG", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Looks again and again until there is something to see.
+pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// An offset at which all five ports are free at this moment.
+fn free_offset() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let width = OFFSETS.end - OFFSETS.start;
+    // Test processes that run side by side begin at different places.
+    let begin = u16::try_from(std::process::id() % 3_000).unwrap() * STRIDE;
+    for _ in 0..width {
+        let taken = TAKEN.fetch_add(STRIDE, Ordering::Relaxed) % width;
+        let offset = OFFSETS.start + (begin % width + taken) % width;
+        let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", port + offset)).is_ok();
+        if PORTS.iter().all(is_free) {
+            return offset;
+        }
+    }
+    panic!("no offset has all five ports free");
+}
+
+/// The ready line; what the process said instead where it ended before.
+async fn ready_line(process: &mut Process) -> Result<String, String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let stdout = process.stdout.text();
+        // The line and what follows it are written one after the other: the last one ends with the advice.
+        if let Some(line) = stdout.lines().find(|line| line.starts_with("stella is ready:")) {
+            return Ok(line.to_owned());
+        }
+        if let Some(status) = process.exited() {
+            // The threads that listen may be a moment behind.
+            tokio::time::sleep(GLANCE).await;
+            return Err(format!("{status}\n{}", process.stderr.text()));
+        }
+        assert!(Instant::now() < deadline, "no ready line:\n{stdout}\n{}", process.stderr.text());
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// `name=address` pairs of the ready line.
+fn addresses(line: &str) -> BTreeMap<String, SocketAddr> {
+    let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
+    pairs.map(|(name, address)| (name.to_owned(), address.parse().unwrap())).collect()
+}

@@ -1,0 +1,99 @@
+//! Whose telemetry it is: the header, the resource attribute, the default, and what is refused.
+
+use serde_json::Value;
+
+use crate::client::{Api, Client};
+use crate::server::Stella;
+use crate::telemetry::{logs, metrics, now_ns, post_json, span, text_attribute, traces};
+
+/// A resource of a service, with the attribute that names its tenant where there is one.
+fn resource(tenant: Option<(&str, &str)>, service: &str) -> Vec<Value> {
+    let mut attributes = vec![text_attribute("service.name", service)];
+    attributes.extend(tenant.map(|(key, value)| text_attribute(key, value)));
+    attributes
+}
+
+/// Sends one line, one sample and one span per resource; all must be taken.
+async fn send(client: &Client, resources: &[(Option<(&str, &str)>, &str)]) {
+    let span_of = |service: &str| span(&trace_id(service), "00000000000000a1", "work", now_ns(), &[]);
+    let of = |(tenant, service): &(Option<(&str, &str)>, &'_ str)| resource(*tenant, service);
+    let bodies = [
+        ("/v1/logs", logs(&resources.iter().map(|r| (of(r), vec!["hello"])).collect::<Vec<_>>())),
+        ("/v1/metrics", metrics(&resources.iter().map(|r| (of(r), "beats", 1.0)).collect::<Vec<_>>())),
+        ("/v1/traces", traces(&resources.iter().map(|r| (of(r), vec![span_of(r.1)])).collect::<Vec<_>>())),
+    ];
+    for (path, body) in bodies {
+        let answer = post_json(client, Api::OtlpHttp, path, &body).await.unwrap();
+        let reply = answer.json();
+        assert!(reply["partialSuccess"].as_object().is_none_or(serde_json::Map::is_empty), "{path}: {reply}");
+    }
+}
+
+/// A trace id made of a service's name.
+fn trace_id(service: &str) -> String {
+    format!("{:0>32}", hex::encode(service))
+}
+
+/// The services that a tenant sees through each API; all three must tell the same.
+async fn services(client: &Client) -> Vec<String> {
+    let jobs = client.metric_label_values("job").await;
+    let logs = client.log_label_values("service_name").await;
+    let traces = client.tag_values("resource.service.name").await;
+    let traces = traces.iter().map(|value| value.strip_prefix("string:").unwrap().to_owned()).collect();
+    assert_eq!(jobs, logs, "metrics and logs tell different services");
+    assert_eq!(logs, traces, "logs and traces tell different services");
+    jobs.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_names_its_tenant_where_no_header_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
+    let anonymous = stella.anonymous();
+    let resources = [
+        (Some(("tenant.id", "acme")), "a1"),
+        (Some(("tenant", "acme")), "a2"),
+        (Some(("tenant_id", "globex")), "g1"),
+        (None, "d1"),
+    ];
+    send(&anonymous, &resources).await;
+    // A header says it for all resources, whatever they say themselves.
+    send(&stella.tenant("initech"), &[(Some(("tenant.id", "acme")), "i1"), (None, "i2")]).await;
+
+    assert_eq!(services(&stella.tenant("acme")).await, ["a1", "a2"]);
+    assert_eq!(services(&stella.tenant("globex")).await, ["g1"]);
+    assert_eq!(services(&stella.tenant("initech")).await, ["i1", "i2"]);
+    assert_eq!(services(&stella.tenant("default")).await, ["d1"]);
+    assert_eq!(services(&anonymous).await, ["d1"], "who names nobody reads the default tenant");
+    assert_eq!(services(&stella.tenant("nobody")).await, [""; 0]);
+
+    assert!(stella.tenant("acme").trace(&trace_id("a1")).await.is_some());
+    assert!(stella.tenant("globex").trace(&trace_id("a1")).await.is_none(), "a trace of another tenant");
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_default_who_names_nobody_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+    let anonymous = stella.anonymous();
+    let questions = [
+        (Api::Prometheus, "/api/v1/query", ("query", "up")),
+        (Api::Loki, "/loki/api/v1/labels", ("since", "1h")),
+        (Api::Tempo, "/api/search", ("q", "{}")),
+    ];
+    for (api, path, parameter) in questions {
+        let answer = anonymous.get(api, path, &[parameter]).await;
+        assert_eq!(answer.status, 401, "{path}: {}", answer.text());
+        let answer = stella.tenant("a/b").get(api, path, &[parameter]).await;
+        assert!((400..500).contains(&answer.status), "{path}: {} {}", answer.status, answer.text());
+        // Two headers that name different tenants.
+        let other = reqwest::Client::new().get(anonymous.url(api, path)).query(&[parameter]);
+        let answer = stella.tenant("acme").send(other.header("X-StellaOps-Tenant", "globex")).await.unwrap();
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
+    let body = logs(&[(resource(None, "a"), vec!["hello"])]);
+    let answer = post_json(&anonymous, Api::OtlpHttp, "/v1/logs", &body).await.unwrap();
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    stella.stop().await;
+}
