@@ -225,15 +225,18 @@ impl<'a> Family<'a> {
     fn histogram(&mut self, point: &HistogramDataPoint) {
         let (bounds, counts) = (&point.explicit_bounds, &point.bucket_counts);
         let fits = counts.is_empty() || counts.len() == bounds.len() + 1;
-        if !fits || !bounds.windows(2).all(|w| w[0] < w[1]) {
+        if !fits || bounds.iter().any(|b| b.is_nan()) || !bounds.windows(2).all(|w| w[0] < w[1]) {
             return self.reject(Reason::InvalidHistogram, 1, "buckets and bounds do not fit together");
         }
         let (timestamp_ms, start_ms) = (ms(point.time_unix_nano), ms(point.start_time_unix_nano));
         let pairs = self.pairs(&point.attributes);
         let mut buckets = Vec::with_capacity(bounds.len() + 1);
         let mut below = 0_u64;
-        for (bound, count) in bounds.iter().zip(counts).filter(|(bound, _)| bound.is_finite()) {
+        for (bound, count) in bounds.iter().zip(counts) {
             below = below.saturating_add(*count);
+            if !bound.is_finite() {
+                continue;
+            }
             let series = self.series(&pairs, "_bucket", Some(("le", &names::bound(*bound))));
             self.batch.columns.sample(series, timestamp_ms, start_ms, marked(float(below), point.flags));
             buckets.push((*bound, series));

@@ -4,6 +4,8 @@ use axum::Router;
 use http::StatusCode;
 use proptest::prelude::*;
 use prost::Message as _;
+use wire::loki::{EntryAdapter, PushRequest, StreamAdapter, Timestamp};
+use wire::remote_write::{BucketSpan, Count, Histogram, v1, v2};
 
 use crate::door::{Door, Reply, post};
 use crate::otlp::{gauge, logs, metrics, record, resource, span, traces};
@@ -52,6 +54,42 @@ fn requests() -> [Vec<u8>; 3] {
     ]
 }
 
+fn push() -> Vec<u8> {
+    let entry = EntryAdapter {
+        timestamp: Some(Timestamp::from_nanoseconds(7)),
+        line: "level=info x".into(),
+        ..EntryAdapter::default()
+    };
+    let labels = r#"{a="1", b="2"}"#.to_owned();
+    let streams = vec![StreamAdapter { labels, entries: vec![entry], ..StreamAdapter::default() }];
+    PushRequest { streams }.encode_to_vec()
+}
+
+fn write(version: &str) -> Vec<u8> {
+    let histogram = Histogram {
+        count: Some(Count::Int(6)),
+        positive_spans: vec![BucketSpan { offset: 2, length: 3 }],
+        positive_deltas: vec![1, 1, 1],
+        timestamp: 6_000,
+        ..Histogram::default()
+    };
+    if version == TYPES[0] {
+        let labels = vec![v1::Label { name: "__name__".to_owned(), value: "x".to_owned() }];
+        let samples = vec![v1::Sample { value: 1.0, timestamp: 5_000 }];
+        let series =
+            v1::TimeSeries { labels, samples, histograms: vec![histogram], ..v1::TimeSeries::default() };
+        return v1::WriteRequest { timeseries: vec![series], ..v1::WriteRequest::default() }.encode_to_vec();
+    }
+    let series = v2::TimeSeries {
+        labels_refs: vec![1, 2],
+        samples: vec![v2::Sample { value: 1.0, timestamp: 5_000, start_timestamp: 1_000 }],
+        histograms: vec![histogram],
+        ..v2::TimeSeries::default()
+    };
+    let symbols = ["", "__name__", "x"].map(str::to_owned).to_vec();
+    v2::Request { symbols, timeseries: vec![series] }.encode_to_vec()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -79,6 +117,22 @@ proptest! {
             body.truncate(at);
         }
         answered(&send(signal, TYPES[0], "identity", body))?;
+    }
+
+    #[test]
+    fn bent_snappy_messages(
+        is_push in any::<bool>(),
+        version in prop::sample::select(&[TYPES[0], TYPES[2]]),
+        bends in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut body = if is_push { push() } else { write(version) };
+        for (at, byte) in bends {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let body = snap::raw::Encoder::new().compress_vec(&body).unwrap();
+        let (path, content_type) = if is_push { (5, TYPES[0]) } else { (3, version) };
+        answered(&send(path, content_type, "snappy", body))?;
     }
 
     #[test]

@@ -104,6 +104,19 @@ async fn classic_histograms() {
 }
 
 #[tokio::test]
+async fn infinite_bounds_have_no_bucket_of_their_own() {
+    let explicit_bounds = vec![f64::NEG_INFINITY, 1.0];
+    let batch = map(vec![histogram(HistogramDataPoint { explicit_bounds, ..classic() })]).await;
+    let buckets: Vec<String> =
+        shown::samples(&batch).into_iter().filter(|line| line.contains("_bucket")).collect();
+    let want = [
+        "latency_seconds_bucket{le=\"+Inf\"} 6@5000 from 1000",
+        "latency_seconds_bucket{le=\"1\"} 3@5000 from 1000",
+    ];
+    assert_eq!(buckets, want);
+}
+
+#[tokio::test]
 async fn no_recorded_value_is_stale() {
     let gauge_point = NumberDataPoint { flags: 1, value: None, ..point(0.0) };
     let gauge = Data::Gauge(wire::otlp::metrics::Gauge { data_points: vec![gauge_point] });
