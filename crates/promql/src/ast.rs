@@ -372,7 +372,7 @@ impl Selector {
             if is_name && !named && self.name.as_deref() == Some(&matcher.value) {
                 named = true;
                 if plain.is_none() {
-                    parts.push(string::quote(&matcher.value));
+                    parts.insert(0, string::quote(&matcher.value));
                 }
                 continue;
             }

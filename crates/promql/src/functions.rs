@@ -143,7 +143,7 @@ static FUNCTIONS: [Function; 88] = [
 
 /// The function of that name; letter case counts.
 #[must_use]
-pub fn lookup(name: &str) -> Option<&'static Function> {
+pub(crate) fn lookup(name: &str) -> Option<&'static Function> {
     FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok().map(|i| &FUNCTIONS[i])
 }
 

@@ -143,7 +143,6 @@ impl Window<'_> {
 
 /// The functions over windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each has the name of the function")]
 pub(crate) enum RangeFunction {
     Rate,
     Increase,

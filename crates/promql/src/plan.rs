@@ -43,7 +43,6 @@ pub struct Plan {
     pub(crate) root: Node,
     pub(crate) steps: Steps,
     pub(crate) instant: bool,
-    pub(crate) value_type: ValueType,
     pub(crate) max_samples: usize,
     pub(crate) sorted_by_query: bool,
 }
@@ -132,7 +131,7 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
     };
     let leaves = planner.leaves.into_iter().map(Arc::new).collect();
     let sorted_by_query = is_sorted_by_query(expr);
-    Ok(Plan { leaves, root, steps, instant, value_type, max_samples: params.max_samples, sorted_by_query })
+    Ok(Plan { leaves, root, steps, instant, max_samples: params.max_samples, sorted_by_query })
 }
 
 /// Whether the order of an instant vector is the query's own.

@@ -1,0 +1,110 @@
+//! Native histograms as scripts write them: `{{schema:0 sum:5 count:4 buckets:[1 2 1]}}`.
+
+use model::histogram::{NativeHistogram, ResetHint, Span};
+
+/// Reads what stands between the double braces.
+pub(crate) fn parse(text: &str) -> Result<NativeHistogram, String> {
+    let mut h = NativeHistogram::default();
+    let (mut offset, mut negative_offset) = (0_i32, 0_i32);
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (key, behind) = rest.split_once(':').ok_or_else(|| format!("no key in {rest}"))?;
+        let end = if behind.starts_with('[') { behind.find(']').map(|i| i + 1) } else { behind.find(' ') };
+        let (value, behind) = behind.split_at(end.unwrap_or(behind.len()));
+        rest = behind.trim_start();
+        let number = || syntax::number::parse(value).map_err(|e| e.to_string());
+        let list = || -> Result<Vec<f64>, String> {
+            let inner = value.trim_matches(['[', ']']);
+            inner
+                .split_whitespace()
+                .map(|item| syntax::number::parse(item).map_err(|e| e.to_string()))
+                .collect()
+        };
+        match key.trim() {
+            "schema" => h.schema = value.parse().map_err(|_| format!("schema {value}"))?,
+            "sum" => h.sum = number()?,
+            "count" => h.count = number()?,
+            "z_bucket" => h.zero_count = number()?,
+            "z_bucket_w" => h.zero_threshold = number()?,
+            "custom_values" => h.custom_bounds = list()?,
+            "offset" => offset = value.parse().map_err(|_| format!("offset {value}"))?,
+            "n_offset" => negative_offset = value.parse().map_err(|_| format!("offset {value}"))?,
+            "buckets" => h.positive_counts = list()?,
+            "n_buckets" => h.negative_counts = list()?,
+            "counter_reset_hint" => {
+                h.reset_hint = match value {
+                    "gauge" => ResetHint::Gauge,
+                    "reset" => ResetHint::Reset,
+                    "not_reset" => ResetHint::NoReset,
+                    _ => ResetHint::Unknown,
+                }
+            }
+            other => return Err(format!("unknown key {other}")),
+        }
+    }
+    let spans = |counts: &[f64], offset: i32| {
+        let length = u32::try_from(counts.len()).unwrap();
+        if length == 0 { Vec::new() } else { vec![Span { offset, length }] }
+    };
+    h.positive_spans = spans(&h.positive_counts, offset);
+    h.negative_spans = spans(&h.negative_counts, negative_offset);
+    Ok(h)
+}
+
+/// The buckets that are not empty, by index.
+fn buckets(spans: &[Span], counts: &[f64]) -> Vec<(i32, f64)> {
+    let (mut index, mut counts, mut out) = (0, counts.iter(), Vec::new());
+    for span in spans {
+        index += span.offset;
+        for _ in 0..span.length {
+            out.extend(counts.next().filter(|count| **count != 0.0).map(|count| (index, *count)));
+            index += 1;
+        }
+    }
+    out
+}
+
+/// Whether two are the same but for rounding.
+pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
+    let all = |h: &NativeHistogram| {
+        let mut all = buckets(&h.positive_spans, &h.positive_counts);
+        all.extend(buckets(&h.negative_spans, &h.negative_counts).into_iter().map(|(i, c)| (i - 100_000, c)));
+        all
+    };
+    let (left, right) = (all(a), all(b));
+    a.schema == b.schema
+        && [
+            (a.count, b.count),
+            (a.sum, b.sum),
+            (a.zero_count, b.zero_count),
+            (a.zero_threshold, b.zero_threshold),
+        ]
+        .into_iter()
+        .all(|(a, b)| super::store::near(a, b))
+        && a.custom_bounds == b.custom_bounds
+        && left.len() == right.len()
+        && left.iter().zip(&right).all(|(a, b)| a.0 == b.0 && super::store::near(a.1, b.1))
+}
+
+/// One added to another a number of times: the buckets of both are of one layout.
+pub(crate) fn plus(base: &NativeHistogram, step: &NativeHistogram, times: f64) -> NativeHistogram {
+    let add = |a: &[f64], b: &[f64]| -> Vec<f64> {
+        (0..a.len().max(b.len()))
+            .map(|i| a.get(i).copied().unwrap_or(0.0) + times * b.get(i).copied().unwrap_or(0.0))
+            .collect()
+    };
+    let spans = |a: &[Span], b: &[Span]| {
+        let longer = a.first().map(|s| s.length) >= b.first().map(|s| s.length);
+        if longer { a.to_vec() } else { b.to_vec() }
+    };
+    NativeHistogram {
+        zero_count: base.zero_count + times * step.zero_count,
+        count: base.count + times * step.count,
+        sum: base.sum + times * step.sum,
+        positive_spans: spans(&base.positive_spans, &step.positive_spans),
+        positive_counts: add(&base.positive_counts, &step.positive_counts),
+        negative_spans: spans(&base.negative_spans, &step.negative_spans),
+        negative_counts: add(&base.negative_counts, &step.negative_counts),
+        ..base.clone()
+    }
+}

@@ -1,0 +1,292 @@
+//! The script format: `load STEP` with series, `clear`, `eval instant at T QUERY`, `eval range from A to B step S QUERY`,
+//! then `expect` lines and the expected result, up to a blank line.
+
+use model::Labels;
+use model::histogram::NativeHistogram;
+use model::metric::STALE_NAN_BITS;
+
+use crate::histogram;
+
+/// A sample of a sequence; none is a gap.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Sample {
+    Gap,
+    Float(f64),
+    Histogram(NativeHistogram),
+}
+
+pub(crate) type Series = (Labels, Vec<Sample>);
+
+pub(crate) enum Block {
+    Clear,
+    Load { step_ms: i64, series: Vec<Series> },
+    Eval(Box<Case>),
+}
+
+/// One query and what is expected of it.
+pub(crate) struct Case {
+    pub(crate) line: usize,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+    /// None for an instant query.
+    pub(crate) step_ms: Option<i64>,
+    pub(crate) query: String,
+    pub(crate) fail: bool,
+    pub(crate) fail_message: Option<String>,
+    pub(crate) warn: Option<bool>,
+    pub(crate) info: Option<bool>,
+    pub(crate) ordered: bool,
+    pub(crate) string: Option<String>,
+    /// Start and step of range vectors that an instant query gives.
+    pub(crate) matrix: Option<(i64, i64)>,
+    pub(crate) scalar: Option<f64>,
+    pub(crate) series: Vec<Series>,
+}
+
+pub(crate) struct Script;
+
+impl Script {
+    pub(crate) fn parse(text: &str) -> Vec<Result<Block, String>> {
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        let mut blocks = Vec::new();
+        let mut at = 0;
+        while at < lines.len() {
+            let line = lines[at].trim();
+            let start = at;
+            at += 1;
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let mut body = Vec::new();
+            if line.starts_with("load") || line.starts_with("eval") {
+                while at < lines.len() && !lines[at].trim().is_empty() {
+                    let inner = lines[at].trim();
+                    if !inner.starts_with('#') {
+                        body.push(inner);
+                    }
+                    at += 1;
+                }
+            }
+            let block = match line.split_whitespace().next() {
+                Some("clear") => Ok(Block::Clear),
+                Some("load") => load(line, &body),
+                Some(word) if word.starts_with("eval") => eval(start + 1, line, &body),
+                _ => Err(format!("{}: what is this: {line}", start + 1)),
+            };
+            blocks.push(block.map_err(|why| format!("{}: {why}", start + 1)));
+        }
+        blocks
+    }
+}
+
+pub(crate) fn millis(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = syntax::number::parse(text) {
+        #[expect(clippy::cast_possible_truncation, reason = "scripts have small times")]
+        return Ok((seconds * 1000.0).round() as i64);
+    }
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    syntax::duration::parse_prometheus_ms(text).map(|ms| ms * sign).map_err(|e| e.to_string())
+}
+
+fn load(line: &str, body: &[&str]) -> Result<Block, String> {
+    let step_ms = millis(line.split_whitespace().nth(1).unwrap_or_default())?;
+    let series = body.iter().map(|line| series(line)).collect::<Result<_, _>>()?;
+    Ok(Block::Load { step_ms, series })
+}
+
+fn eval(number: usize, line: &str, body: &[&str]) -> Result<Block, String> {
+    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let mut case = Case {
+        line: number,
+        start_ms: 0,
+        end_ms: 0,
+        step_ms: None,
+        query: String::new(),
+        fail: word == "eval_fail",
+        fail_message: None,
+        warn: None,
+        info: None,
+        ordered: word == "eval_ordered",
+        string: None,
+        matrix: None,
+        scalar: None,
+        series: Vec::new(),
+    };
+    let mut words =
+        rest.trim().splitn(if rest.trim().starts_with("instant") { 4 } else { 8 }, char::is_whitespace);
+    let mut next = || words.next().unwrap_or_default();
+    if next() == "instant" {
+        next();
+        case.start_ms = millis(next())?;
+        case.end_ms = case.start_ms;
+    } else {
+        next();
+        case.start_ms = millis(next())?;
+        next();
+        case.end_ms = millis(next())?;
+        next();
+        case.step_ms = Some(millis(next())?);
+    }
+    case.query = next().trim().to_owned();
+    for line in body {
+        expectation(&mut case, line)?;
+    }
+    Ok(Block::Eval(Box::new(case)))
+}
+
+fn expectation(case: &mut Case, line: &str) -> Result<(), String> {
+    let Some(expected) = line.strip_prefix("expect ") else {
+        if let Ok(scalar) = syntax::number::parse(line) {
+            case.scalar = Some(scalar);
+            return Ok(());
+        }
+        if line.starts_with("expected_fail") {
+            return Ok(());
+        }
+        case.series.push(series(line)?);
+        return Ok(());
+    };
+    let (what, detail) = expected.split_once(char::is_whitespace).unwrap_or((expected, ""));
+    match what {
+        "fail" => {
+            case.fail = true;
+            case.fail_message = detail.trim().strip_prefix("msg:").map(|message| message.trim().to_owned());
+        }
+        "warn" => case.warn = Some(true),
+        "no_warn" => case.warn = Some(false),
+        "info" => case.info = Some(true),
+        "no_info" => case.info = Some(false),
+        "ordered" => case.ordered = true,
+        "string" => case.string = Some(syntax::string::unquote(detail.trim()).map_err(|e| e.to_string())?),
+        "range" => {
+            let words: Vec<&str> = detail.split_whitespace().collect();
+            let [_, _, start, _, _, _, step] = words.as_slice() else {
+                return Err(format!("range {detail}"));
+            };
+            case.matrix = Some((millis(start)?, millis(step)?));
+        }
+        other => return Err(format!("unknown expectation {other}")),
+    }
+    Ok(())
+}
+
+/// `name{label="value"} 1 2+1x3 _ stale {{...}}`.
+fn series(line: &str) -> Result<Series, String> {
+    let name_len = line.find(|c: char| c == '{' || c.is_whitespace()).unwrap_or(line.len());
+    let (name, mut rest) = line.split_at(name_len);
+    let mut pairs = vec![("__name__".to_owned(), name.to_owned())];
+    if let Some(inner) = rest.strip_prefix('{').filter(|inner| !inner.starts_with('{')) {
+        rest = labels(inner, &mut pairs)?;
+    }
+    Ok((
+        Labels::from_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()).map(|(n, v)| (n, v))),
+        samples(rest)?,
+    ))
+}
+
+fn labels<'t>(inner: &'t str, pairs: &mut Vec<(String, String)>) -> Result<&'t str, String> {
+    let mut rest = inner;
+    loop {
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        if let Some(behind) = rest.strip_prefix('}') {
+            return Ok(behind);
+        }
+        let literal = |text: &'t str| -> Result<(String, &'t str), String> {
+            let len = syntax::string::literal_len(text).ok_or_else(|| format!("no string in {text}"))?;
+            Ok((syntax::string::unquote(&text[..len]).map_err(|e| e.to_string())?, &text[len..]))
+        };
+        let name;
+        if rest.starts_with(['"', '\'', '`']) {
+            (name, rest) = literal(rest)?;
+        } else {
+            let len = rest.find([' ', '=']).ok_or_else(|| format!("no label in {rest}"))?;
+            (name, rest) = (rest[..len].to_owned(), &rest[len..]);
+        }
+        match rest.trim_start().strip_prefix('=') {
+            Some(behind) => {
+                let value;
+                (value, rest) = literal(behind.trim_start())?;
+                pairs.push((name, value));
+            }
+            None => pairs.push(("__name__".to_owned(), name)),
+        }
+    }
+}
+
+fn samples(text: &str) -> Result<Vec<Sample>, String> {
+    let mut out = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        if rest.starts_with("{{") {
+            rest = histograms(rest, &mut out)?.trim_start();
+            continue;
+        }
+        let (item, behind) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        rest = behind.trim_start();
+        floats(item, &mut out)?;
+    }
+    Ok(out)
+}
+
+fn times(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("not a number of times: {text}"))
+}
+
+fn histograms<'t>(text: &'t str, out: &mut Vec<Sample>) -> Result<&'t str, String> {
+    let one = |text: &'t str| -> Result<(NativeHistogram, &'t str), String> {
+        let end = text.find("}}").ok_or("no end of a histogram")?;
+        Ok((histogram::parse(&text[2..end])?, &text[end + 2..]))
+    };
+    let (base, mut rest) = one(text)?;
+    let mut step = NativeHistogram::default();
+    let mut sign = 0.0;
+    if rest.starts_with(['+', '-']) && rest[1..].starts_with("{{") {
+        sign = if rest.starts_with('-') { -1.0 } else { 1.0 };
+        (step, rest) = one(&rest[1..])?;
+    }
+    let mut count = 0;
+    if let Some(repeat) = rest.strip_prefix('x') {
+        let len = repeat.find(char::is_whitespace).unwrap_or(repeat.len());
+        count = times(&repeat[..len])?;
+        rest = &repeat[len..];
+    }
+    let mut factor = 0.0;
+    for _ in 0..=count {
+        out.push(Sample::Histogram(histogram::plus(&base, &step, factor)));
+        factor += sign;
+    }
+    Ok(rest)
+}
+
+fn floats(item: &str, out: &mut Vec<Sample>) -> Result<(), String> {
+    let (values, count) = match item.rsplit_once('x') {
+        Some((values, count)) if !item.starts_with("0x") => (values, Some(times(count)?)),
+        _ => (item, None),
+    };
+    if values == "_" {
+        out.extend(std::iter::repeat_n(Sample::Gap, count.unwrap_or(1)));
+        return Ok(());
+    }
+    if values == "stale" {
+        out.push(Sample::Float(f64::from_bits(STALE_NAN_BITS)));
+        return Ok(());
+    }
+    let number = |text: &str| syntax::number::parse(text).map_err(|e| e.to_string());
+    let (mut value, step) = match number(values) {
+        Ok(value) => (value, 0.0),
+        Err(error) => {
+            // The sign of the step is the last that is neither the first character nor an exponent's.
+            let at = values
+                .char_indices()
+                .rev()
+                .find(|(i, c)| matches!(c, '+' | '-') && *i > 0 && !values[..*i].ends_with(['e', 'E']));
+            let at = at.ok_or(error)?.0;
+            (number(&values[..at])?, number(&values[at..])?)
+        }
+    };
+    for _ in 0..=count.unwrap_or(0) {
+        out.push(Sample::Float(value));
+        value += step;
+    }
+    Ok(())
+}
