@@ -13,7 +13,7 @@ use model::log::ENTRIES_SCHEMA;
 use model::{Matcher, TimeRange};
 use parquet::bloom_filter::Sbbf;
 
-use super::BatchStream;
+use super::{BatchStream, common};
 use super::merge::merge_all;
 use super::prune;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered};
@@ -66,8 +66,8 @@ impl LogColumns {
 }
 
 impl LogsSnapshot {
-    pub(crate) const fn new(source: Arc<Source>, range: TimeRange) -> Self {
-        Self { source, range }
+    pub(crate) fn new(source: Source, range: TimeRange) -> Self {
+        Self { source: Arc::new(source), range }
     }
 
     /// The streams that meet all matchers; no matcher means all of them. Streams are known by segment and by head: one
@@ -80,10 +80,10 @@ impl LogsSnapshot {
         Ok(StreamSet { selected: Arc::new(selected), range: self.range })
     }
 
-    /// The time that the data in the snapshot's range covers; the ends are those of segments and heads.
+    /// The time that the data covers, by segments and heads, within the snapshot's range.
     #[must_use]
     pub fn time_bounds(&self) -> Option<TimeRange> {
-        self.source.time_bounds(self.range)
+        self.source.time_bounds(self.range).map(|all| common(all, self.range))
     }
 }
 
@@ -99,8 +99,8 @@ impl StreamSet {
     pub fn time_bounds(&self) -> Option<TimeRange> {
         let segments = self.selected.segments.iter().map(|segment| segment.meta.range());
         let heads = self.selected.heads.iter().filter_map(|head| head.view.time_range());
-        let all = segments.chain(heads).fold(None, |all, range| Some(crate::head::union(all, range)))?;
-        Some(TimeRange::new(all.start_ns.max(self.range.start_ns), all.end_ns.min(self.range.end_ns)))
+        let all = segments.chain(heads).fold(None, |all, range| Some(crate::head::union(all, range)));
+        all.map(|all| common(all, self.range))
     }
 
     /// Lines of the streams: [`ENTRIES_SCHEMA`], sorted by stream and time, those of one moment in the order of
@@ -108,6 +108,7 @@ impl StreamSet {
     #[must_use]
     pub fn entries(&self, streams: Range<usize>, scan: LogScan) -> BatchStream {
         let LogScan { range, needles, columns } = scan;
+        let range = common(range, self.range);
         let scan = Scan { table: Table::Entries, numbers: streams, range };
         let needles = Arc::new(NeedleHashes::new(&needles));
         let segments: Vec<_> = self

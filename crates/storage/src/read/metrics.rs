@@ -10,7 +10,7 @@ use model::labels::Labels;
 use model::metric::MetricType;
 use model::{Matcher, TimeRange};
 
-use super::BatchStream;
+use super::{BatchStream, common};
 use super::merge::merge_all;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
 use super::snapshot::Source;
@@ -45,11 +45,12 @@ pub struct MetricMetadata {
 #[derive(Clone, Debug)]
 pub struct SeriesSet {
     selected: Arc<Selected>,
+    range: TimeRange,
 }
 
 impl MetricsSnapshot {
-    pub(crate) const fn new(source: Arc<Source>, range: TimeRange) -> Self {
-        Self { source, range }
+    pub(crate) fn new(source: Source, range: TimeRange) -> Self {
+        Self { source: Arc::new(source), range }
     }
 
     /// The series that meet all matchers; no matcher means all of them. Series are known by segment and by head: one
@@ -59,7 +60,7 @@ impl MetricsSnapshot {
     /// When the store fails; a damaged segment is left out.
     pub async fn select(&self, matchers: &[Matcher]) -> Result<SeriesSet, StorageError> {
         let selected = Selected::resolve(Arc::clone(&self.source), self.range, matchers).await?;
-        Ok(SeriesSet { selected: Arc::new(selected) })
+        Ok(SeriesSet { selected: Arc::new(selected), range: self.range })
     }
 
     /// What is known of every metric with data in the range, by name; what was told last holds.
@@ -88,10 +89,10 @@ impl MetricsSnapshot {
         Ok(known.into_values().collect())
     }
 
-    /// The time that the data in the snapshot's range covers; the ends are those of segments and heads.
+    /// The time that the data covers, by segments and heads, within the snapshot's range.
     #[must_use]
     pub fn time_bounds(&self) -> Option<TimeRange> {
-        self.source.time_bounds(self.range)
+        self.source.time_bounds(self.range).map(|all| common(all, self.range))
     }
 }
 
@@ -152,7 +153,7 @@ impl SeriesSet {
     }
 
     fn rows(&self, table: Table, numbers: Range<usize>, range: TimeRange) -> BatchStream {
-        let scan = Scan { table, numbers, range };
+        let scan = Scan { table, numbers, range: common(range, self.range) };
         let mut sources: Vec<BatchStream> = Vec::new();
         for segment in &self.selected.segments {
             if let Some((file, numbers)) = segment.wanted(&self.selected.source, &scan) {

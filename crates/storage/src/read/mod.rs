@@ -21,10 +21,18 @@ pub use logs::{LogColumns, LogScan, LogsSnapshot, StreamSet};
 pub use metrics::{MetricMetadata, MetricsSnapshot, SeriesSet};
 pub use traces::{TraceIds, TraceScan, TracesSnapshot};
 
+pub(crate) use snapshot::Source;
+
 use arrow::array::RecordBatch;
 use futures::stream::BoxStream;
+use model::TimeRange;
 
 use crate::error::StorageError;
 
 /// Batches of rows, in the order that the method which gives them names.
 pub type BatchStream = BoxStream<'static, Result<RecordBatch, StorageError>>;
+
+/// What two ranges have in common; empty when they have nothing. What lies before a snapshot's range may have expired.
+pub(crate) fn common(a: TimeRange, b: TimeRange) -> TimeRange {
+    TimeRange::new(a.start_ns.max(b.start_ns), a.end_ns.min(b.end_ns))
+}

@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use model::TimeRange;
 use model::trace::SPANS_SCHEMA;
 
-use super::BatchStream;
+use super::{BatchStream, common};
 use super::merge::merge_all;
 use super::prune;
 use super::select::in_time;
@@ -71,24 +71,24 @@ impl TraceIds {
 }
 
 impl TracesSnapshot {
-    pub(crate) const fn new(source: Arc<Source>, range: TimeRange) -> Self {
-        Self { source, range }
+    pub(crate) fn new(source: Source, range: TimeRange) -> Self {
+        Self { source: Arc::new(source), range }
     }
 
-    /// The time that the data in the snapshot's range covers; the ends are those of segments and heads.
+    /// The time that the data covers, by segments and heads, within the snapshot's range.
     #[must_use]
     pub fn time_bounds(&self) -> Option<TimeRange> {
-        let all = self.source.time_bounds(self.range)?;
-        Some(TimeRange::new(all.start_ns.max(self.range.start_ns), all.end_ns.min(self.range.end_ns)))
+        self.source.time_bounds(self.range).map(|all| common(all, self.range))
     }
 
     /// Spans: [`SPANS_SCHEMA`], sorted by trace, start and span id, so that a trace's spans follow each other; they may
-    /// cross the borders of batches. Rows that are equal in every column come once. Only spans that begin in the
-    /// scan's range come, of segments and heads with data in the snapshot's.
+    /// cross the borders of batches. Rows that are equal in every column come once. Only spans that begin in both the
+    /// scan's and the snapshot's range come.
     #[must_use]
     pub fn scan(&self, scan: TraceScan) -> BatchStream {
         let (first, last) = scan.trace_ids.bounds();
-        let range = scan.range;
+        let range = common(scan.range, self.range);
+        let scan = TraceScan { range, ..scan };
         let wanted = Wanted::Traces(u128::from_be_bytes(first), u128::from_be_bytes(last));
         let scan = Arc::new(scan);
         let mut sources: Vec<BatchStream> = Vec::new();

@@ -18,10 +18,18 @@ const PROBES: usize = 16;
 /// The integer for a value at a scale; none where it does not come back.
 fn scale_one(value: f64, power: f64) -> Option<i64> {
     let scaled = (value * power).round();
-    // Negative zero compares equal to zero: its bits tell.
-    let is_exact = scaled.abs() <= LARGEST && (scaled / power).to_bits() == value.to_bits();
+    if scaled.is_nan() || scaled.abs() > LARGEST {
+        return None;
+    }
     #[expect(clippy::cast_possible_truncation, reason = "the value is whole and within 53 bits")]
-    is_exact.then_some(scaled as i64)
+    let scaled = scaled as i64;
+    // Bits, because negative zero compares equal to zero.
+    (divide(scaled, power).to_bits() == value.to_bits()).then_some(scaled)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what was scaled is within 53 bits")]
+fn divide(scaled: i64, power: f64) -> f64 {
+    scaled as f64 / power
 }
 
 /// The least scale that gives back as many values of a chunk as possible; none where most do not scale.
@@ -56,8 +64,7 @@ pub(crate) fn scale(values: &[f64], scales: &mut Vec<i8>, scaled: &mut Vec<Optio
 /// The value of a scaled integer; none for a scale that is not one.
 pub(crate) fn unscale(scaled: i64, scale: i8) -> Option<f64> {
     let power = POWERS.get(usize::try_from(scale).ok()?)?;
-    #[expect(clippy::cast_precision_loss, reason = "what was scaled is within 53 bits")]
-    Some(scaled as f64 / power)
+    Some(divide(scaled, *power))
 }
 
 #[cfg(test)]

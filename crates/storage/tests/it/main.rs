@@ -1,5 +1,7 @@
 //! The engine through its real doors: a folder or memory as the store, a real log, a clock that stands still.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod faulty;
 
 mod fixture;

@@ -1,0 +1,68 @@
+//! An engine on a store in memory, with a clock that stands still.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use model::limits::SameLimits;
+use model::time::{ManualClock, TimestampNs};
+use model::{Batch, Ingest, Limits, TenantContext, TenantId};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use storage::{Components, Fsync, Settings, Storage, WalSettings};
+
+/// The moment at which the clock stands: 2026-01-31 12:00:00 UTC.
+pub(crate) const BASE_NS: i64 = 1_769_860_800 * 1_000_000_000;
+
+/// An engine for one test.
+pub(crate) struct Rig {
+    pub(crate) storage: Storage,
+    pub(crate) ctx: TenantContext,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    _data_dir: tempfile::TempDir,
+}
+
+impl Rig {
+    /// An empty engine.
+    pub(crate) async fn new() -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let limits = Arc::new(Limits::default());
+        let settings = Settings {
+            data_dir: data_dir.path().to_owned(),
+            wal: WalSettings { fsync: Fsync::IntervalMs(1_000), segment_bytes: 1 << 20 },
+            ..Settings::default()
+        };
+        let components = Components {
+            clock: Arc::new(ManualClock::new(TimestampNs(BASE_NS))),
+            store: Arc::clone(&store),
+            limits: Arc::new(SameLimits(Arc::clone(&limits))),
+            seed: 7,
+        };
+        let storage = Storage::open(settings, components).await.unwrap();
+        storage.replayed().await;
+        let ctx = TenantContext::new(TenantId::parse("tenant-a").unwrap(), limits);
+        Self { storage, ctx, store, _data_dir: data_dir }
+    }
+
+    /// Writes a batch all of which is taken.
+    pub(crate) async fn ingest(&self, batch: Batch) {
+        let receipt = self.storage.ingest(&self.ctx, batch).await.unwrap();
+        assert_eq!(receipt.rejections, []);
+    }
+}
+
+/// Runs a test's future to its end.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(test);
+}
+
+/// A column of a batch.
+pub(crate) fn column<A: 'static>(batch: &RecordBatch, index: usize) -> &A {
+    batch.column(index).as_any().downcast_ref().unwrap()
+}
+
+/// The rows of all batches.
+pub(crate) fn rows_of(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
