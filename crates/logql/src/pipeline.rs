@@ -24,7 +24,7 @@ use std::borrow::Cow;
 
 use arrow::array::StringArray;
 
-use crate::ast::{LineOp, Needle, Selection, Stage, Unwrap};
+use crate::ast::{Selection, Stage, Unwrap};
 use crate::template::Template;
 use json::Json;
 use label_filter::LabelFilter;
@@ -81,11 +81,7 @@ impl Pipeline {
         let mut needed = labels;
         for (i, stage) in stages.iter().enumerate().rev() {
             if let (Stage::LineFilter(filter), true) = (stage, i < unchanged) {
-                if let (LineOp::Contains, [Needle::Text(text)]) = (filter.op, filter.needles.as_slice())
-                    && !text.is_empty()
-                {
-                    needles.push(text.clone());
-                }
+                needles.extend(line_filter::needles(filter));
                 columns.push(LineFilter::new(filter)?);
                 continue;
             }

@@ -94,6 +94,24 @@ pub(crate) fn plain_alternatives(regex: &str) -> Option<impl Iterator<Item = &st
     is_plain.then(|| regex.split('|'))
 }
 
+/// Texts that every line that the filter keeps has in it.
+pub(crate) fn needles(filter: &ast::LineFilter) -> Vec<String> {
+    let [Needle::Text(text)] = filter.needles.as_slice() else { return Vec::new() };
+    let texts: Vec<String> = match filter.op {
+        LineOp::Contains => vec![text.clone()],
+        LineOp::Regex => match plain_alternatives(text).map(Iterator::collect::<Vec<_>>).as_deref() {
+            Some([only]) => vec![(*only).to_owned()],
+            _ => Vec::new(),
+        },
+        LineOp::Pattern => match PatternText::parse_filter(text) {
+            Ok(pattern) => pattern.literals().map(str::to_owned).collect(),
+            Err(_) => Vec::new(),
+        },
+        LineOp::NotContains | LineOp::NotRegex | LineOp::NotPattern => Vec::new(),
+    };
+    texts.into_iter().filter(|text| !text.is_empty()).collect()
+}
+
 impl Find {
     fn finds(&self, line: &str) -> bool {
         match self {

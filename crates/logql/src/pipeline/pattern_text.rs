@@ -87,6 +87,14 @@ impl PatternText {
         })
     }
 
+    /// The literal texts, in order.
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Literal(text) => Some(text.as_str()),
+            Piece::Capture(_) => None,
+        })
+    }
+
     /// Gives each named capture's text to `found`, as far as the line follows the pattern.
     pub(crate) fn extract<'l>(&self, line: &'l str, mut found: impl FnMut(&str, &'l str)) {
         let mut rest = line;

@@ -132,8 +132,8 @@ fn formats_and_metadata() {
 
 #[test]
 fn directions_limits_and_ends() {
-    let run_with = |direction, limit, start, end| {
-        let second = 1_000_000_000;
+    let run_with = |direction, limit, start: i64, end: i64| {
+        let second = 1_000_000_000_i64;
         let params =
             EvalParams { direction, limit, start_ns: start * second, end_ns: end * second, ..log_params(1) };
         shown(&run(r#"{env="dev"} | drop app | line_format "x""#, &streams(), &params).unwrap())
@@ -180,8 +180,10 @@ fn what_cannot_be_planned_is_named() {
 fn needles_and_columns_are_told() {
     let plan = |query: &str| logql::plan(&logql::parse(query).unwrap(), &log_params(10)).unwrap();
     let leaf = |query: &str| std::sync::Arc::clone(&plan(query).leaves[0]);
-    let one = leaf(r#"{a="b"} |= "x" |~ "y.*" | json |= "z" | line_format "q" |= "w""#);
-    assert_eq!(one.needles(), ["x", "z"]);
+    let one = leaf(
+        r#"{a="b"} |= "x" |~ "y.*" |~ "lit" |> "<_>p<_>" |= "a" or "b" | json |= "z" | line_format "q" |= "w""#,
+    );
+    assert_eq!(one.needles(), ["x", "lit", "p", "z"]);
     assert_eq!(one.lines(), Some((10, Direction::Backward)));
     for (query, line, metadata) in [
         (r#"{a="b"}"#, true, true),
