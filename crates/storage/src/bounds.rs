@@ -37,7 +37,7 @@ pub(crate) const MAX_EXPIRED_PER_COMMIT: usize = 1_000;
 /// Objects that one sweep of a tenant's signal deletes; the next pass takes the rest.
 pub(crate) const MAX_SWEPT_PER_PASS: usize = 10_000;
 
-/// Unreferenced objects that a sweep remembers between passes.
+/// Unreferenced objects of one tenant's signal that a sweep remembers between passes.
 pub(crate) const MAX_UNREFERENCED: usize = 100_000;
 
 /// Manifest versions that stay behind the newest one, for readers that still hold them and for a fall-back.
@@ -53,11 +53,11 @@ pub(crate) const FLUSH_CONCURRENCY: usize = 2;
 /// How often an upload or commit is tried before the flush gives up until the next tick.
 pub(crate) const FLUSH_ATTEMPTS: usize = 4;
 
-/// The wait after the first failed attempt of a flush; it doubles with each.
-pub(crate) const FLUSH_BACKOFF_MS: u64 = 100;
-
 /// How often the flusher looks at the heads.
 pub(crate) const FLUSH_TICK_MS: u64 = 1_000;
+
+/// Seconds after which a writer that was refused may come back: about the time of a flush.
+pub(crate) const RETRY_AFTER_S: u32 = 5;
 
 /// What a rejected item's name may take of a reply, in bytes.
 pub(crate) const MAX_EXAMPLE_BYTES: usize = 300;

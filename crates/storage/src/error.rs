@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use model::error::{Classified, Kind};
+use model::ingest::IngestError;
+
+use crate::bounds::RETRY_AFTER_S;
 
 /// A failure of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +88,23 @@ impl StorageError {
     }
 
     /// Stored bytes that do not read back.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers give a path, an error or a text as they have it"
+    )]
     pub(crate) fn corrupt(object: impl ToString, reason: impl ToString) -> Self {
         StorageError::Corrupt { object: object.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl From<StorageError> for IngestError {
+    fn from(error: StorageError) -> Self {
+        let message = error.to_string();
+        match error.kind() {
+            Kind::Limited => IngestError::Limited { message, retry_after_s: RETRY_AFTER_S },
+            Kind::Unavailable => IngestError::Unavailable { message, retry_after_s: RETRY_AFTER_S },
+            _ => IngestError::Internal(message),
+        }
     }
 }
 

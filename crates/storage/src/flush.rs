@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use object_store::{PutMode, PutOptions, PutPayload};
 
-use crate::bounds::{FLUSH_ATTEMPTS, FLUSH_BACKOFF_MS, FLUSH_CONCURRENCY};
+use crate::bounds::{FLUSH_ATTEMPTS, FLUSH_CONCURRENCY};
 use crate::error::StorageError;
 use crate::layout;
 use crate::manifest::commit::Change;
@@ -102,7 +102,8 @@ impl Engine {
         }
         let transaction = self.ids.next(self.clock());
         let apply = |manifest: &mut Manifest| add(manifest, &metas, &self.node, frozen.flushed_to);
-        let manifest = retried(|| partition.manifests.commit(self.current(partition), &transaction, &apply)).await?;
+        let commit = || partition.manifests.commit(self.current(partition), &transaction, &apply);
+        let manifest = retried(self.settings.store.retry_backoff_ms, commit).await?;
         partition.committed(manifest, Some(frozen));
         self.count(partition, &metas, start_ns);
         Ok(())
@@ -114,7 +115,7 @@ impl Engine {
 
     /// Uploads the files of one segment under a new id. An upload whose reply was lost is left to the sweep.
     async fn upload(&self, partition: &Partition, segment: NewSegment) -> Result<SegmentMeta, StorageError> {
-        retried(|| async {
+        retried(self.settings.store.retry_backoff_ms, || async {
             let mut meta = SegmentMeta {
                 id: self.ids.next(self.clock()),
                 day: segment.day.clone(),
@@ -171,11 +172,11 @@ fn add(manifest: &mut Manifest, metas: &[SegmentMeta], node: &str, flushed_to: W
 }
 
 /// Tries a few times, waiting longer after each failure.
-async fn retried<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StorageError>
+async fn retried<T, F>(backoff_ms: u64, mut attempt: impl FnMut() -> F) -> Result<T, StorageError>
 where
     F: Future<Output = Result<T, StorageError>>,
 {
-    let mut wait = Duration::from_millis(FLUSH_BACKOFF_MS);
+    let mut wait = Duration::from_millis(backoff_ms);
     for _ in 1..FLUSH_ATTEMPTS {
         match attempt().await {
             Err(error @ (StorageError::Store(_) | StorageError::Conflict { .. })) => {

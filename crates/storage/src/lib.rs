@@ -48,7 +48,7 @@ pub(crate) mod snapshot;
 pub use error::StorageError;
 pub use retention::RetentionReport;
 pub use settings::{
-    Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, WalSettings,
+    Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, StoreSettings, WalSettings,
 };
 pub use storage::Storage;
 pub use store::open_store;

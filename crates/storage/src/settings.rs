@@ -49,6 +49,13 @@ pub struct RetentionSettings {
     pub sweep_grace_ms: u64,
 }
 
+/// How the object store is spoken to.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The wait after the first failed attempt of an upload or commit, in milliseconds; it doubles with each.
+    pub retry_backoff_ms: u64,
+}
+
 /// Reads.
 #[derive(Clone, Debug)]
 pub struct ReadSettings {
@@ -67,6 +74,8 @@ pub struct Settings {
     pub flush: FlushSettings,
     /// When expired data goes.
     pub retention: RetentionSettings,
+    /// How the object store is spoken to.
+    pub store: StoreSettings,
     /// Reads.
     pub read: ReadSettings,
 }
@@ -82,6 +91,7 @@ impl Default for Settings {
                 max_total_head_bytes: 512 << 20,
             },
             retention: RetentionSettings { interval_ms: 60 * 1_000, sweep_grace_ms: 10 * 60 * 1_000 },
+            store: StoreSettings { retry_backoff_ms: 100 },
             read: ReadSettings { cache_bytes: 128 << 20 },
         }
     }

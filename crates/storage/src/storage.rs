@@ -20,8 +20,8 @@ use crate::ids::Ids;
 use crate::layout;
 use crate::manifest::WalPosition;
 use crate::metrics::Metrics;
-use crate::segment::cache::SegmentCache;
 use crate::retention::RetentionReport;
+use crate::segment::cache::SegmentCache;
 use crate::settings::{Components, Settings};
 use crate::tenants::Tenants;
 use crate::wal::replay::{Replay, ReplayProgress};
@@ -81,7 +81,7 @@ impl Storage {
             first_sequence,
             clock: Arc::clone(&components.clock),
             metrics: Arc::clone(&metrics),
-            lock: Arc::clone(&lock),
+            _lock: Arc::clone(&lock),
         })?;
         let engine = Arc::new(Engine {
             ids: Ids::new(components.seed, &node, first_sequence),
@@ -217,6 +217,9 @@ impl Engine {
             }
             self.metrics.wal_files_trimmed.inc();
         }
+        // The one that is being written is not among the closed ones.
+        let files = self.wal.closed_files().len() + 1;
+        self.metrics.wal_files.set(i64::try_from(files).unwrap_or(i64::MAX));
         Ok(())
     }
 
@@ -237,6 +240,10 @@ impl Engine {
 fn open_folder(data_dir: &FilePath, new_name: String) -> Result<(Arc<File>, String, Vec<u64>), StorageError> {
     for dir in [data_dir.to_path_buf(), layout::wal_dir(data_dir), layout::quarantine_dir(data_dir)] {
         std::fs::create_dir_all(&dir).map_err(|e| StorageError::io("create folder", dir, e))?;
+    }
+    // New folders must survive a loss of power as the log in them does.
+    for dir in [Some(data_dir), data_dir.parent().filter(|parent| parent.is_dir())].into_iter().flatten() {
+        sync_dir(dir).map_err(|e| StorageError::io("sync folder", dir, e))?;
     }
     let path = layout::lock_file(data_dir);
     let lock = File::options().create(true).truncate(false).write(true).open(&path);
@@ -267,7 +274,12 @@ fn node_name(data_dir: &FilePath, new_name: String) -> Result<String, StorageErr
     let mut name = String::new();
     match File::open(&path).and_then(|file| file.take(64).read_to_string(&mut name)) {
         Ok(_) if ulid::Ulid::from_string(name.trim()).is_ok() => return Ok(name.trim().to_owned()),
-        Ok(_) => return Err(StorageError::corrupt(path.display(), "it does not hold a node's name")),
+        Ok(_) => {
+            return Err(StorageError::corrupt(
+                path.display(),
+                "it holds no node's name, restore it or move the data folder's log away",
+            ));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(StorageError::io("read", path, error)),
     }

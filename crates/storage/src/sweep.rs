@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
-use crate::bounds::{KEPT_MANIFESTS, MAX_SWEPT_PER_PASS};
+use crate::bounds::{KEPT_MANIFESTS, MAX_SWEPT_PER_PASS, MAX_UNREFERENCED};
 use crate::error::StorageError;
 use crate::layout;
 use crate::manifest::Manifest;
@@ -100,7 +100,7 @@ impl Engine {
                 } else {
                     swept.bytes_left += bytes;
                 }
-                if still_there.len() < 2 * MAX_SWEPT_PER_PASS {
+                if still_there.len() < MAX_UNREFERENCED {
                     still_there.insert(path, since_ns);
                 }
             }

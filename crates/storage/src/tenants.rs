@@ -39,8 +39,7 @@ impl Tenants {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StorageError> {
         let memory = Arc::new(HeadMemory::default());
-        let tenants =
-            Self { store, metrics, memory, known: ArcSwap::default(), creation: Mutex::new(()) };
+        let tenants = Self { store, metrics, memory, known: ArcSwap::default(), creation: Mutex::new(()) };
         let listing = tenants.store.list_with_delimiter(Some(&layout::tenants())).await?;
         let found: Vec<TenantId> = listing.common_prefixes.iter().filter_map(layout::tenant_of).collect();
         if found.len() > MAX_TENANTS {

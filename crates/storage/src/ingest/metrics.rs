@@ -33,7 +33,9 @@ pub(super) fn validate(batch: MetricBatch, check: &mut Check<'_>) -> Result<Metr
     Ok(MetricBatch { series, samples, histograms, exemplars })
 }
 
-fn histogram_check(histograms: &RecordBatch) -> Result<impl Fn(usize) -> Option<(Reason, &'static str)>, String> {
+fn histogram_check(
+    histograms: &RecordBatch,
+) -> Result<impl Fn(usize) -> Option<(Reason, &'static str)>, String> {
     let view = HistogramsView::new(histograms.column(3)).ok_or("a histogram column is of another type")?;
     Ok(move |row: usize| match view.get(row) {
         Some(histogram) if histogram.is_valid() => None,
@@ -60,7 +62,9 @@ impl Table<'_> {
         let mut kept = Kept::default();
         for (row, (number, timestamp_ms)) in numbers.values().iter().zip(timestamps.values()).enumerate() {
             let Some(verdict) = self.verdicts.get(*number as usize) else {
-                check.receipt.reject(Reason::InvalidPoint, 1, || format!("series number {number} is not in the batch"));
+                check.receipt.reject(Reason::InvalidPoint, 1, || {
+                    format!("series number {number} is not in the batch")
+                });
                 kept.drop_row(row);
                 continue;
             };

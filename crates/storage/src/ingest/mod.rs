@@ -19,15 +19,12 @@ use futures::future::BoxFuture;
 use model::ingest::{IngestError, Reason};
 use model::{Batch, Ingest, Labels, Limits, Receipt, Signal, TenantContext, TimestampNs};
 
-use crate::bounds::MAX_EXAMPLE_BYTES;
+use crate::bounds::{MAX_EXAMPLE_BYTES, RETRY_AFTER_S};
 use crate::error::StorageError;
 use crate::metrics::{ByPartition, ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
 use crate::partition::PartitionId;
 use crate::storage::{Engine, Storage};
 use crate::wal::record;
-
-/// When a writer that was refused for memory may come back.
-const RETRY_AFTER_S: u32 = 5;
 
 impl Ingest for Storage {
     fn ingest<'a>(
@@ -57,8 +54,8 @@ impl Engine {
             return Ok(receipt);
         }
         let id = PartitionId { tenant: context.tenant().clone(), signal };
-        let bytes = record::encode(&id.tenant, &batch).map_err(refusal)?;
-        let partition = self.tenants.get_or_create(&id).map_err(refusal)?;
+        let bytes = record::encode(&id.tenant, &batch)?;
+        let partition = self.tenants.get_or_create(&id)?;
         let engine = Arc::clone(self);
         // In a task of its own: a writer that goes away in between must not leave its record out of the head.
         let done = self.tracker.spawn(async move {
@@ -68,9 +65,9 @@ impl Engine {
             if head_bytes >= engine.settings.flush.max_head_bytes {
                 engine.flush_wanted.notify_one();
             }
-            Ok(())
+            Ok::<(), StorageError>(())
         });
-        done.await.map_err(StorageError::from).and_then(|result| result).map_err(refusal)?;
+        done.await.map_err(StorageError::from)??;
         let labels = ByPartition::new(context.tenant(), signal);
         self.metrics.ingest_items.get_or_create(&labels).inc_by(receipt.accepted as u64);
         Ok(receipt)
@@ -79,7 +76,7 @@ impl Engine {
     /// Refuses while the engine stops, and while the heads have no room left.
     fn admit(&self) -> Result<(), IngestError> {
         if self.is_closing.load(Ordering::Acquire) {
-            return Err(refusal(StorageError::Closed));
+            return Err(StorageError::Closed.into());
         }
         let (held, most) = (self.tenants.memory().bytes(), self.settings.flush.max_total_head_bytes);
         if held < most {
@@ -88,15 +85,6 @@ impl Engine {
         self.flush_wanted.notify_one();
         let message = format!("the store is catching up: head_bytes={held}, at most {most}, try again later");
         Err(IngestError::Unavailable { message, retry_after_s: RETRY_AFTER_S })
-    }
-}
-
-fn refusal(error: StorageError) -> IngestError {
-    let message = error.to_string();
-    match model::error::Classified::kind(&error) {
-        model::Kind::Limited => IngestError::Limited { message, retry_after_s: RETRY_AFTER_S },
-        model::Kind::Unavailable => IngestError::Unavailable { message, retry_after_s: RETRY_AFTER_S },
-        _ => IngestError::Internal(message),
     }
 }
 
@@ -200,7 +188,8 @@ fn check_labels(bytes: &[u8], limits: &Limits, is_metric: bool) -> Result<(), Ba
         }
         if name.len() > limits.max_label_name_bytes {
             let most = limits.max_label_name_bytes;
-            let text = format!("a label's name has {} bytes, at most {most} are allowed: {labels}", name.len());
+            let text =
+                format!("a label's name has {} bytes, at most {most} are allowed: {labels}", name.len());
             return bad(Reason::LabelNameTooLong, text);
         }
         if value.len() > limits.max_label_value_bytes {

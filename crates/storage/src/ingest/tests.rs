@@ -57,7 +57,8 @@ fn a_good_batch_is_not_copied() {
 
 #[test]
 fn labels_of_series_are_checked() {
-    let cases: [(&[(&str, &str)], Option<(Reason, &str)>); 7] = [
+    type Pairs = &'static [(&'static str, &'static str)];
+    let cases: [(Pairs, Option<(Reason, &str)>); 7] = [
         (&[("__name__", "up"), ("a", "b")], None),
         (&[("a", "b")], Some((Reason::InvalidLabels, "no metric name in {a=\"b\"}"))),
         (&[("__name__", "up"), ("", "b")], Some((Reason::InvalidLabels, "has no name"))),
@@ -66,8 +67,14 @@ fn labels_of_series_are_checked() {
             &[("__name__", "up"), ("a", "1"), ("b", "1"), ("c", "1")],
             Some((Reason::TooManyLabels, "4 labels, at most 3 are allowed: up{")),
         ),
-        (&[("__name__", "up"), ("muchtoolong", "1")], Some((Reason::LabelNameTooLong, "11 bytes, at most 8"))),
-        (&[("__name__", "up"), ("a", "12345678901")], Some((Reason::LabelValueTooLong, "label a has 11 bytes"))),
+        (
+            &[("__name__", "up"), ("muchtoolong", "1")],
+            Some((Reason::LabelNameTooLong, "11 bytes, at most 8")),
+        ),
+        (
+            &[("__name__", "up"), ("a", "12345678901")],
+            Some((Reason::LabelValueTooLong, "label a has 11 bytes")),
+        ),
     ];
     for (labels, expected) in cases {
         let mut builder = MetricBatchBuilder::default();
@@ -136,8 +143,12 @@ fn lines_and_their_metadata_are_checked() {
     builder.entry(good, entry(now_ns, "large"));
     let (kept, rejections) = logs(builder.finish());
     let reasons: Vec<_> = rejections.iter().map(|(reason, items, _)| (*reason, *items)).collect();
-    let expected =
-        [(Reason::InvalidLabels, 1), (Reason::LineTooLong, 1), (Reason::TooOld, 1), (Reason::MetadataTooLarge, 2)];
+    let expected = [
+        (Reason::InvalidLabels, 1),
+        (Reason::LineTooLong, 1),
+        (Reason::TooOld, 1),
+        (Reason::MetadataTooLarge, 2),
+    ];
     assert_eq!(reasons, expected);
     assert!(rejections[1].2.starts_with("{app=\"x\"}: a line has 21 bytes"), "{}", rejections[1].2);
     assert_eq!((kept.streams.num_rows(), kept.entries.num_rows()), (1, 1));

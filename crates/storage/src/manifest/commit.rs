@@ -153,7 +153,9 @@ impl Manifests {
                 }
                 // The reply may have been lost after the version was made.
                 Err(error) => match self.get(next.version).await {
-                    Ok(Found::Manifest(made)) if made.transaction == transaction => return Ok(Arc::from(made)),
+                    Ok(Found::Manifest(made)) if made.transaction == transaction => {
+                        return Ok(Arc::from(made));
+                    }
                     _ => return Err(error.into()),
                 },
             }

@@ -31,7 +31,7 @@ async fn every_store_creates_once_and_lists_what_is_whole() {
         store.put(&path, "three".into()).await.unwrap();
         assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "three");
         let listed: Vec<_> = store.list(None).try_collect().await.unwrap();
-        assert_eq!(listed.into_iter().map(|meta| meta.location).collect::<Vec<_>>(), [path.clone()]);
+        assert!(listed.len() == 1 && listed[0].location == path, "{listed:?}");
         store.delete(&path).await.unwrap();
         assert!(matches!(store.get(&path).await, Err(object_store::Error::NotFound { .. })));
     }

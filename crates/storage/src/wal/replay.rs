@@ -202,7 +202,12 @@ impl Engine {
     }
 
     /// Reads one file; false when nobody takes the items any more.
-    fn read_file(&self, sequence: u64, is_last: bool, items: &mpsc::Sender<Item>) -> Result<bool, StorageError> {
+    fn read_file(
+        &self,
+        sequence: u64,
+        is_last: bool,
+        items: &mpsc::Sender<Item>,
+    ) -> Result<bool, StorageError> {
         let path = layout::wal_file(&self.settings.data_dir, sequence);
         let failed = |error| StorageError::io("read log file", path.clone(), error);
         let mut log = LogFile::open(&path, sequence).map_err(failed)?;
@@ -241,9 +246,10 @@ impl Engine {
         match record::decode(bytes) {
             Ok(record) => items.blocking_send(Item::Record { position, record: Box::new(record) }).is_ok(),
             Err(reason) => {
-                let target = layout::quarantined_record(&self.settings.data_dir, position.sequence, position.offset);
+                let target =
+                    layout::quarantined_record(&self.settings.data_dir, position.sequence, position.offset);
                 let copied = std::fs::write(&target, bytes);
-                self.report_damage(position, bytes.len() as u64, &target, copied, &reason);
+                self.report_damage(position, bytes.len() as u64, &target, &copied, &reason);
                 true
             }
         }
@@ -265,7 +271,7 @@ impl Engine {
         };
         let copied = copy();
         let position = WalPosition { sequence, offset: start };
-        self.report_damage(position, from - start, &target, copied, "no whole record begins here");
+        self.report_damage(position, from - start, &target, &copied, "no whole record begins here");
     }
 
     fn report_damage(
@@ -273,7 +279,7 @@ impl Engine {
         position: WalPosition,
         bytes: u64,
         target: &Path,
-        copied: io::Result<()>,
+        copied: &io::Result<()>,
         reason: &str,
     ) {
         self.metrics.wal_corrupt_records.inc();

@@ -39,7 +39,12 @@ impl ClosedFiles {
         let is_flushed = |sequence: u64, last: &LastOffsets| {
             last.iter().all(|(id, offset)| WalPosition { sequence, offset: *offset } < flushed(id))
         };
-        self.0.lock().iter().filter(|(sequence, last)| is_flushed(**sequence, last)).map(|(s, _)| *s).collect()
+        self.0
+            .lock()
+            .iter()
+            .filter(|(sequence, last)| is_flushed(**sequence, last))
+            .map(|(s, _)| *s)
+            .collect()
     }
 
     /// Forgets a file that was deleted.
@@ -89,7 +94,7 @@ pub(crate) struct WalParts {
     /// The engine's metrics.
     pub(crate) metrics: Arc<Metrics>,
     /// The lock on the data folder, which must outlive the thread.
-    pub(crate) lock: Arc<File>,
+    pub(crate) _lock: Arc<File>,
 }
 
 impl Wal {
@@ -110,6 +115,7 @@ impl Wal {
             tail: Arc::clone(&tail),
             closed: Arc::clone(&closed),
             buffer: Vec::new(),
+            is_failing: false,
         };
         let path = layout::wal_file(&writer.parts.data_dir, writer.next_sequence);
         writer.begin_file().map_err(|e| StorageError::io("create log file", path, e))?;
@@ -186,6 +192,8 @@ struct Writer {
     tail: Arc<ArcSwap<WalPosition>>,
     closed: Arc<ClosedFiles>,
     buffer: Vec<u8>,
+    /// Whether the last group failed, so that a long failure is reported once.
+    is_failing: bool,
 }
 
 impl Writer {
@@ -232,6 +240,9 @@ impl Writer {
                 self.parts.metrics.wal_records.inc_by(group.len() as u64);
                 self.parts.metrics.wal_bytes.inc_by(group_bytes as u64);
                 self.parts.metrics.wal_groups.inc();
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!("the log can be written again");
+                }
                 for waiting in group {
                     let position = WalPosition { sequence, offset };
                     offset += waiting.bytes.len() as u64;
@@ -242,7 +253,9 @@ impl Writer {
             }
             Err(error) => {
                 self.parts.metrics.wal_errors.inc();
-                tracing::error!(%error, "the log cannot be written: writes are refused until a new file can be begun");
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!(%error, "the log cannot be written: writes are refused until it can");
+                }
                 self.abandon_file();
                 for waiting in group {
                     let _gone = waiting.reply.send(Err(error.to_string()));
@@ -305,10 +318,10 @@ impl Writer {
         let path = layout::wal_file(&self.parts.data_dir, sequence);
         // A number is used once, also when its file could not be made whole.
         self.next_sequence += 1;
-        let mut file = File::options().write(true).create_new(true).open(&path)?;
-        file.write_all(&file_header(sequence))?;
-        file.sync_all()?;
-        sync_dir(&layout::wal_dir(&self.parts.data_dir))?;
+        let file = new_file(&path, sequence).inspect_err(|_| {
+            // A file without a whole header holds no record: on a full disk they would only pile up.
+            let _left = std::fs::remove_file(&path);
+        })?;
         self.file = Some(OpenFile {
             file,
             sequence,
@@ -335,7 +348,10 @@ impl Writer {
     fn sync_soon(&mut self) {
         if let Err(error) = self.sync_dirty() {
             self.parts.metrics.wal_errors.inc();
-            tracing::error!(error, "the log cannot be synced: the last interval may not survive a loss of power");
+            tracing::error!(
+                error,
+                "the log cannot be synced: the last interval may not survive a loss of power"
+            );
             self.abandon_file();
         }
     }
@@ -358,6 +374,15 @@ impl Writer {
         }
         result
     }
+}
+
+/// Makes a log file with its header, and makes both durable.
+fn new_file(path: &Path, sequence: u64) -> io::Result<File> {
+    let mut file = File::options().write(true).create_new(true).open(path)?;
+    file.write_all(&file_header(sequence))?;
+    file.sync_all()?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+    Ok(file)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a duration in seconds needs no more than 53 bits")]

@@ -81,8 +81,7 @@ async fn a_store_that_fails_between_upload_and_commit_loses_and_doubles_nothing(
             let world = World::new();
             let storage = world.open().await;
             write_all(&world, &storage, 0..10).await;
-            // As often as the engine tries in one flush, and more often than that.
-            world.store.fail(Plan { path_contains, fault, times: 1 });
+            world.store.fail(Plan { path_contains, fault, after: 0, times: 1 });
             storage.flush().await.unwrap();
             assert_all(&world, &storage, 0..10).await;
             write_all(&world, &storage, 10..20).await;
@@ -95,12 +94,44 @@ async fn a_store_that_fails_between_upload_and_commit_loses_and_doubles_nothing(
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_at_any_call_of_the_store_loses_and_doubles_nothing() {
+    for fault in [Fault::Refused, Fault::ReplyLost] {
+        for after in 0.. {
+            let world = World::new();
+            let storage = world.open().await;
+            write_all(&world, &storage, 0..10).await;
+            // From this call on the store takes nothing, then the process ends.
+            world.store.fail(Plan { path_contains: "", fault, after, times: usize::MAX });
+            let flushed = storage.flush().await;
+            write_all(&world, &storage, 10..12).await;
+            assert_all(&world, &storage, 0..12).await;
+            drop(storage);
+            world.store.heal();
+            let storage = world.open().await;
+            assert_all(&world, &storage, 0..12).await;
+            storage.shutdown().await.unwrap();
+            drop(storage);
+            let storage = world.open().await;
+            assert_all(&world, &storage, 0..12).await;
+            if flushed.is_ok() && world.store.is_unharmed() {
+                break;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn heads_stay_readable_while_the_store_is_away_and_are_flushed_when_it_is_back() {
     let world = World::new();
     let storage = world.open().await;
     write(&storage, &world.context("a"), batch(Signal::Logs, "a", 0..10)).await;
-    world.store.fail(Plan { path_contains: "/manifest/", fault: Fault::Refused, times: usize::MAX });
+    world.store.fail(Plan {
+        path_contains: "/manifest/",
+        fault: Fault::Refused,
+        after: 0,
+        times: usize::MAX,
+    });
     assert!(matches!(storage.flush().await, Err(StorageError::Store(_))));
     write(&storage, &world.context("a"), batch(Signal::Logs, "a", 10..20)).await;
     assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..20));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -21,11 +22,12 @@ pub(crate) enum Fault {
     ReplyLost,
 }
 
-/// Which puts fail: those whose path contains the text, so many times.
+/// Which puts fail: of those whose path contains the text, after so many that succeed, so many.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) path_contains: &'static str,
     pub(crate) fault: Fault,
+    pub(crate) after: usize,
     pub(crate) times: usize,
 }
 
@@ -33,19 +35,26 @@ pub(crate) struct Plan {
 pub(crate) struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     plan: Mutex<Option<Plan>>,
+    failed: AtomicUsize,
 }
 
 impl FaultyStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, plan: Mutex::new(None) }
+        Self { inner, plan: Mutex::new(None), failed: AtomicUsize::new(0) }
     }
 
     pub(crate) fn fail(&self, plan: Plan) {
+        self.failed.store(0, Ordering::Relaxed);
         *self.plan.lock() = Some(plan);
     }
 
     pub(crate) fn heal(&self) {
         *self.plan.lock() = None;
+    }
+
+    /// Whether no put has failed since the last plan was made.
+    pub(crate) fn is_unharmed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) == 0
     }
 
     fn fault(&self, location: &Path) -> Option<Fault> {
@@ -54,7 +63,12 @@ impl FaultyStore {
         if plan.times == 0 || !location.as_ref().contains(plan.path_contains) {
             return None;
         }
+        if plan.after > 0 {
+            plan.after -= 1;
+            return None;
+        }
         plan.times -= 1;
+        self.failed.fetch_add(1, Ordering::Relaxed);
         Some(plan.fault)
     }
 }

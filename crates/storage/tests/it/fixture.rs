@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type, UInt32Type};
 use futures::TryStreamExt;
 use model::limits::{Limits, SameLimits};
@@ -16,7 +16,7 @@ use model::{Batch, Ingest, Labels, Receipt, Signal, TenantContext, TenantId, Tim
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
-use storage::{Components, Settings, Storage, StorageError};
+use storage::{Components, Settings, Storage, StorageError, StoreSettings};
 
 use crate::faulty::FaultyStore;
 
@@ -25,7 +25,7 @@ pub(crate) const NOW_NS: i64 = 1_800_000_000 * NS_PER_S;
 
 /// What outlives the engine.
 pub(crate) struct World {
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub(crate) store: Arc<FaultyStore>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) settings: Settings,
@@ -39,10 +39,12 @@ impl World {
 
     pub(crate) fn on(store: Arc<dyn ObjectStore>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let settings = Settings { data_dir: dir.path().join("data"), ..Settings::default() };
+        let data_dir = dir.path().join("data");
+        let store_settings = StoreSettings { retry_backoff_ms: 1 };
+        let settings = Settings { data_dir, store: store_settings, ..Settings::default() };
         let store = Arc::new(FaultyStore::new(store));
         let clock = Arc::new(ManualClock::new(TimestampNs(NOW_NS)));
-        Self { dir, store, clock, settings, limits: Limits::default() }
+        Self { _dir: dir, store, clock, settings, limits: Limits::default() }
     }
 
     pub(crate) async fn try_open(&self) -> Result<Storage, StorageError> {

@@ -56,7 +56,7 @@ async fn writers_wait_when_the_heads_are_full_and_go_on_when_there_is_room() {
     world.settings.flush.max_head_bytes = 1;
     world.settings.flush.max_total_head_bytes = 1;
     let storage = world.open().await;
-    world.store.fail(Plan { path_contains: "", fault: Fault::Refused, times: usize::MAX });
+    world.store.fail(Plan { path_contains: "", fault: Fault::Refused, after: 0, times: usize::MAX });
     write(&storage, &world.context("a"), batch(Signal::Logs, "a", 0..10)).await;
     let refused = storage.ingest(&world.context("b"), batch(Signal::Logs, "b", 0..10)).await;
     assert!(matches!(refused, Err(IngestError::Unavailable { retry_after_s: 1.., .. })), "{refused:?}");
