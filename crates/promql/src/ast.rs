@@ -405,12 +405,15 @@ impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Duration::Seconds(seconds) => {
+                if *seconds < 0.0 {
+                    return write!(f, "-{}", Duration::Seconds(-seconds));
+                }
                 let ms = seconds * 1000.0;
                 #[expect(
                     clippy::cast_possible_truncation,
                     reason = "only whole milliseconds in range get here"
                 )]
-                if ms >= 0.0 && ms < 9e12 && ms.fract() == 0.0 {
+                if (0.0..9e12).contains(&ms) && ms.fract() == 0.0 {
                     let text = duration::format_prometheus_ms(ms as i64);
                     // Where the way through milliseconds would change the number, it stands as it is.
                     return if ms / 1000.0 == *seconds {
@@ -434,6 +437,8 @@ impl fmt::Display for Duration {
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A sign before it would be read as an operator of its own.
+            Expr::Number(value) if *value == f64::INFINITY => f.write_str("Inf"),
             Expr::Number(value) => f.write_str(&number::format_short(*value)),
             Expr::Text(text) => f.write_str(&string::quote(text)),
             Expr::Selector(selector) => selector.fmt(f),

@@ -40,7 +40,7 @@ pub fn binary(
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
     if op.is_set() {
-        set::join(op, matching, lhs, &rhs)
+        set::join(op, matching, lhs, rhs)
     } else {
         pair::join(op, matching, bool_modifier, &lhs, &rhs, notes)
     }
@@ -72,7 +72,7 @@ pub fn binary_scalar(
             let (a, b) = if scalar_left { (scalar, operand) } else { (operand, scalar) };
             match element::apply(op, a, b, notes) {
                 Outcome::Compared(holds) if bool_modifier => {
-                    result.set_float(step, f64::from(u8::from(holds)))
+                    result.set_float(step, f64::from(u8::from(holds)));
                 }
                 Outcome::Compared(true) => operand.put(&mut result, step),
                 Outcome::Compared(false) | Outcome::Nothing => {}

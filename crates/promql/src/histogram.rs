@@ -71,6 +71,13 @@ fn combine(
     let mut out = left.gather();
     out.count = a.count + sign * b.count;
     out.sum = a.sum + sign * b.sum;
+    let conflict = matches!(
+        (a.reset_hint, b.reset_hint),
+        (ResetHint::Reset, ResetHint::NoReset) | (ResetHint::NoReset, ResetHint::Reset)
+    );
+    if conflict {
+        notes.warn("conflicting counter resets during histogram addition or aggregation");
+    }
     out.reset_hint = joined_hint(a.reset_hint, b.reset_hint, sign);
     Some(out)
 }

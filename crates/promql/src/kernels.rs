@@ -164,6 +164,8 @@ pub(crate) enum RangeFunction {
     Last,
     First,
     Present,
+    /// As `Present`, for `absent_over_time`.
+    Presence,
     Mad,
     TsOfMin,
     TsOfMax,
@@ -194,7 +196,8 @@ impl RangeFunction {
             "quantile_over_time" => Self::Quantile,
             "last_over_time" => Self::Last,
             "first_over_time" => Self::First,
-            "present_over_time" | "absent_over_time" => Self::Present,
+            "present_over_time" => Self::Present,
+            "absent_over_time" => Self::Presence,
             "mad_over_time" => Self::Mad,
             "ts_of_min_over_time" => Self::TsOfMin,
             "ts_of_max_over_time" => Self::TsOfMax,
@@ -287,7 +290,7 @@ fn range(
             RangeFunction::Sum => over_time::sum(window, name, notes),
             RangeFunction::Avg => over_time::avg(window, name, notes),
             RangeFunction::Count => over_time::count(window),
-            RangeFunction::Present => Some(Point::Float(1.0)),
+            RangeFunction::Present | RangeFunction::Presence => Some(Point::Float(1.0)),
             RangeFunction::Min | RangeFunction::Max => extremes.next(window, samples.values, name, notes),
             RangeFunction::TsOfMin | RangeFunction::TsOfMax => extremes::moment(function, window),
             RangeFunction::Stddev => spread::stddev(window, name, notes),
@@ -298,7 +301,9 @@ fn range(
             RangeFunction::First => first_last::first(window),
             RangeFunction::TsOfLast => first_last::moment_of_last(window),
             RangeFunction::TsOfFirst => first_last::moment_of_first(window),
-            RangeFunction::Smoothing => smoothing::smooth(window, param(0, step), param(1, step)),
+            RangeFunction::Smoothing => {
+                smoothing::smooth(window, param(0, step), param(1, step), name, notes)
+            }
         };
         match point {
             Some(Point::Float(value)) => out.set_float(step, value),

@@ -210,7 +210,7 @@ impl Grid {
                     first.insert(series.labels.clone(), united.len());
                     united.push(series);
                 }
-                Some(at) => merge(&mut united[*at], series)?,
+                Some(at) => merge(&mut united[*at], &series)?,
             }
         }
         Ok(Self { steps: self.steps, series: united })
@@ -228,7 +228,7 @@ impl Grid {
     }
 }
 
-fn merge(into: &mut GridSeries, from: GridSeries) -> Result<(), EvalError> {
+fn merge(into: &mut GridSeries, from: &GridSeries) -> Result<(), EvalError> {
     for step in 0..from.values.len() {
         if !from.has(step) {
             continue;

@@ -23,6 +23,11 @@ fn wanted(k: f64) -> Result<usize, EvalError> {
     Ok(wanted)
 }
 
+/// Refuses parameters even where there is no series.
+fn check(ks: &[f64]) -> Result<(), EvalError> {
+    ks.iter().try_for_each(|k| wanted(*k).map(|_| ()))
+}
+
 pub(super) fn top_or_bottom(
     op: AggregateOp,
     grouping: &Grouping,
@@ -33,6 +38,7 @@ pub(super) fn top_or_bottom(
     if grid.series.iter().any(GridSeries::has_histograms) {
         ignored_histograms(op, notes);
     }
+    check(ks)?;
     let groups = Groups::of(grouping, &grid.series);
     let mut kept = vec![Present::none(grid.steps.count); grid.series.len()];
     let mut ranked: Vec<usize> = Vec::new();
@@ -70,6 +76,7 @@ fn rank(op: AggregateOp, a: f64, b: f64) -> Ordering {
 }
 
 pub(super) fn limit(grouping: &Grouping, ks: &[f64], mut grid: Grid) -> Result<Grid, EvalError> {
+    check(ks)?;
     let groups = Groups::of(grouping, &grid.series);
     for members in &groups.members {
         for (step, k) in ks.iter().enumerate().take(grid.steps.count) {

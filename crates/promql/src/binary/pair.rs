@@ -33,6 +33,7 @@ pub(super) fn join(
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
     let swapped = matching.card == Cardinality::OneToMany;
+    let one_to_one = matching.card == Cardinality::OneToOne;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     let mut ones = ones_of(matching, many, one)?;
     let mut out = Grid::empty(many.steps);
@@ -49,25 +50,37 @@ pub(super) fn join(
                 let (Some(a), Some(b)) = (Operand::of(series, step), Operand::of(partner, step)) else {
                     continue;
                 };
+                // That two of one signature meet is an error even where neither passes a filter.
+                if one_to_one {
+                    claim(matching.card, matched, step)?;
+                }
                 let (a, b) = if swapped { (b, a) } else { (a, b) };
                 match element::apply(op, a, b, notes) {
                     Outcome::Compared(holds) if bool_modifier => {
-                        result.set_float(step, f64::from(u8::from(holds)))
+                        result.set_float(step, f64::from(u8::from(holds)));
                     }
                     Outcome::Compared(true) => a.put(&mut result, step),
                     Outcome::Compared(false) | Outcome::Nothing => continue,
                     Outcome::Float(value) => result.set_float(step, value),
                     Outcome::Histogram(histogram) => result.set_histogram(step, *histogram),
                 }
-                if matched.get(step) {
-                    return Err(EvalError::Matching(ambiguous(matching.card).to_owned()));
+                if !one_to_one {
+                    claim(matching.card, matched, step)?;
                 }
-                matched.set(step);
             }
             out.series.push(result);
         }
     }
     out.unite()
+}
+
+/// Notes that a step has a result; an error where it had one.
+fn claim(card: Cardinality, matched: &mut Present, step: usize) -> Result<(), EvalError> {
+    if matched.get(step) {
+        return Err(EvalError::Matching(ambiguous(card).to_owned()));
+    }
+    matched.set(step);
+    Ok(())
 }
 
 const fn ambiguous(card: Cardinality) -> &'static str {
@@ -120,8 +133,8 @@ fn duplicate(card: Cardinality, signature: &Labels, first: &GridSeries, second: 
         "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
          many-to-many matching not allowed: matching labels must be unique on one side",
         braced(signature),
-        braced(&second.labels),
         braced(&first.labels),
+        braced(&second.labels),
     )
 }
 

@@ -8,11 +8,10 @@ use crate::ast::{BinaryOp, Matching};
 use crate::error::EvalError;
 use crate::vector::{Grid, GridSeries, Present};
 
-pub(super) fn join(op: BinaryOp, matching: &Matching, mut lhs: Grid, rhs: &Grid) -> Result<Grid, EvalError> {
+pub(super) fn join(op: BinaryOp, matching: &Matching, mut lhs: Grid, rhs: Grid) -> Result<Grid, EvalError> {
     if op == BinaryOp::Or {
         let taken = presences(matching, &lhs);
-        for series in &rhs.series {
-            let mut series = series.clone();
+        for mut series in rhs.series {
             if let Some(taken) = taken.get(&signature(matching, &series.labels)) {
                 restrict(&mut series, |presence| presence.subtract(taken));
             }
@@ -20,7 +19,7 @@ pub(super) fn join(op: BinaryOp, matching: &Matching, mut lhs: Grid, rhs: &Grid)
         }
         return lhs.unite();
     }
-    let others = presences(matching, rhs);
+    let others = presences(matching, &rhs);
     let nothing = Present::none(lhs.steps.count);
     for series in &mut lhs.series {
         let other = others.get(&signature(matching, &series.labels)).unwrap_or(&nothing);

@@ -29,7 +29,7 @@ impl Finish<'_> {
             "vector" => Computed::Grid(of_numbers(self.arg_numbers(args, 0)?, steps)),
             "min_of" | "max_of" => {
                 let (a, b) = (self.arg_numbers(args, 0)?, self.arg_numbers(args, 1)?);
-                let pick = if name == "min_of" { f64::min } else { f64::max };
+                let pick = if name == "min_of" { math::min } else { math::max };
                 Computed::Numbers(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect())
             }
             "round" | "clamp" | "clamp_min" | "clamp_max" => Computed::Grid(self.bounded(name, args, steps)?),
@@ -50,12 +50,12 @@ impl Finish<'_> {
             "histogram_quantile" => {
                 let quantiles = self.arg_numbers(args, 0)?;
                 let grid = self.arg_grid(args, 1)?;
-                Computed::Grid(classic::quantile(&quantiles, grid, self.notes)?)
+                Computed::Grid(classic::quantile(&quantiles, &grid, self.notes)?)
             }
             "histogram_quantiles" => Computed::Grid(self.quantiles(args)?),
             "histogram_fraction" => {
                 let (lower, upper) = (self.arg_numbers(args, 0)?, self.arg_numbers(args, 1)?);
-                Computed::Grid(classic::fraction(&lower, &upper, self.arg_grid(args, 2)?, self.notes)?)
+                Computed::Grid(classic::fraction(&lower, &upper, &self.arg_grid(args, 2)?, self.notes)?)
             }
             "histogram_count" => Computed::Grid(self.each_histogram(args, |h| h.count)?),
             "histogram_sum" => Computed::Grid(self.each_histogram(args, |h| h.sum)?),
@@ -68,7 +68,7 @@ impl Finish<'_> {
         })
     }
 
-    fn arg<'n>(args: &'n [Node], i: usize) -> Result<&'n Node, EvalError> {
+    fn arg(args: &[Node], i: usize) -> Result<&Node, EvalError> {
         args.get(i).ok_or_else(|| EvalError::Unsupported("a call without its arguments".to_owned()))
     }
 
@@ -142,7 +142,7 @@ impl Finish<'_> {
         for arg in &args[2.min(args.len())..] {
             let quantiles = self.numbers(arg)?;
             let value = quantiles.first().copied().unwrap_or(f64::NAN);
-            let mut part = classic::quantile(&quantiles, grid.clone(), self.notes)?;
+            let mut part = classic::quantile(&quantiles, &grid, self.notes)?;
             let text = syntax::number::format_plain(value);
             part.series.iter_mut().for_each(|series| series.labels = series.labels.with(&label, &text));
             out.series.append(&mut part.series);

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use hashbrown::HashMap;
 use model::Labels;
+use model::histogram::NativeHistogram;
 
 use crate::annotations::Annotations;
 use crate::error::EvalError;
@@ -21,7 +22,7 @@ struct Bucket {
 /// How much counts may fall from bucket to bucket before it is more than rounding, as a share.
 const TOLERANCE: f64 = 1e-12;
 
-pub(super) fn quantile(quantiles: &[f64], grid: Grid, notes: &mut Annotations) -> Result<Grid, EvalError> {
+pub(super) fn quantile(quantiles: &[f64], grid: &Grid, notes: &mut Annotations) -> Result<Grid, EvalError> {
     if !grid.series.is_empty() {
         quantiles.iter().for_each(|q| check_quantile(*q, notes));
     }
@@ -29,22 +30,44 @@ pub(super) fn quantile(quantiles: &[f64], grid: Grid, notes: &mut Annotations) -
         grid,
         notes,
         |step, buckets, notes| bucket_quantile(quantiles[step], buckets, notes),
-        |step, histogram| estimate::quantile(quantiles[step], histogram),
+        |step, histogram, notes| native_quantile(quantiles[step], histogram, notes),
     )
 }
 
 pub(super) fn fraction(
     lower: &[f64],
     upper: &[f64],
-    grid: Grid,
+    grid: &Grid,
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
     each(
         grid,
         notes,
         |step, buckets, _| bucket_fraction(lower[step], upper[step], buckets),
-        |step, histogram| estimate::fraction(lower[step], upper[step], histogram),
+        |step, histogram, notes| {
+            if has_nan(histogram) {
+                notes.info(
+                    "input to histogram_fraction has NaN observations, which are excluded from all fractions",
+                );
+            }
+            estimate::fraction(lower[step], upper[step], histogram)
+        },
     )
+}
+
+/// Whether there were observations that are in no bucket, since they were no numbers.
+fn has_nan(h: &NativeHistogram) -> bool {
+    let counts = h.positive_counts.iter().chain(&h.negative_counts);
+    h.sum.is_nan() && counts.sum::<f64>() + h.zero_count < h.count
+}
+
+fn native_quantile(q: f64, h: &NativeHistogram, notes: &mut Annotations) -> f64 {
+    let quantile = estimate::quantile(q, h);
+    if has_nan(h) && (0.0..=1.0).contains(&q) {
+        let result = if quantile.is_nan() { "NaN" } else { "skewed higher" };
+        notes.info(format!("input to histogram_quantile has NaN observations, result is {result}"));
+    }
+    quantile
 }
 
 /// The series of one histogram: their bounds and places.
@@ -77,10 +100,10 @@ fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
 }
 
 fn each(
-    grid: Grid,
+    grid: &Grid,
     notes: &mut Annotations,
     classic: impl Fn(usize, &mut Vec<Bucket>, &mut Annotations) -> f64,
-    native: impl Fn(usize, &model::histogram::NativeHistogram) -> f64,
+    native: impl Fn(usize, &NativeHistogram, &mut Annotations) -> f64,
 ) -> Result<Grid, EvalError> {
     let mut out = Grid::empty(grid.steps);
     let mut native_at: HashMap<Labels, Vec<usize>> = HashMap::new();
@@ -89,14 +112,14 @@ fn each(
         let mut result = GridSeries::absent(labels.clone(), grid.steps.count);
         for step in 0..grid.steps.count {
             if let Some(histogram) = series.histogram(step) {
-                result.set_float(step, native(step, histogram));
+                result.set_float(step, native(step, histogram, notes));
                 native_at.entry(labels.clone()).or_default().push(step);
             }
         }
         out.series.push(result);
     }
     let mut buckets: Vec<Bucket> = Vec::new();
-    for family in families(&grid, notes) {
+    for family in families(grid, notes) {
         let mut result = GridSeries::absent(family.labels, grid.steps.count);
         for step in 0..grid.steps.count {
             buckets.clear();

@@ -49,7 +49,15 @@ pub(crate) fn round(value: f64, nearest: f64) -> f64 {
 
 /// Into the bounds; NaN where a bound is.
 pub(crate) fn clamp(value: f64, low: f64, high: f64) -> f64 {
-    let at_most = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) };
-    let at_least = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
-    at_least(low, at_most(high, value))
+    max(low, min(high, value))
+}
+
+/// The lesser; NaN where one is.
+pub(crate) fn min(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+}
+
+/// The greater; NaN where one is.
+pub(crate) fn max(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }

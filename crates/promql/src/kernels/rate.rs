@@ -126,7 +126,10 @@ fn histogram_difference(
     name: &str,
     notes: &mut Annotations,
 ) -> Option<NativeHistogram> {
-    if all.iter().any(|h| histogram::is_custom(h) != histogram::is_custom(first)) {
+    // Where the second begins anew, the first says nothing: its buckets need not even be of the same kind.
+    let anew = kind.counter && all.get(1).is_some_and(|second| histogram::is_reset(first, second));
+    let relevant = &all[usize::from(anew)..];
+    if relevant.iter().any(|h| histogram::is_custom(h) != histogram::is_custom(last)) {
         notes.warn(format!(
             "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"{name}\""
         ));
@@ -139,8 +142,8 @@ fn histogram_difference(
     if !kind.counter && (!gauge(first) || !gauge(last)) {
         notes.warn(format!("this native histogram metric is not a gauge: \"{name}\""));
     }
-    let mut difference = histogram::subtract(last, first, notes)?;
-    for pair in all.windows(2) {
+    let mut difference = if anew { last.clone() } else { histogram::subtract(last, first, notes)? };
+    for pair in relevant.windows(2) {
         let [before, now] = pair else { continue };
         if kind.counter && histogram::is_reset(before, now) {
             difference = histogram::add(&difference, before, notes)?;

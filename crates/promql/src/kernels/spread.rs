@@ -34,6 +34,9 @@ pub(super) fn quantile(window: &Window<'_>, q: f64, name: &str, notes: &mut Anno
 
 pub(super) fn mad(window: &Window<'_>, name: &str, notes: &mut Annotations) -> Option<Point> {
     let mut values = only_floats(window, name, notes)?.to_vec();
+    if values.iter().any(|value| value.is_nan()) {
+        return Some(Point::Float(f64::NAN));
+    }
     let median = quantile_of(0.5, &mut values);
     let mut deviations: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
     Some(Point::Float(quantile_of(0.5, &mut deviations)))

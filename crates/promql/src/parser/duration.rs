@@ -23,7 +23,7 @@ impl Parser<'_> {
                 }
             } else if self.at_word("offset") {
                 self.cursor.bump();
-                let offset = self.duration_operand("offset")?;
+                let offset = self.offset_duration()?;
                 let moved = moved_of(&mut node, "offset", start)?;
                 if moved.offset.replace(offset).is_some() {
                     return Err(SyntaxError::new(start, "offset may not be set multiple times"));
@@ -54,9 +54,7 @@ impl Parser<'_> {
                 positive(step, at)?;
             }
             self.expect(Tok::RightBracket, "subquery selector", "\"]\"")?;
-            if expr.value_type() != ValueType::Vector && expr.value_type() != ValueType::Scalar
-                || expr.value_type() == ValueType::Scalar
-            {
+            if expr.value_type() != ValueType::Vector {
                 let message =
                     format!("subquery is only allowed on instant vector, got {} instead", expr.value_type());
                 return Err(SyntaxError::new(span, message));
@@ -107,6 +105,17 @@ impl Parser<'_> {
         Ok(At::Timestamp(ms as i64))
     }
 
+    /// What follows `offset`: its signs hold stronger than any operator, which belongs to the selector.
+    fn offset_duration(&mut self) -> Result<Duration, SyntaxError> {
+        let mut negative = false;
+        while matches!(self.cursor.peek(), Some(Tok::Add | Tok::Sub)) {
+            negative ^= self.cursor.at(&Tok::Sub);
+            self.cursor.bump();
+        }
+        let duration = self.duration_operand("offset")?;
+        Ok(if negative { negated(duration) } else { duration })
+    }
+
     /// A duration with its infix operators of at least a strength.
     fn duration(&mut self, min: u8, context: &str) -> Result<Duration, SyntaxError> {
         if !self.budget.enter() {
@@ -143,10 +152,7 @@ impl Parser<'_> {
             }
             Some(Tok::Sub) => {
                 self.cursor.bump();
-                Ok(match self.duration(3, context)? {
-                    Duration::Seconds(seconds) => Duration::Seconds(-seconds),
-                    other => Duration::Negative(Box::new(other)),
-                })
+                Ok(negated(self.duration(3, context)?))
             }
             Some(Tok::LeftParen) => {
                 self.cursor.bump();
@@ -181,9 +187,16 @@ impl Parser<'_> {
     }
 }
 
+fn negated(duration: Duration) -> Duration {
+    match duration {
+        Duration::Seconds(seconds) => Duration::Seconds(-seconds),
+        other => Duration::Negative(Box::new(other)),
+    }
+}
+
 fn positive(duration: &Duration, span: Span) -> Result<(), SyntaxError> {
     match duration {
-        Duration::Seconds(seconds) if !(*seconds > 0.0) => {
+        Duration::Seconds(seconds) if *seconds <= 0.0 || seconds.is_nan() => {
             Err(SyntaxError::new(span, "duration must be greater than 0"))
         }
         Duration::Seconds(seconds) if *seconds > 9e9 => Err(SyntaxError::new(span, "duration out of range")),

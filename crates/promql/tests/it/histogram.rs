@@ -1,5 +1,7 @@
 //! Native histograms as scripts write them: `{{schema:0 sum:5 count:4 buckets:[1 2 1]}}`.
 
+use std::collections::BTreeMap;
+
 use model::histogram::{NativeHistogram, ResetHint, Span};
 
 /// Reads what stands between the double braces.
@@ -43,7 +45,7 @@ pub(crate) fn parse(text: &str) -> Result<NativeHistogram, String> {
         }
     }
     let spans = |counts: &[f64], offset: i32| {
-        let length = u32::try_from(counts.len()).unwrap();
+        let length = u32::try_from(counts.len()).expect("scripts have small histograms");
         if length == 0 { Vec::new() } else { vec![Span { offset, length }] }
     };
     h.positive_spans = spans(&h.positive_counts, offset);
@@ -86,25 +88,33 @@ pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
         && left.iter().zip(&right).all(|(a, b)| a.0 == b.0 && super::store::near(a.1, b.1))
 }
 
-/// One added to another a number of times: the buckets of both are of one layout.
+/// One added to another a number of times.
 pub(crate) fn plus(base: &NativeHistogram, step: &NativeHistogram, times: f64) -> NativeHistogram {
-    let add = |a: &[f64], b: &[f64]| -> Vec<f64> {
-        (0..a.len().max(b.len()))
-            .map(|i| a.get(i).copied().unwrap_or(0.0) + times * b.get(i).copied().unwrap_or(0.0))
-            .collect()
+    let add = |(spans, counts): (&[Span], &[f64]), (more_spans, more): (&[Span], &[f64])| {
+        let mut all: BTreeMap<i32, f64> = buckets(spans, counts).into_iter().collect();
+        for (index, count) in buckets(more_spans, more) {
+            *all.entry(index).or_insert(0.0) += times * count;
+        }
+        let mut next = 0;
+        let mut spans = Vec::new();
+        for index in all.keys() {
+            spans.push(Span { offset: index - next, length: 1 });
+            next = index + 1;
+        }
+        (spans, all.into_values().collect())
     };
-    let spans = |a: &[Span], b: &[Span]| {
-        let longer = a.first().map(|s| s.length) >= b.first().map(|s| s.length);
-        if longer { a.to_vec() } else { b.to_vec() }
-    };
+    let positive = (base.positive_spans.as_slice(), base.positive_counts.as_slice());
+    let negative = (base.negative_spans.as_slice(), base.negative_counts.as_slice());
+    let (positive_spans, positive_counts) = add(positive, (&step.positive_spans, &step.positive_counts));
+    let (negative_spans, negative_counts) = add(negative, (&step.negative_spans, &step.negative_counts));
     NativeHistogram {
         zero_count: base.zero_count + times * step.zero_count,
         count: base.count + times * step.count,
         sum: base.sum + times * step.sum,
-        positive_spans: spans(&base.positive_spans, &step.positive_spans),
-        positive_counts: add(&base.positive_counts, &step.positive_counts),
-        negative_spans: spans(&base.negative_spans, &step.negative_spans),
-        negative_counts: add(&base.negative_counts, &step.negative_counts),
+        positive_spans,
+        positive_counts,
+        negative_spans,
+        negative_counts,
         ..base.clone()
     }
 }

@@ -19,7 +19,7 @@ struct Report {
 }
 
 fn run(path: &Path) -> Report {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).expect("the script was listed");
     let mut report = Report { cases: 0, failures: Vec::new() };
     let mut store = Store::default();
     for block in Script::parse(&text) {

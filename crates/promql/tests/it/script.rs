@@ -260,7 +260,7 @@ fn histograms<'t>(text: &'t str, out: &mut Vec<Sample>) -> Result<&'t str, Strin
 
 fn floats(item: &str, out: &mut Vec<Sample>) -> Result<(), String> {
     let (values, count) = match item.rsplit_once('x') {
-        Some((values, count)) if !item.starts_with("0x") => (values, Some(times(count)?)),
+        Some((values, count)) => (values, Some(times(count)?)),
         _ => (item, None),
     };
     if values == "_" {
