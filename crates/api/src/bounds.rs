@@ -1,0 +1,20 @@
+//! Every hard limit of the query doors, with its reason.
+
+/// The largest body of a form: queries are text that people or dashboards write.
+pub(crate) const MAX_FORM_BYTES: usize = 4 << 20;
+
+/// Points of one series that a range query may ask for: Prometheus' and Loki's limit, which Grafana knows.
+pub(crate) const MAX_POINTS_PER_SERIES: i64 = 11_000;
+
+/// Traces that one search may ask for.
+pub(crate) const MAX_SEARCH_LIMIT: usize = 10_000;
+
+/// Spans of a set that one search may ask for: Tempo's limit.
+pub(crate) const MAX_SPANS_PER_SPAN_SET: usize = 100;
+
+/// Answers with more items than this are written on a thread that may block: writing them takes longer than half
+/// a millisecond.
+pub(crate) const MAX_INLINE_ITEMS: usize = 2_000;
+
+/// What a refused client is asked to wait before it tries again, in seconds.
+pub(crate) const RETRY_AFTER_S: u32 = 5;

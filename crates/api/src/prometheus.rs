@@ -1,0 +1,58 @@
+//! Prometheus' HTTP API: questions about metrics. Remote write is not here: nothing in this crate writes.
+//!
+//! Source: "HTTP API" of Prometheus 3, prefix `/api/v1`.
+
+mod params;
+
+mod query;
+
+mod series;
+
+mod metadata;
+
+mod status;
+
+mod envelope;
+
+mod encode;
+
+mod histogram;
+
+use std::sync::Arc;
+
+use ::query::QueryEngine;
+use axum::Router;
+use axum::routing::{any, get};
+use model::{Clock, TimestampNs};
+
+use crate::build_info::BuildInfo;
+use crate::{Settings, reply};
+
+/// What every handler has.
+#[derive(Clone)]
+pub(crate) struct Prometheus {
+    engine: QueryEngine,
+    clock: Arc<dyn Clock>,
+    build: Arc<BuildInfo>,
+    started: TimestampNs,
+}
+
+/// The routes below `/api/v1`. Requests carry a `model::tenant::Access` in their extensions; one without is refused.
+/// Every other path below `/api/v1` is answered with 404 in Prometheus' form, unless another router that is merged
+/// with this one has it.
+pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Settings) -> Router {
+    let started = clock.now();
+    let build = Arc::new(settings.build.clone());
+    let router = Router::new()
+        .route("/api/v1/query", get(query::instant).post(query::instant))
+        .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/labels", get(series::names).post(series::names))
+        .route("/api/v1/label/{name}/values", get(series::values))
+        .route("/api/v1/series", get(series::series).post(series::series))
+        .route("/api/v1/metadata", get(metadata::metadata))
+        .route("/api/v1/status/buildinfo", get(status::build_info))
+        .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
+        .route("/api/v1/{*rest}", any(status::not_found))
+        .with_state(Prometheus { engine, clock, build, started });
+    reply::with_origins(reply::compressed(router), &settings.allowed_origins)
+}

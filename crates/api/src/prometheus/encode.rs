@@ -1,0 +1,94 @@
+//! Results of PromQL as Prometheus' API shows them.
+
+use query::{Point, PromAnswer, QueryStats, SeriesValues, Value};
+
+use super::histogram;
+use crate::json::Json;
+
+/// Writes the `data` of an answer: the type, the result, and what it cost where that was asked for.
+pub(crate) fn write_answer(json: &mut Json, answer: &PromAnswer, wants_stats: bool) {
+    json.raw("{\"resultType\":");
+    json.text(answer.value.value_type().as_str());
+    json.raw(",\"result\":");
+    write_value(json, &answer.value);
+    if wants_stats {
+        json.raw(",\"stats\":");
+        write_stats(json, &answer.stats);
+    }
+    json.raw("}");
+}
+
+/// How many samples an answer has.
+pub(crate) fn samples(value: &Value) -> usize {
+    match value {
+        Value::Matrix(series) => series.iter().map(|one| one.points.len()).sum(),
+        Value::Vector(samples) => samples.len(),
+        Value::Scalar(..) | Value::String(..) => 1,
+    }
+}
+
+/// Writes a result without its type.
+pub(crate) fn write_value(json: &mut Json, value: &Value) {
+    match value {
+        Value::Matrix(series) => json.list(series, write_series),
+        Value::Vector(samples) => json.list(samples, |json, (labels, timestamp_ms, point)| {
+            json.raw("{\"metric\":");
+            json.labels(labels);
+            json.raw(match point {
+                Point::Float(_) => ",\"value\":",
+                Point::Histogram(_) => ",\"histogram\":",
+            });
+            write_point(json, *timestamp_ms, point);
+            json.raw("}");
+        }),
+        Value::Scalar(timestamp_ms, value) => write_point(json, *timestamp_ms, &Point::Float(*value)),
+        Value::String(timestamp_ms, text) => {
+            json.raw("[");
+            json.seconds(*timestamp_ms);
+            json.raw(",");
+            json.text(text);
+            json.raw("]");
+        }
+    }
+}
+
+/// A series has its numbers in `values` and its histograms in `histograms`; a list without an element is left out.
+fn write_series(json: &mut Json, series: &SeriesValues) {
+    json.raw("{\"metric\":");
+    json.labels(&series.labels);
+    let is_float = |point: &Point| matches!(point, Point::Float(_));
+    for (name, wants_floats) in [(",\"values\":", true), (",\"histograms\":", false)] {
+        let mut points = series.points.iter().filter(|(_, point)| is_float(point) == wants_floats).peekable();
+        if points.peek().is_some() {
+            json.raw(name);
+            json.list(points, |json, (timestamp_ms, point)| write_point(json, *timestamp_ms, point));
+        }
+    }
+    json.raw("}");
+}
+
+fn write_point(json: &mut Json, timestamp_ms: i64, point: &Point) {
+    json.raw("[");
+    json.seconds(timestamp_ms);
+    json.raw(",");
+    match point {
+        Point::Float(value) => json.float_with_exponent(*value),
+        Point::Histogram(histogram) => histogram::write(json, histogram),
+    }
+    json.raw("]");
+}
+
+/// What was measured, by Prometheus' names; what it has and is not measured here is left out.
+fn write_stats(json: &mut Json, stats: &QueryStats) {
+    let seconds = stats.exec_ns as f64 / 1e9;
+    json.raw("{\"timings\":{\"evalTotalTime\":");
+    json.plain(seconds);
+    json.raw(",\"execTotalTime\":");
+    json.plain(seconds);
+    json.raw("},\"samples\":{\"totalQueryableSamples\":");
+    json.plain(stats.items);
+    json.raw("}}");
+}
+
+#[cfg(test)]
+mod tests;

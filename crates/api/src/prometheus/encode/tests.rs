@@ -1,0 +1,83 @@
+use model::Labels;
+use model::histogram::{NativeHistogram, Span};
+
+use super::*;
+use crate::json::written;
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied())
+}
+
+fn histogram() -> Point {
+    Point::Histogram(Box::new(NativeHistogram {
+        schema: 0,
+        zero_threshold: 0.5,
+        zero_count: 1.0,
+        count: 4.0,
+        sum: 7.5,
+        positive_spans: vec![Span { offset: 1, length: 1 }],
+        positive_counts: vec![3.0],
+        ..NativeHistogram::default()
+    }))
+}
+
+#[test]
+fn every_type_has_its_shape() {
+    let cases = [
+        (Value::Matrix(vec![]), "[]"),
+        (
+            Value::Matrix(vec![SeriesValues {
+                labels: labels(&[("__name__", "up"), ("job", "a")]),
+                points: vec![(1_000, Point::Float(1.0)), (1_500, Point::Float(f64::NAN))],
+            }]),
+            r#"[{"metric":{"__name__":"up","job":"a"},"values":[[1,"1"],[1.5,"NaN"]]}]"#,
+        ),
+        (
+            Value::Matrix(vec![SeriesValues {
+                labels: Labels::empty(),
+                points: vec![(1_000, Point::Float(0.5)), (2_000, histogram())],
+            }]),
+            concat!(
+                r#"[{"metric":{},"values":[[1,"0.5"]],"histograms":[[2,{"count":"4","sum":"7.5","#,
+                r#""buckets":[[3,"-0.5","0.5","1"],[0,"1","2","3"]]}]]}]"#
+            ),
+        ),
+        (Value::Vector(vec![]), "[]"),
+        (
+            Value::Vector(vec![
+                (labels(&[("a", "b")]), 1_700_000_000_123, Point::Float(f64::INFINITY)),
+                (Labels::empty(), 0, histogram()),
+            ]),
+            concat!(
+                r#"[{"metric":{"a":"b"},"value":[1700000000.123,"+Inf"]},"#,
+                r#"{"metric":{},"histogram":[0,{"count":"4","sum":"7.5","#,
+                r#""buckets":[[3,"-0.5","0.5","1"],[0,"1","2","3"]]}]}]"#
+            ),
+        ),
+        (Value::Scalar(1_000, -0.25), r#"[1,"-0.25"]"#),
+        (Value::String(1_000, "a \"b\"".into()), r#"[1,"a \"b\""]"#),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(String::from_utf8(written(|json| write_value(json, &value))).unwrap(), expected);
+    }
+}
+
+#[test]
+fn what_it_cost_is_told_when_asked_for() {
+    let answer = PromAnswer {
+        value: Value::Scalar(1_000, 1.0),
+        warnings: vec![],
+        infos: vec![],
+        stats: QueryStats { items: 42, exec_ns: 1_500_000, ..QueryStats::default() },
+    };
+    let text =
+        |wants_stats| String::from_utf8(written(|json| write_answer(json, &answer, wants_stats))).unwrap();
+    assert_eq!(text(false), r#"{"resultType":"scalar","result":[1,"1"]}"#);
+    assert_eq!(
+        text(true),
+        concat!(
+            r#"{"resultType":"scalar","result":[1,"1"],"stats":{"timings":{"evalTotalTime":0.0015,"#,
+            r#""execTotalTime":0.0015},"samples":{"totalQueryableSamples":42}}}"#
+        )
+    );
+}

@@ -1,0 +1,118 @@
+//! Prometheus' envelope around every answer, and the one place where errors become its statuses.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use model::Kind;
+use model::error::Classified;
+use query::QueryError;
+
+use crate::bounds::RETRY_AFTER_S;
+use crate::error::{ApiError, log};
+use crate::json::{Json, written};
+use crate::reply;
+
+/// An error on its way to a client of Prometheus' API.
+pub(crate) struct PromError(ApiError);
+
+impl<E: Into<ApiError>> From<E> for PromError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+/// Writes `{"status":"success","data":…}` with the warnings and infos that there are.
+pub(crate) fn write_success(
+    json: &mut Json,
+    warnings: &[String],
+    infos: &[String],
+    write_data: impl FnOnce(&mut Json),
+) {
+    json.raw("{\"status\":\"success\",\"data\":");
+    write_data(json);
+    for (name, texts) in [(",\"warnings\":", warnings), (",\"infos\":", infos)] {
+        if !texts.is_empty() {
+            json.raw(name);
+            json.texts(texts);
+        }
+    }
+    json.raw("}");
+}
+
+/// The status and the `errorType` of an error.
+fn classified(error: &ApiError) -> (StatusCode, &'static str) {
+    if let ApiError::Query(QueryError::Execution(_)) = error {
+        return (StatusCode::UNPROCESSABLE_ENTITY, "execution");
+    }
+    if let ApiError::Body { .. } = error {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "bad_data");
+    }
+    match error.kind() {
+        Kind::Invalid => (StatusCode::BAD_REQUEST, "bad_data"),
+        Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+        Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        Kind::Limited => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        Kind::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
+        Kind::Corrupt | Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+impl IntoResponse for PromError {
+    fn into_response(self) -> Response {
+        log(&self.0);
+        let (status, error_type) = classified(&self.0);
+        let message = match &self.0 {
+            ApiError::Refused(refusal) => format!("{}: {refusal}", refusal.code()),
+            other => other.to_string(),
+        };
+        let body = written(|json| {
+            json.text_object([("status", "error"), ("errorType", error_type), ("error", &message)]);
+        });
+        let mut response = (status, [(CONTENT_TYPE, reply::JSON)], body).into_response();
+        if matches!(self.0.kind(), Kind::Limited | Kind::Unavailable) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::tenant::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn answers_carry_warnings_where_there_are_some() {
+        let text = |warnings: &[String], infos: &[String]| {
+            String::from_utf8(written(|json| write_success(json, warnings, infos, |json| json.raw("[]"))))
+                .unwrap()
+        };
+        assert_eq!(text(&[], &[]), r#"{"status":"success","data":[]}"#);
+        assert_eq!(
+            text(&["w".into()], &["i".into(), "j".into()]),
+            r#"{"status":"success","data":[],"warnings":["w"],"infos":["i","j"]}"#
+        );
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_status() {
+        let cases: [(ApiError, u16, &str); 10] = [
+            (ApiError::parameter("step", "bad"), 400, "bad_data"),
+            (QueryError::Parse("1:2: parse error: x".into()).into(), 400, "bad_data"),
+            (QueryError::Execution("x".into()).into(), 422, "execution"),
+            (QueryError::Limited("x".into()).into(), 429, "too_many_requests"),
+            (QueryError::Timeout { timeout_ms: 5 }.into(), 503, "timeout"),
+            (QueryError::Internal("x".into()).into(), 500, "internal"),
+            (Refusal::TenantRequired.into(), 401, "unauthorized"),
+            (Refusal::TenantMismatch("b".into()).into(), 403, "forbidden"),
+            (ApiError::NotFound("x".into()), 404, "not_found"),
+            (ApiError::Body { max_bytes: 1 }, 413, "bad_data"),
+        ];
+        for (error, status, error_type) in cases {
+            assert_eq!(classified(&error), (StatusCode::from_u16(status).unwrap(), error_type), "{error}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `query` and `query_range`: PromQL at one moment and over a range.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use query::QueryError;
+
+use super::Prometheus;
+use super::encode::{samples, write_answer};
+use super::envelope::{PromError, write_success};
+use super::params::PromQuestion;
+use crate::error::ApiError;
+use crate::parameters::Asked;
+use crate::reply;
+
+/// Prometheus' warning where a list was cut.
+pub(crate) const TRUNCATED: &str = "results truncated due to limit";
+
+/// `GET` and `POST /api/v1/query`.
+pub(crate) async fn instant(State(door): State<Prometheus>, request: Request) -> Result<Response, PromError> {
+    let asked = Asked::read(request).await?;
+    let question = PromQuestion::instant(&asked.parameters, door.clock.now().to_ms().0)?;
+    answer(&door, &asked, question).await
+}
+
+/// `GET` and `POST /api/v1/query_range`.
+pub(crate) async fn range(State(door): State<Prometheus>, request: Request) -> Result<Response, PromError> {
+    let asked = Asked::read(request).await?;
+    let question = PromQuestion::range(&asked.parameters)?;
+    answer(&door, &asked, question).await
+}
+
+async fn answer(door: &Prometheus, asked: &Asked, question: PromQuestion) -> Result<Response, PromError> {
+    let answer = door.engine.promql(&asked.context, &question.query, question.request).await;
+    let mut answer = answer.map_err(|error| match error {
+        QueryError::Parse(reason) => ApiError::parameter("query", reason),
+        other => other.into(),
+    })?;
+    if question.request.limit.is_some_and(|limit| answer.value.limit(limit)) {
+        answer.warnings.push(TRUNCATED.to_owned());
+    }
+    let response = reply::json_of(samples(&answer.value), move |json| {
+        write_success(json, &answer.warnings, &answer.infos, |json| {
+            write_answer(json, &answer, question.wants_stats);
+        });
+    });
+    Ok(response.await?)
+}

@@ -1,0 +1,82 @@
+//! What the three doors share of an answer: its content type, where it is written, compression and the origins
+//! that browsers may ask from.
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ORIGIN};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::bounds::MAX_INLINE_ITEMS;
+use crate::error::ApiError;
+use crate::json::{Json, written};
+
+/// The content type of JSON bodies.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The content type of plain text bodies.
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A JSON body of status 200.
+pub(crate) fn json(body: impl Into<axum::body::Body>) -> Response {
+    ([(CONTENT_TYPE, JSON)], body.into()).into_response()
+}
+
+/// A plain text body, which browsers must not take for anything else.
+pub(crate) fn text(status: StatusCode, body: String) -> Response {
+    let no_sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    (status, [(CONTENT_TYPE, TEXT), no_sniff], body).into_response()
+}
+
+/// Runs what makes a body; a large one on a thread that may block.
+///
+/// # Errors
+/// When the thread does not come back with a body.
+pub(crate) async fn made<T: Send + 'static>(
+    items: usize,
+    make: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    if items <= MAX_INLINE_ITEMS {
+        return Ok(make());
+    }
+    let made = tokio::task::spawn_blocking(make).await;
+    made.map_err(|error| ApiError::Internal(format!("answer was not written: {error}")))
+}
+
+/// Writes a JSON body and answers with it.
+///
+/// # Errors
+/// When a large body's thread does not come back.
+pub(crate) async fn json_of(
+    items: usize,
+    write: impl FnOnce(&mut Json) + Send + 'static,
+) -> Result<Response, ApiError> {
+    Ok(json(made(items, move || written(write)).await?))
+}
+
+/// Compresses answers as the client accepts them.
+pub(crate) fn compressed(router: Router) -> Router {
+    router.layer(CompressionLayer::new())
+}
+
+/// Lets pages of the given origins read the answers: `*` stands for every origin, no origin for none.
+pub(crate) fn with_origins(router: Router, origins: &[String]) -> Router {
+    if origins.is_empty() {
+        return router;
+    }
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::mirror_request()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    let tenant_headers =
+        [HeaderName::from_static("x-scope-orgid"), HeaderName::from_static("x-stellaops-tenant")];
+    let headers = [ACCEPT, AUTHORIZATION, CONTENT_TYPE, ORIGIN].into_iter().chain(tenant_headers);
+    let cors = CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_headers(headers.collect::<Vec<_>>())
+        .expose_headers([DATE]);
+    router.layer(cors)
+}
