@@ -24,6 +24,12 @@ impl From<logql::ParseError> for QueryError {
     }
 }
 
+impl From<logql::PlanError> for QueryError {
+    fn from(error: logql::PlanError) -> Self {
+        QueryError::Parse(error.to_string())
+    }
+}
+
 impl From<logql::EvalError> for QueryError {
     fn from(error: logql::EvalError) -> Self {
         QueryError::Execution(error.to_string())
@@ -42,13 +48,6 @@ impl QueryEngine {
         request: LogRequest,
     ) -> Result<LogAnswer, QueryError> {
         let expr = logql::parse(query)?;
-        let max_entries = context.limits().max_entries_per_query;
-        if expr.is_log_query() && request.limit > max_entries {
-            return Err(QueryError::Parse(format!(
-                "max entries limit per query exceeded, limit > max_entries_limit_per_query ({} > {max_entries})",
-                request.limit
-            )));
-        }
         self.run(context, request.timeout_ns, |engine, context, running| async move {
             engine.evaluate_logql(&context, &expr, request, &running).await
         })
@@ -63,11 +62,7 @@ impl QueryEngine {
         running: &Running,
     ) -> Result<LogAnswer, QueryError> {
         let params = logql::EvalParams {
-            start_ns: if request.step_ns.is_some() || expr.is_log_query() {
-                request.start_ns
-            } else {
-                request.end_ns
-            },
+            start_ns: request.start_ns,
             end_ns: request.end_ns,
             step_ns: request.step_ns.unwrap_or(0),
             limit: request.limit,
@@ -78,6 +73,13 @@ impl QueryEngine {
             max_series: context.limits().max_query_series,
         };
         let plan = logql::plan(expr, &params)?;
+        let max_entries = context.limits().max_entries_per_query;
+        if plan.is_log_query() && request.limit > max_entries {
+            return Err(QueryError::Parse(format!(
+                "max entries limit per query exceeded, limit > max_entries_limit_per_query ({} > {max_entries})",
+                request.limit
+            )));
+        }
         let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
         let snapshot = self.storage().logs(context, range).await?;
         let mut leaves = Vec::with_capacity(plan.leaves.len());

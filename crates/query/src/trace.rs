@@ -24,6 +24,12 @@ impl From<traceql::ParseError> for QueryError {
     }
 }
 
+impl From<traceql::PlanError> for QueryError {
+    fn from(error: traceql::PlanError) -> Self {
+        QueryError::Parse(error.to_string())
+    }
+}
+
 impl From<traceql::EvalError> for QueryError {
     fn from(error: traceql::EvalError) -> Self {
         QueryError::Execution(error.to_string())

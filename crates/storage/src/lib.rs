@@ -46,6 +46,10 @@ pub(crate) mod storage;
 pub(crate) mod snapshot;
 
 pub use error::StorageError;
+pub use read::{
+    LogColumns, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, SeriesSet, StreamSet, TraceIds, TraceScan,
+    TracesSnapshot,
+};
 pub use retention::RetentionReport;
 pub use settings::{
     Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, StoreSettings, WalSettings,
