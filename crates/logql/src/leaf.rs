@@ -172,6 +172,16 @@ impl Worker {
         result
     }
 
+    /// How many lines the worker keeps; 0 for a metric query. Once they are as many as the leaf's limit, entries that
+    /// lie beyond all of them in the query's direction change nothing.
+    #[must_use]
+    pub fn kept_lines(&self) -> usize {
+        match &self.state {
+            State::Lines(state) => state.len(),
+            State::Samples(_) => 0,
+        }
+    }
+
     /// How much memory the worker holds.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

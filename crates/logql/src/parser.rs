@@ -3,7 +3,7 @@
 mod check;
 mod metric;
 mod selector;
-mod stage;
+pub(crate) mod stage;
 
 use model::Matcher;
 use syntax::pratt::Budget;

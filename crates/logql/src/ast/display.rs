@@ -10,6 +10,7 @@ use super::{
     LogExpr, Logfmt, Matching, MetricExpr, Needle, RangeAggregation, Selection, Stage, Unwrap,
     VectorAggregation,
 };
+use crate::parser::stage::stands_alone;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -65,6 +66,11 @@ impl Display for Stage {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Stage::LineFilter(filter) => filter.fmt(f),
+            Stage::LabelFilter(LabelFilter::Text(m)) if stands_alone(&m.name) => {
+                f.write_str("| (")?;
+                matcher(f, m)?;
+                f.write_str(")")
+            }
             Stage::LabelFilter(filter) => write!(f, "| {filter}"),
             Stage::Json(items) if items.is_empty() => f.write_str("| json"),
             Stage::Json(items) => {

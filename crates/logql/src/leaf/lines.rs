@@ -16,8 +16,8 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::row::{Category, ERROR, ERROR_DETAILS, Row};
 use crate::value::Direction;
 
-/// How many label sets of one stream are remembered.
-const MAX_INTERNED: usize = 4096;
+/// How many bytes of label sets of one stream are remembered.
+const MAX_INTERNED_BYTES: usize = 4 << 20;
 
 /// The labels of a line, shared by all that have the same.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(crate) struct KeptLines {
     taken: u64,
     text_bytes: usize,
     interned: HashMap<Box<[u8]>, Arc<LineLabels>>,
+    interned_bytes: usize,
     key: Vec<u8>,
 }
 
@@ -77,6 +78,7 @@ impl KeptLines {
             taken: 0,
             text_bytes: 0,
             interned: HashMap::new(),
+            interned_bytes: 0,
             key: Vec::new(),
         }
     }
@@ -103,7 +105,7 @@ impl KeptLines {
         entries: &Entries<'_>,
         rows: &[u32],
     ) {
-        self.interned.clear();
+        self.forget();
         let mut row = Row::new(stream);
         let mut text = String::new();
         let backward = self.direction == Direction::Backward;
@@ -117,14 +119,14 @@ impl KeptLines {
             let Some(passed) = pipeline.process(entries.line(index), &mut row) else { continue };
             let labels = self.intern(stream, &row);
             let line = passed.line.into_owned();
-            self.text_bytes += line.len();
+            self.text_bytes += line.len() + 2 * labels.labels.as_bytes().len();
             self.taken += 1;
             let rank = (self.rank(timestamp_ns), self.taken);
             self.heap.push(Kept { rank, timestamp_ns, line, labels });
             if self.heap.len() > self.limit
                 && let Some(worst) = self.heap.pop()
             {
-                self.text_bytes -= worst.line.len();
+                self.text_bytes -= worst.line.len() + 2 * worst.labels.labels.as_bytes().len();
             }
         }
     }
@@ -145,17 +147,29 @@ impl KeptLines {
         }
         let labels = if row.is_plain() { stream.clone() } else { Labels::from_pairs(row.all()) };
         let made = Arc::new(LineLabels { labels, structured: of(Category::Structured), parsed });
-        if self.interned.len() >= MAX_INTERNED {
-            self.interned.clear();
+        if self.interned_bytes > MAX_INTERNED_BYTES {
+            self.forget();
         }
+        self.interned_bytes += self.key.len() + 64;
         self.interned.insert(self.key.as_slice().into(), Arc::clone(&made));
         made
     }
 
-    /// How much memory it holds, roughly: label sets are shared.
+    fn forget(&mut self) {
+        self.interned.clear();
+        self.interned_bytes = 0;
+    }
+
+    /// How many lines are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// How much memory it holds at most: label sets that lines share are counted for each. A set is held as bytes, as
+    /// pairs and as a key.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let keys: usize = self.interned.len() * 256;
-        self.text_bytes + self.heap.capacity() * (size_of::<Kept>() + 128) + keys
+        let sets = self.interned_bytes * 3;
+        self.text_bytes + self.heap.capacity() * (size_of::<Kept>() + size_of::<LineLabels>()) + sets
     }
 
     /// The lines, best first.

@@ -14,8 +14,8 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::row::{Row, push_part};
 use crate::range::{Accumulator, Kernel, Windows};
 
-/// How many ways in which one stream's lines are labelled are remembered.
-const MAX_KEYS: usize = 65_536;
+/// How many bytes of the ways in which one stream's lines are labelled are remembered.
+const MAX_KEY_BYTES: usize = 8 << 20;
 
 /// What a metric leaf computes.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ pub(crate) struct SeriesSamples {
     series: Vec<Accumulator>,
     keys: HashMap<Box<[u8]>, usize>,
     stream: Option<Labels>,
+    key_bytes: usize,
     key: Vec<u8>,
     bytes: usize,
 }
@@ -91,7 +92,7 @@ impl SeriesSamples {
         rows: &[u32],
     ) -> Result<(), EvalError> {
         if self.stream.as_ref() != Some(stream) {
-            self.keys.clear();
+            self.forget();
             self.stream = Some(stream.clone());
         }
         let Some(first) = rows.first() else { return Ok(()) };
@@ -124,6 +125,11 @@ impl SeriesSamples {
         Ok(())
     }
 
+    fn forget(&mut self) {
+        self.keys.clear();
+        self.key_bytes = 0;
+    }
+
     /// The number of the series that a line belongs to.
     fn number(&mut self, spec: &SampleSpec, row: &Row) -> usize {
         self.key.clear();
@@ -143,9 +149,10 @@ impl SeriesSamples {
             self.series.push(accumulator);
             self.series.len() - 1
         });
-        if self.keys.len() >= MAX_KEYS {
-            self.keys.clear();
+        if self.key_bytes > MAX_KEY_BYTES {
+            self.forget();
         }
+        self.key_bytes += self.key.len() + 64;
         self.keys.insert(self.key.as_slice().into(), number);
         number
     }
@@ -160,7 +167,7 @@ impl SeriesSamples {
                 _ => 0,
             })
             .sum();
-        self.bytes + samples + self.keys.capacity() * 64
+        self.bytes + samples + self.key_bytes
     }
 
     /// The series, of `SERIES_SCHEMA`.

@@ -71,6 +71,8 @@ impl Parser<'_> {
         let is_compared = self
             .sign_nth(1)
             .is_some_and(|s| matches!(s, "=" | "==" | "!=" | "=~" | "!~" | ">" | ">=" | "<" | "<="));
+        let is_compared = is_compared
+            && !(self.word().is_some_and(stands_alone) && matches!(self.sign_nth(1), Some("!=" | "!~")));
         let word = if is_compared { None } else { self.word().map(str::to_owned) };
         let known = word.as_deref().unwrap_or_default();
         if !matches!(
@@ -260,6 +262,11 @@ impl Parser<'_> {
             _ => Err(self.unexpected(&["BYTES", "NUMBER", "DURATION"])),
         }
     }
+}
+
+/// Whether a word is a whole stage, so that `!=` behind it filters the line and not a label of that name.
+pub(crate) fn stands_alone(word: &str) -> bool {
+    matches!(word, "json" | "logfmt" | "unpack" | "decolorize")
 }
 
 /// Whether a matcher can only be met by a label that is there.

@@ -21,8 +21,8 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (r#"{a="b"} | drop x, y=~"1.*" | keep z, w="2""#, r#"{a="b"} | drop x, y=~"1.*" | keep z, w="2""#),
     (
-        r#"{a="b"} | s >= 500 and m="GET" or d > 1m30s , z<5KB | ip = ip("::1") | json="x""#,
-        r#"{a="b"} | ((s>=500 and m="GET") or (d>1m30s and z<5000B)) | ip=ip("::1") | json="x""#,
+        r#"{a="b"} | s >= 500 and m="GET" or d > 1m30s , z<5KB | ip = ip("::1") | json="x" | json != "x" | (logfmt!="y")"#,
+        r#"{a="b"} | ((s>=500 and m="GET") or (d>1m30s and z<5000B)) | ip=ip("::1") | (json="x") | json != "x" | (logfmt!="y")"#,
     ),
     (r#"{a="b"} | (x="1" or y="2") z!=-3 q==1"#, r#"{a="b"} | (((x="1" or y="2") and z!=-3) and q==1)"#),
     (r#"rate({a="b"}[5m])"#, r#"rate({a="b"} [5m0s])"#),

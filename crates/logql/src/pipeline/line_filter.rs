@@ -20,7 +20,7 @@ pub(crate) struct LineFilter {
 
 #[derive(Debug)]
 enum Find {
-    Text(Finder<'static>),
+    Text(Box<Finder<'static>>),
     Texts(AhoCorasick),
     Regex(Regex),
     Pattern(PatternText),
@@ -81,7 +81,7 @@ fn find_texts(texts: &[&str]) -> Result<Option<Find>, String> {
     Ok(match texts {
         [] => None,
         _ if texts.iter().any(|text| text.is_empty()) => Some(Find::Everything),
-        [text] => Some(Find::Text(Finder::new(text).into_owned())),
+        [text] => Some(Find::Text(Box::new(Finder::new(text).into_owned()))),
         _ => Some(Find::Texts(
             AhoCorasick::new(texts).map_err(|error| format!("too many alternatives: {error}"))?,
         )),

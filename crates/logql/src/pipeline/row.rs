@@ -12,6 +12,11 @@ pub(crate) const ERROR_DETAILS: &str = "__error_details__";
 /// What is added to the name of a parsed label or of metadata that the stream has too.
 pub(crate) const EXTRACTED: &str = "_extracted";
 
+/// How many labels a line may have besides its stream's: each new one is compared with all.
+const MAX_FIELDS: usize = 4096;
+/// The error label of a line that has more.
+const LIMIT_ERROR: &str = "LabelLimitErr";
+
 /// Where a label comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Category {
@@ -129,8 +134,13 @@ impl Row {
             }
             _ => {}
         }
+        let known = self.position(name);
+        if known.is_none() && self.fields.len() >= MAX_FIELDS {
+            self.fail(LIMIT_ERROR, &format!("a line has too many labels: max_labels={MAX_FIELDS}"));
+            return;
+        }
         let value = self.store(value);
-        if let Some(i) = self.position(name) {
+        if let Some(i) = known {
             self.fields[i].value = value;
             self.fields[i].category = category;
             return;
@@ -274,5 +284,14 @@ mod tests {
         assert_eq!(shown(&row), r#"{env="prod"}"#);
         row.reset(7);
         assert_eq!(shown(&row), r#"{app="web", env="dev"}"#);
+    }
+
+    #[test]
+    fn labels_are_bounded() {
+        let mut row = Row::new(&Labels::empty());
+        for i in 0..=MAX_FIELDS {
+            row.extract(Category::Parsed, &format!("l{i}"), "x");
+        }
+        assert_eq!((row.fields().count(), row.error()), (MAX_FIELDS, Some(LIMIT_ERROR)));
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
     let (nodes, end) = parser.block()?;
     match end {
         End::Text => Ok(nodes),
-        End::End => Err("unexpected {{end}}".into()),
+        End::Close => Err("unexpected {{end}}".into()),
         End::Else(_) => Err("unexpected {{else}}".into()),
     }
 }
@@ -62,7 +62,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
 /// What ended a block.
 enum End {
     Text,
-    End,
+    Close,
     /// With what follows the word.
     Else(Vec<Tok>),
 }
@@ -93,7 +93,7 @@ impl Parser {
                 _ => "",
             };
             match keyword {
-                "end" => break End::End,
+                "end" => break End::Close,
                 "else" => break End::Else(tokens[1..].to_vec()),
                 "if" | "with" | "range" => nodes.push(self.control(keyword, &tokens[1..])?),
                 "define" | "template" | "block" | "break" | "continue" => {
@@ -112,11 +112,11 @@ impl Parser {
         let condition = pipeline(tokens)?;
         let (body, end) = self.block()?;
         let otherwise = match end {
-            End::End => Vec::new(),
+            End::Close => Vec::new(),
             End::Text => return Err(format!("unexpected EOF in {{{{{keyword}}}}}")),
             End::Else(rest) if rest.is_empty() => {
                 let (otherwise, end) = self.block()?;
-                if !matches!(end, End::End) {
+                if !matches!(end, End::Close) {
                     return Err("{{else}} is not closed by {{end}}".into());
                 }
                 otherwise

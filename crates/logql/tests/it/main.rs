@@ -1,5 +1,6 @@
 //! Whole queries over small sets of lines: parsed, planned, run by several workers, finished.
 
+mod any;
 mod lines;
 mod metrics;
 

@@ -25,7 +25,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         call: |_, a| Ok(a.iter().rev().find(|v| v.is_true()).unwrap_or(&a[0]).clone()),
     },
     fixed("len", 1, |_, a| length(&a[0])),
-    open("index", 1, |_, a| a[1..].iter().try_fold(a[0].clone(), |value, key| index(value, key))),
+    open("index", 1, |_, a| a[1..].iter().try_fold(a[0].clone(), index)),
     fixed("__line__", 0, |context, _| Ok(Value::Text(context.line.to_owned()))),
     fixed("__timestamp__", 0, |context, _| Ok(Value::Time(context.timestamp_ns))),
 ];
