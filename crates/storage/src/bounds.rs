@@ -10,8 +10,8 @@ pub(crate) const MAX_GROUP_BYTES: usize = 32 << 20;
 /// Records that wait for the log. Together with [`MAX_QUEUED_BYTES`] it bounds the queue.
 pub(crate) const MAX_QUEUED_RECORDS: usize = 4_096;
 
-/// Bytes of records that wait for the log; one record of the largest size must fit.
-pub(crate) const MAX_QUEUED_BYTES: usize = MAX_RECORD_BYTES;
+/// Bytes of records that wait for the log; beyond it writers are refused. One record of the largest size must fit.
+pub(crate) const MAX_QUEUED_BYTES: usize = 2 * MAX_RECORD_BYTES;
 
 /// Records that replay has decoded and not yet put into a head.
 pub(crate) const MAX_REPLAY_QUEUE: usize = 4;

@@ -254,3 +254,6 @@ impl Partition {
         self.metrics.segment_bytes.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,11 +56,12 @@ impl Engine {
         let id = PartitionId { tenant: context.tenant().clone(), signal };
         let bytes = record::encode(&id.tenant, &batch)?;
         let partition = self.tenants.get_or_create(&id)?;
+        let room = self.wal.reserve(bytes.len())?;
         let engine = Arc::clone(self);
         // In a task of its own: a writer that goes away in between must not leave its record out of the head.
         let done = self.tracker.spawn(async move {
             let ticket = partition.begin(|| engine.wal.tail());
-            engine.wal.append(id, bytes).await?;
+            engine.wal.append(id, bytes, room).await?;
             let head_bytes = partition.append(Some(ticket), &batch, engine.clock().monotonic_ns());
             if head_bytes >= engine.settings.flush.max_head_bytes {
                 engine.flush_wanted.notify_one();

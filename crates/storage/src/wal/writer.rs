@@ -126,13 +126,29 @@ impl Wal {
         Ok(Self { commands, room: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), tail, closed, fsync })
     }
 
-    /// Writes a record and waits until it is as durable as the settings say.
+    /// Room in the queue for a record of so many bytes.
+    ///
+    /// # Errors
+    /// [`StorageError::Wal`] when there is none.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StorageError> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| {
+            StorageError::Wal(format!(
+                "more than {MAX_QUEUED_BYTES} bytes of records wait for it, try again later"
+            ))
+        })
+    }
+
+    /// Writes a record, for which there is room, and waits until it is as durable as the settings say.
     ///
     /// # Errors
     /// [`StorageError::Wal`] when it could not be written; [`StorageError::Closed`] after [`Wal::close`].
-    pub(crate) async fn append(&self, id: PartitionId, bytes: Vec<u8>) -> Result<WalPosition, StorageError> {
-        let size = u32::try_from(bytes.len()).map_err(|_| StorageError::Closed)?;
-        let room = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| StorageError::Closed)?;
+    pub(crate) async fn append(
+        &self,
+        id: PartitionId,
+        bytes: Vec<u8>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<WalPosition, StorageError> {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { id, bytes, reply, _room: room };
         self.commands.send(Command::Append(waiting)).await.map_err(|_| StorageError::Closed)?;

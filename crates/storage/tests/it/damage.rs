@@ -1,6 +1,7 @@
 //! A log with damaged bytes: what is whole is replayed, what is not is set aside, and the engine goes on.
 
-use model::Signal;
+use model::ingest::IngestError;
+use model::{Ingest, Signal};
 
 use crate::fixture::{World, batch, lines, write};
 
@@ -73,6 +74,35 @@ async fn a_file_of_garbage_among_the_logs_stops_nobody() {
     assert_eq!(storage.replay().damaged, 1);
     storage.shutdown().await.unwrap();
     assert_eq!(world.log_files().len(), 1, "the notes alone stay: {:?}", world.log_files());
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_refuses_until_it_can() {
+    let mut world = World::new();
+    world.settings.wal.segment_bytes = 1;
+    let storage = world.open().await;
+    write(&storage, &world.context("a"), batch(Signal::Logs, "a", [0])).await;
+    let folder = world.settings.data_dir.join("wal");
+    let away = world.settings.data_dir.join("away");
+    std::fs::rename(&folder, &away).unwrap();
+    // A file that is open takes one more record; the next one cannot be begun.
+    let mut kept = vec![0];
+    let mut refusals = 0;
+    for number in 1..5 {
+        match storage.ingest(&world.context("a"), batch(Signal::Logs, "a", [number])).await {
+            Ok(_) => kept.push(number),
+            Err(IngestError::Unavailable { .. }) => refusals += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refusals >= 3, "{refusals}");
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", kept.clone()));
+    std::fs::rename(&away, &folder).unwrap();
+    write(&storage, &world.context("a"), batch(Signal::Logs, "a", [9])).await;
+    kept.push(9);
+    drop(storage);
+    let storage = world.open().await;
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", kept));
 }
 
 #[tokio::test]
