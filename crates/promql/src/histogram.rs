@@ -6,12 +6,15 @@ pub(crate) mod buckets;
 
 pub(crate) mod estimate;
 
+mod trim;
+
 use std::collections::BTreeMap;
 
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, NativeHistogram, ResetHint};
 
 use crate::annotations::Annotations;
 use buckets::{Bucket, Counts, pack, unpack, upper_bound};
+pub(crate) use trim::trim;
 
 /// Whether the buckets have custom bounds.
 pub(crate) const fn is_custom(h: &NativeHistogram) -> bool {
@@ -143,31 +146,6 @@ pub(crate) fn same(a: &NativeHistogram, b: &NativeHistogram) -> bool {
         && a.positive_counts == b.positive_counts
         && a.negative_spans == b.negative_spans
         && a.negative_counts == b.negative_counts
-}
-
-/// Keeps what lies at or below (`upper`) or above a value; buckets that the value cuts are divided as quantiles are.
-pub(crate) fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram {
-    let mut spread = Spread::of(h);
-    let (mut count, mut sum) = (0.0, 0.0);
-    let whole = estimate::zero_span(h);
-    for bucket in buckets::all(h) {
-        let below = estimate::share_below(h, &bucket, whole, at);
-        let share = if upper { below } else { 1.0 - below };
-        let kept = bucket.count * share;
-        count += kept;
-        if kept > 0.0 {
-            let (lower, upper_edge) = bucket.edges(whole);
-            let (from, to) = if upper { (lower, upper_edge.min(at)) } else { (lower.max(at), upper_edge) };
-            sum += kept * estimate::middle(h, &bucket, from, to);
-        }
-        spread.set(&bucket, kept);
-    }
-    let unchanged = count == h.count;
-    let mut out = spread.gather();
-    out.count = count;
-    out.sum = if unchanged { h.sum } else { sum };
-    out.reset_hint = ResetHint::Gauge;
-    compact(&out)
 }
 
 /// Whether a counter histogram began anew after the one before it.

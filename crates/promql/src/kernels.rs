@@ -275,8 +275,15 @@ fn range(
     let param = |i: usize, step: usize| params.get(i).and_then(|p| p.get(step)).copied().unwrap_or(f64::NAN);
     let falls = rate::Falls::of(function, samples.values);
     let mut extremes = extremes::Sliding::of(function);
+    let labels = out.labels.clone();
+    let name = labels.metric_name().unwrap_or_default();
+    // Said once per series, and only where there is a window with a sample.
+    let counter = matches!(function, RangeFunction::Rate | RangeFunction::Increase);
+    let mut doubt = counter && !samples.values.is_empty();
     each_window(windows, samples, |step, window| {
-        let name = out.labels.metric_name().unwrap_or_default();
+        if std::mem::take(&mut doubt) {
+            rate::doubt_counter(name, notes);
+        }
         let point = match function {
             RangeFunction::Rate => rate::extrapolated(rate::RATE, &falls, window, name, notes),
             RangeFunction::Increase => rate::extrapolated(rate::INCREASE, &falls, window, name, notes),

@@ -112,6 +112,9 @@ pub(crate) enum Source {
 /// not supported.
 pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
     let steps = Steps::range(params.start_ms, params.end_ms, params.step_ms)?;
+    if steps.count > params.max_samples {
+        return Err(EvalError::TooManySamples);
+    }
     let instant = params.step_ms == 0;
     let value_type = expr.value_type();
     if !instant && !matches!(value_type, ValueType::Vector | ValueType::Scalar) {

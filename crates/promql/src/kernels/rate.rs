@@ -47,6 +47,17 @@ impl<'a> Falls<'a> {
     }
 }
 
+/// Tells where a rate is taken of what, by its name, is no counter.
+pub(super) fn doubt_counter(name: &str, notes: &mut Annotations) {
+    if !name.is_empty()
+        && !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
+    {
+        notes.info(format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"{name}\""
+        ));
+    }
+}
+
 /// The ends of what was sampled.
 struct Sampled {
     count: usize,
