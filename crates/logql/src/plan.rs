@@ -80,7 +80,9 @@ pub(crate) enum Node {
 /// # Errors
 /// When a stage cannot be compiled or the times do not fit.
 pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, PlanError> {
-    let mut planner = Planner { params, leaves: Vec::new(), count: step_count(params)? };
+    // Lines have no steps, however fine the step that a client sends along.
+    let count = if matches!(expr, Expr::Logs(_)) { 1 } else { step_count(params)? };
+    let mut planner = Planner { params, leaves: Vec::new(), count };
     let root = match expr {
         Expr::Logs(logs) => planner.lines(logs)?,
         Expr::Metric(metric) => planner.metric(metric)?,

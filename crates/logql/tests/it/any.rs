@@ -40,7 +40,10 @@ fn run(stages: &[usize], lines: &[String], metric: bool) -> Result<Value, String
     let labels = Labels::from_pairs([("app", "x"), ("a", "base")]);
     let stream = builder.stream(&labels);
     for (i, line) in lines.iter().enumerate() {
-        builder.entry(stream, Entry { timestamp_ns: i64::try_from(i).unwrap(), line, ..Entry::default() });
+        builder.entry(
+            stream,
+            Entry { timestamp_ns: i64::try_from(i).expect("few lines"), line, ..Entry::default() },
+        );
     }
     let mut worker = plan.leaves[0].worker();
     worker.entries(&labels, &builder.finish().entries).map_err(|e| e.to_string())?;

@@ -177,6 +177,14 @@ fn what_cannot_be_planned_is_named() {
 }
 
 #[test]
+fn steps_bound_metric_queries_alone() {
+    let params = EvalParams { step_ns: 1, ..log_params(10) };
+    assert!(run(r#"{app="web"}"#, &streams(), &params).is_ok());
+    let error = run(r#"rate({app="web"}[1m])"#, &streams(), &params).unwrap_err();
+    assert!(error.starts_with("invalid time range: steps=1000000000001 max_steps=100000"), "{error}");
+}
+
+#[test]
 fn needles_and_columns_are_told() {
     let plan = |query: &str| logql::plan(&logql::parse(query).unwrap(), &log_params(10)).unwrap();
     let leaf = |query: &str| std::sync::Arc::clone(&plan(query).leaves[0]);
