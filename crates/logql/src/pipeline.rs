@@ -43,6 +43,7 @@ pub(crate) struct Pipeline {
     steps: Vec<Step>,
     needles: Vec<String>,
     reads_line: bool,
+    metadata: Wanted,
 }
 
 #[derive(Debug)]
@@ -98,12 +99,18 @@ impl Pipeline {
         needles.reverse();
         steps.reverse();
         let reads_line = stages.iter().any(reads_line);
-        Ok(Self { columns, steps, needles, reads_line })
+        let metadata = needed.as_deref().map_or_else(Wanted::all, Wanted::only);
+        Ok(Self { columns, steps, needles, reads_line, metadata })
     }
 
     /// Texts that every line that passes has in it as it is stored.
     pub(crate) fn needles(&self) -> &[String] {
         &self.needles
+    }
+
+    /// Which of a line's structured metadata a stage or the answer reads.
+    pub(crate) fn metadata(&self) -> &Wanted {
+        &self.metadata
     }
 
     /// Whether a stage reads the line.

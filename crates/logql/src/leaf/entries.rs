@@ -9,6 +9,7 @@ use model::attributes::{AttributeRef, AttributesView};
 
 use crate::error::EvalError;
 use crate::pipeline::row::{Category, Row};
+use crate::pipeline::wanted::Wanted;
 
 /// The columns that a worker reads.
 #[derive(Debug)]
@@ -63,10 +64,11 @@ impl<'a> Entries<'a> {
         self.lines.value(row as usize)
     }
 
-    /// Sets up the labels of a line: its stream's and its structured metadata, trace and span ids among it.
-    pub(crate) fn load(&self, index: u32, row: &mut Row, text: &mut String) {
+    /// Sets up the labels of a line: its stream's and its structured metadata as far as that is wanted, trace and span
+    /// ids among it.
+    pub(crate) fn load(&self, index: u32, wanted: &Wanted, row: &mut Row, text: &mut String) {
         row.reset(self.timestamp_ns(index));
-        for (name, value) in self.metadata.row(index as usize) {
+        for (name, value) in self.metadata.row(index as usize).filter(|(name, _)| wanted.accepts(name)) {
             if let AttributeRef::String(value) = value {
                 row.extract(Category::Structured, name, value);
             } else {
@@ -76,7 +78,7 @@ impl<'a> Entries<'a> {
             }
         }
         for (name, ids) in [("trace_id", self.trace_ids), ("span_id", self.span_ids)] {
-            if ids.is_valid(index as usize) {
+            if ids.is_valid(index as usize) && wanted.accepts(name) {
                 text.clear();
                 for byte in ids.value(index as usize) {
                     let _ = write!(text, "{byte:02x}");

@@ -115,7 +115,7 @@ impl KeptLines {
             if self.is_out(timestamp_ns) {
                 return;
             }
-            entries.load(index, &mut row, &mut text);
+            entries.load(index, pipeline.metadata(), &mut row, &mut text);
             let Some(passed) = pipeline.process(entries.line(index), &mut row) else { continue };
             let labels = self.intern(stream, &row);
             let line = passed.line.into_owned();

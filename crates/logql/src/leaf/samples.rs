@@ -109,7 +109,7 @@ impl SeriesSamples {
         let mut text = String::new();
         let kernel = spec.kernel();
         for index in rows {
-            entries.load(*index, &mut row, &mut text);
+            entries.load(*index, pipeline.metadata(), &mut row, &mut text);
             let Some(passed) = pipeline.process(entries.line(*index), &mut row) else { continue };
             if let Some(error) = row.error() {
                 let series = Labels::from_pairs(row.all()).to_string();

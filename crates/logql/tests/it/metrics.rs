@@ -78,6 +78,18 @@ fn counts_and_rates() {
 }
 
 #[test]
+fn structured_metadata_groups_and_filters() {
+    let now = at(30);
+    check(
+        r#"sum by (pod) (count_over_time({app="web"} | logfmt | ms > 5 [1m]))"#,
+        &now,
+        &[r#"{pod="p2"} 1"#],
+    );
+    let renamed = r#"sum by (x) (count_over_time({app="web"} | label_format x="{{.pod}}" | pod!="p2" [1m]))"#;
+    check(renamed, &now, &[r#"{x="p1"} 1"#]);
+}
+
+#[test]
 fn steps_are_evaluated_one_by_one() {
     check(
         r#"sum(count_over_time({app="api"}[20s]))"#,
