@@ -83,8 +83,24 @@ impl Groups {
 /// Aggregates the series of a grid.
 ///
 /// # Errors
-/// When the parameter is not one that the operator takes.
+/// When the parameter is not one that the operator takes, or two results have the same labels.
 pub fn aggregate(
+    op: AggregateOp,
+    grouping: &Grouping,
+    param: &Param,
+    grid: Grid,
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
+    let by_name = !grouping.without && grouping.names(METRIC_NAME);
+    let name_dropped = by_name && grid.series.iter().any(|series| series.name_dropped);
+    let mut out = compute(op, grouping, param, grid, notes)?;
+    if name_dropped {
+        out.series.iter_mut().for_each(|series| series.name_dropped = true);
+    }
+    out.unite()
+}
+
+fn compute(
     op: AggregateOp,
     grouping: &Grouping,
     param: &Param,

@@ -60,12 +60,8 @@ pub fn binary_scalar(
 ) -> Result<Grid, EvalError> {
     let mut out = Grid::empty(grid.steps);
     for series in grid.series {
-        let labels = if drops_name(op, bool_modifier) {
-            series.labels.without_metric_name()
-        } else {
-            series.labels.clone()
-        };
-        let mut result = GridSeries::absent(labels, grid.steps.count);
+        let mut result = GridSeries::absent(series.labels.clone(), grid.steps.count);
+        result.name_dropped = series.name_dropped || drops_name(op, bool_modifier);
         for (step, scalar) in scalars.iter().enumerate().take(grid.steps.count) {
             let Some(operand) = Operand::of(&series, step) else { continue };
             let scalar = Operand::Float(*scalar);

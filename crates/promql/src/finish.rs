@@ -118,7 +118,7 @@ impl<'p> Finish<'p> {
                     Some(Computed::Grid(_)) | None => Param::None,
                 };
                 let input = self.grid(input)?;
-                Computed::Grid(aggregate::aggregate(*op, grouping, &param, input, self.notes)?.unite()?)
+                Computed::Grid(aggregate::aggregate(*op, grouping, &param, input, self.notes)?)
             }
             Node::Absent { labels, input, steps } => {
                 Computed::Grid(absent(labels, &self.grid(input)?, *steps))
@@ -180,6 +180,7 @@ impl<'p> Finish<'p> {
 
 fn as_samples(series: &GridSeries, steps: Steps) -> RawSeries {
     let mut raw = RawSeries::new(series.labels.clone());
+    raw.name_dropped = series.name_dropped;
     for (step, at) in steps.iter().enumerate() {
         match series.point(step) {
             Some(Point::Float(value)) => {
@@ -206,9 +207,7 @@ fn range(
     let mut grid = Grid::empty(windows.steps);
     for series in series {
         let mut result = kernels::run(kernel, windows, series.labels.clone(), series.samples(), notes);
-        if !keep_name {
-            result.labels = series.labels.without_metric_name();
-        }
+        result.name_dropped = !keep_name || series.name_dropped;
         grid.series.push(result);
     }
     grid.unite()
@@ -234,7 +233,7 @@ pub(crate) fn check_range_params(function: RangeFunction, params: &[Node]) -> Re
 
 fn negate(mut grid: Grid) -> Result<Grid, EvalError> {
     for series in &mut grid.series {
-        series.labels = series.labels.without_metric_name();
+        series.name_dropped = true;
         series.values.iter_mut().for_each(|value| *value = -*value);
         for histogram in series.histograms.iter_mut().flatten() {
             **histogram = crate::histogram::scale(histogram, -1.0);

@@ -154,7 +154,7 @@ impl Worker {
         };
         let mut result = kernels::run(kernel, &self.leaf.windows, labels.clone(), samples, &mut self.notes);
         if !keep_name {
-            result.labels = labels.without_metric_name();
+            result.name_dropped = true;
         }
         if result.is_absent() {
             return Ok(());

@@ -95,20 +95,24 @@ pub struct GridSeries {
     pub present: Present,
     /// A histogram per step; empty where the series has none at all. A step has a number or a histogram, not both.
     pub histograms: Vec<Option<Box<NativeHistogram>>>,
+    /// Whether the metric's name is to go from the result: what was computed is another metric. It stays among the
+    /// labels until then, so that it can still be asked for.
+    pub name_dropped: bool,
 }
 
 impl GridSeries {
     /// A series without a value.
     #[must_use]
     pub fn absent(labels: Labels, steps: usize) -> Self {
-        Self { labels, values: vec![0.0; steps], present: Present::none(steps), histograms: Vec::new() }
+        let (values, present) = (vec![0.0; steps], Present::none(steps));
+        Self { labels, values, present, histograms: Vec::new(), name_dropped: false }
     }
 
     /// A series with a number at every step.
     #[must_use]
     pub fn full(labels: Labels, values: Vec<f64>) -> Self {
         let present = Present::all(values.len());
-        Self { labels, values, present, histograms: Vec::new() }
+        Self { labels, values, present, histograms: Vec::new(), name_dropped: false }
     }
 
     /// The number of a step.
@@ -202,18 +206,31 @@ impl Grid {
     /// When two series of equal labels have a value at the same step.
     pub fn unite(mut self) -> Result<Self, EvalError> {
         self.series.retain(|series| !series.is_absent());
-        let mut first: HashMap<Labels, usize> = HashMap::with_capacity(self.series.len());
+        let mut first: HashMap<(Labels, bool), usize> = HashMap::with_capacity(self.series.len());
         let mut united: Vec<GridSeries> = Vec::with_capacity(self.series.len());
         for series in self.series {
-            match first.get(&series.labels) {
+            let key = (series.labels.clone(), series.name_dropped);
+            match first.get(&key) {
                 None => {
-                    first.insert(series.labels.clone(), united.len());
+                    first.insert(key, united.len());
                     united.push(series);
                 }
                 Some(at) => merge(&mut united[*at], &series)?,
             }
         }
         Ok(Self { steps: self.steps, series: united })
+    }
+
+    /// Takes the names away that are to go.
+    ///
+    /// # Errors
+    /// When two series are the same without them.
+    pub fn drop_names(mut self) -> Result<Self, EvalError> {
+        for series in self.series.iter_mut().filter(|series| series.name_dropped) {
+            series.labels = series.labels.without_metric_name();
+            series.name_dropped = false;
+        }
+        self.unite()
     }
 
     /// Sorts the series by their labels.

@@ -41,8 +41,9 @@ pub(super) fn join(
         let Some(ones) = ones.get_mut(&signature(matching, &series.labels)) else { continue };
         let Ones { series: partners, matched } = ones;
         for partner in partners.iter() {
-            let labels = result_labels(op, matching, bool_modifier, &series.labels, &partner.labels);
+            let labels = result_labels(matching, &series.labels, &partner.labels);
             let mut result = GridSeries::absent(labels, many.steps.count);
+            result.name_dropped = series.name_dropped || drops_name(op, bool_modifier);
             let key =
                 if matching.card == Cardinality::OneToOne { Labels::empty() } else { result.labels.clone() };
             let matched = matched.entry(key).or_insert_with(|| Present::none(many.steps.count));
@@ -145,19 +146,9 @@ fn braced(labels: &Labels) -> String {
     format!("{{{}}}", pairs.join(", "))
 }
 
-fn result_labels(
-    op: BinaryOp,
-    matching: &Matching,
-    bool_modifier: bool,
-    many: &Labels,
-    one: &Labels,
-) -> Labels {
-    let drop_name = drops_name(op, bool_modifier);
+fn result_labels(matching: &Matching, many: &Labels, one: &Labels) -> Labels {
     let named = |name: &str| matching.labels.iter().any(|label| label == name);
-    let kept = many.filter(|name| {
-        !(drop_name && name == METRIC_NAME)
-            && (matching.card != Cardinality::OneToOne || named(name) == matching.on)
-    });
+    let kept = many.filter(|name| matching.card != Cardinality::OneToOne || named(name) == matching.on);
     if matching.include.is_empty() {
         return kept;
     }

@@ -88,7 +88,7 @@ impl Finish<'_> {
     fn each_float(&mut self, args: &[Node], change: impl Fn(usize, f64) -> f64) -> Result<Grid, EvalError> {
         let mut grid = self.arg_grid(args, 0)?;
         for series in &mut grid.series {
-            series.labels = series.labels.without_metric_name();
+            series.name_dropped = true;
             series.histograms.clear();
             series.values.iter_mut().enumerate().for_each(|(step, value)| *value = change(step, *value));
         }
@@ -104,7 +104,8 @@ impl Finish<'_> {
         let grid = self.arg_grid(args, 0)?;
         let mut out = Grid::empty(grid.steps);
         for series in grid.series.iter().filter(|series| series.has_histograms()) {
-            let mut numbers = GridSeries::absent(series.labels.without_metric_name(), grid.steps.count);
+            let mut numbers = GridSeries::absent(series.labels.clone(), grid.steps.count);
+            numbers.name_dropped = true;
             for step in 0..grid.steps.count {
                 if let Some(histogram) = series.histogram(step) {
                     numbers.set_float(step, compute(histogram));
@@ -176,7 +177,7 @@ fn scalar(grid: &Grid) -> Vec<f64> {
 /// The steps' own times, where the series has a value.
 fn timestamps(mut grid: Grid, steps: Steps) -> Result<Grid, EvalError> {
     for series in &mut grid.series {
-        series.labels = series.labels.without_metric_name();
+        series.name_dropped = true;
         series.present = series.presence();
         series.histograms.clear();
         series.values = steps.iter().map(seconds).collect();

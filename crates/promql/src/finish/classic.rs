@@ -89,7 +89,7 @@ fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
             ));
             continue;
         };
-        let key = series.labels.filter(|name| name != "le" && name != model::labels::METRIC_NAME);
+        let key = series.labels.filter(|name| name != "le");
         let number = *numbers.entry(key).or_insert_with_key(|labels| {
             families.push(Family { labels: labels.clone(), members: Vec::new() });
             families.len() - 1
@@ -108,8 +108,9 @@ fn each(
     let mut out = Grid::empty(grid.steps);
     let mut native_at: HashMap<Labels, Vec<usize>> = HashMap::new();
     for series in grid.series.iter().filter(|series| series.has_histograms()) {
-        let labels = series.labels.without_metric_name();
+        let labels = series.labels.clone();
         let mut result = GridSeries::absent(labels.clone(), grid.steps.count);
+        result.name_dropped = true;
         for step in 0..grid.steps.count {
             if let Some(histogram) = series.histogram(step) {
                 result.set_float(step, native(step, histogram, notes));
@@ -121,6 +122,7 @@ fn each(
     let mut buckets: Vec<Bucket> = Vec::new();
     for family in families(grid, notes) {
         let mut result = GridSeries::absent(family.labels, grid.steps.count);
+        result.name_dropped = true;
         for step in 0..grid.steps.count {
             buckets.clear();
             let counts =

@@ -22,7 +22,9 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
             points.extend(histograms.map(|(at, h)| (*at, Point::Histogram(Box::new(h.clone())))));
             points.retain(|(at, _)| before_ms < *at && *at <= last_ms);
             points.sort_by_key(|(at, _)| *at);
-            SeriesValues { labels: series.labels.clone(), points }
+            let labels = &series.labels;
+            let labels = if series.name_dropped { labels.without_metric_name() } else { labels.clone() };
+            SeriesValues { labels, points }
         });
         return Ok(matrix(series.collect()));
     }
@@ -36,6 +38,7 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
             matrix(vec![points(&series, plan.steps)])
         }
         Computed::Grid(grid) => {
+            let grid = grid.drop_names()?;
             if grid.samples() > plan.max_samples {
                 return Err(EvalError::TooManySamples);
             }

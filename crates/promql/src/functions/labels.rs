@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 use model::Labels;
+use model::labels::METRIC_NAME;
 use syntax::string;
 
 use crate::error::EvalError;
@@ -24,7 +25,7 @@ pub(crate) fn replace(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
             EvalError::Parameter(format!("invalid regular expression in label_replace(): {quoted}"))
         })?;
     check_label("label_replace", "destination label name", target)?;
-    change(grid, |labels| {
+    change(grid, target, |labels| {
         let value = labels.get(source).unwrap_or_default();
         let found = regex.captures(value)?;
         let mut out = String::new();
@@ -42,7 +43,7 @@ pub(crate) fn join(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
         check_label("label_join", "source label name", source)?;
     }
     check_label("label_join", "destination label name", target)?;
-    change(grid, |labels| {
+    change(grid, target, |labels| {
         let values: Vec<&str> = sources.iter().map(|source| labels.get(source).unwrap_or_default()).collect();
         Some(labels.with(target, &values.join(separator)))
     })
@@ -56,9 +57,11 @@ fn check_label(function: &str, what: &str, label: &str) -> Result<(), EvalError>
     Ok(())
 }
 
-fn change(mut grid: Grid, new: impl Fn(&Labels) -> Option<Labels>) -> Result<Grid, EvalError> {
+fn change(mut grid: Grid, target: &str, new: impl Fn(&Labels) -> Option<Labels>) -> Result<Grid, EvalError> {
     let mut known: HashMap<Labels, Labels> = HashMap::new();
     for series in &mut grid.series {
+        // A name that is asked for here stays.
+        series.name_dropped &= target != METRIC_NAME;
         let old = series.labels.clone();
         series.labels =
             known.entry(old).or_insert_with_key(|old| new(old).unwrap_or_else(|| old.clone())).clone();

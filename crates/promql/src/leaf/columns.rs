@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Ty
 use model::Labels;
 use model::histogram::{HistogramsBuilder, HistogramsView, histogram_type};
 
-use super::Leaf;
+use super::{Leaf, Work};
 use crate::aggregate::fold::{Fold, Folds, Part};
 use crate::annotations::Annotations;
 use crate::error::EvalError;
@@ -183,6 +183,7 @@ pub(super) fn read(
     notes: &mut Annotations,
 ) -> Result<(), EvalError> {
     let steps = leaf.windows.steps.count;
+    let drops_name = matches!(leaf.work, Work::Kernel { keep_name: false, .. });
     let rows = rows(leaf, batch, notes)?;
     let values = list_column(leaf, batch, "values")?;
     let histograms = list_column(leaf, batch, "histograms")?;
@@ -198,6 +199,7 @@ pub(super) fn read(
         let list = list.as_primitive_opt::<Float64Type>().filter(|list| list.len() == steps);
         let list = list.ok_or_else(|| error(leaf.number, "values are not one number per step"))?;
         let mut one = GridSeries::absent(labels, steps);
+        one.name_dropped = drops_name;
         for step in (0..steps).filter(|step| list.is_valid(*step)) {
             one.set_float(step, list.value(step));
         }

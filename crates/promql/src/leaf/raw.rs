@@ -36,6 +36,8 @@ pub(crate) struct RawSeries {
     pub(crate) values: Vec<f64>,
     pub(crate) histogram_timestamps_ms: Vec<i64>,
     pub(crate) histograms: Vec<NativeHistogram>,
+    /// Whether the name is to go from the result.
+    pub(crate) name_dropped: bool,
 }
 
 impl RawSeries {
@@ -46,6 +48,7 @@ impl RawSeries {
             values: Vec::new(),
             histogram_timestamps_ms: Vec::new(),
             histograms: Vec::new(),
+            name_dropped: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl RawSeries {
             values: samples.values[floats].to_vec(),
             histogram_timestamps_ms: samples.histogram_timestamps_ms[histograms.clone()].to_vec(),
             histograms: samples.histograms[histograms].to_vec(),
+            name_dropped: false,
         }
     }
 
@@ -138,6 +142,7 @@ pub(super) fn read(
             values: values.values().to_vec(),
             histogram_timestamps_ms: moments("histogram_timestamps_ms", row)?,
             histograms: (0..histograms.len()).filter_map(|i| view.get(i)).collect(),
+            name_dropped: false,
         };
         if one.timestamps_ms.len() != one.values.len()
             || one.histogram_timestamps_ms.len() != one.histograms.len()

@@ -72,8 +72,7 @@ impl Planner {
             params.push(self.node(arg, steps)?);
         }
         finish::check_range_params(function, &params)?;
-        // What is only asked for its presence need not differ without its name.
-        let keep_name = function.keeps_name() || function == RangeFunction::Presence;
+        let keep_name = function.keeps_name();
         let matrix = args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
         let Some(matrix) = matrix.map(Expr::unparenthesized) else {
             return Err(EvalError::Unsupported("a function of windows without a range vector".to_owned()));

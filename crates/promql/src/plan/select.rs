@@ -1,6 +1,5 @@
 //! Selectors and subqueries: leaves, and where their windows lie.
 
-use model::MatchOp;
 use model::labels::METRIC_NAME;
 
 use super::{Planner, Source};
@@ -90,10 +89,10 @@ impl Leaf {
                 | AggregateOp::Count
                 | AggregateOp::Group
         );
-        // Without its name a series might equal another; that must be found before they are joined.
-        let named = self.matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal);
+        // A name that is to go from the result may still part the groups.
+        let by_name = !grouping.without && grouping.labels.iter().any(|label| label == METRIC_NAME);
         match &mut self.work {
-            Work::Kernel { keep_name, reduce: reduce @ None, .. } if folds && (*keep_name || named) => {
+            Work::Kernel { keep_name, reduce: reduce @ None, .. } if folds && (*keep_name || !by_name) => {
                 *reduce = Some((op, grouping.clone()));
                 self.schema = values_schema(true);
                 true
