@@ -56,6 +56,9 @@ pub(crate) const FLUSH_ATTEMPTS: usize = 4;
 /// How often the flusher looks at the heads.
 pub(crate) const FLUSH_TICK_MS: u64 = 1_000;
 
+/// Folders of a store that are remembered as durable; forgetting them costs some syncs.
+pub(crate) const MAX_KNOWN_FOLDERS: usize = 10_000;
+
 /// Seconds after which a writer that was refused may come back: about the time of a flush.
 pub(crate) const RETRY_AFTER_S: u32 = 5;
 

@@ -9,6 +9,8 @@ use arc_swap::ArcSwap;
 use model::{Batch, Signal, TenantId};
 use object_store::path::Path;
 use parking_lot::{Mutex, RwLock};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::bounds::MAX_FROZEN_HEADS;
@@ -94,6 +96,9 @@ pub(crate) struct Partition {
     active_rows: AtomicUsize,
     memory: Arc<HeadMemory>,
     metrics: Arc<Metrics>,
+    head_rows: Gauge,
+    /// Items taken; kept here so that writers look it up once.
+    pub(crate) items: Counter,
     /// Objects that no manifest names, with the monotonic time at which a sweep saw them first.
     pub(crate) unreferenced: Mutex<HashMap<Path, u64>>,
     /// Whether there may be such objects.
@@ -118,13 +123,14 @@ impl Partition {
     pub(crate) fn new(manifests: Manifests, manifest: Manifest, memory: Arc<HeadMemory>) -> Self {
         let id = PartitionId { tenant: manifests.tenant.clone(), signal: manifests.signal };
         let metrics = Arc::clone(&manifests.metrics);
+        let head_rows = metrics.head_rows.get_or_create(&BySignal::new(id.signal)).clone();
+        let items = metrics.ingest_items.get_or_create(&ByPartition::new(&id.tenant, id.signal)).clone();
         let state = State {
             manifest: Arc::new(manifest),
             frozen: Vec::new(),
             active: Arc::new(Head::new(manifests.signal)),
         };
         let partition = Self {
-            id,
             manifests,
             state: ArcSwap::from_pointee(state),
             gate: RwLock::new(()),
@@ -134,7 +140,10 @@ impl Partition {
             active_bytes: AtomicUsize::new(0),
             active_rows: AtomicUsize::new(0),
             memory,
+            head_rows,
+            items,
             metrics,
+            id,
             unreferenced: Mutex::default(),
             is_sweep_due: AtomicBool::new(true),
             swept_version: AtomicU64::new(0),
@@ -168,7 +177,7 @@ impl Partition {
         self.memory.add(bytes.saturating_sub(before), &self.metrics);
         self.active_rows.fetch_add(batch.items(), Ordering::Relaxed);
         let rows = i64::try_from(batch.items()).unwrap_or(i64::MAX);
-        self.metrics.head_rows.get_or_create(&BySignal::new(self.id.signal)).inc_by(rows);
+        self.head_rows.inc_by(rows);
         // Before the gate opens: a freeze that follows must not wait for this record.
         drop(ticket);
         bytes
@@ -239,7 +248,7 @@ impl Partition {
         if let Some(done) = flushed {
             self.memory.remove(done.bytes, &self.metrics);
             let rows = i64::try_from(done.rows).unwrap_or(i64::MAX);
-            self.metrics.head_rows.get_or_create(&BySignal::new(self.id.signal)).dec_by(rows);
+            self.head_rows.dec_by(rows);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Opens the object store that an address names, and makes a folder as durable as a bucket is.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,6 +20,9 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
+use parking_lot::Mutex;
+
+use crate::bounds::MAX_KNOWN_FOLDERS;
 use crate::error::StorageError;
 
 /// Opens a store: `memory://`, `file:///absolute/path`, `file://./relative/path`, or a plain path. A folder is made
@@ -43,7 +47,8 @@ pub fn open_store(url: &str) -> std::result::Result<Arc<dyn ObjectStore>, Storag
     Ok(Arc::new(Folder {
         inner: LocalFileSystem::new_with_prefix(&root)?,
         root,
-        staged: Arc::new(AtomicU64::new(0)),
+        staged: AtomicU64::new(0),
+        durable: Arc::default(),
     }))
 }
 
@@ -53,7 +58,8 @@ pub fn open_store(url: &str) -> std::result::Result<Arc<dyn ObjectStore>, Storag
 struct Folder {
     inner: LocalFileSystem,
     root: PathBuf,
-    staged: Arc<AtomicU64>,
+    staged: AtomicU64,
+    durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl fmt::Display for Folder {
@@ -72,19 +78,8 @@ impl Folder {
     }
 }
 
-/// Writes an object; gives whether the name was free where that is asked for.
-fn put_file(
-    root: &FilePath,
-    target: &FilePath,
-    staged: &FilePath,
-    payload: &PutPayload,
-    is_create: bool,
-) -> io::Result<()> {
-    let parent = target.parent().ok_or_else(|| io::Error::other("an object has a folder"))?;
-    let is_new_folder = !parent.is_dir();
-    if is_new_folder {
-        std::fs::create_dir_all(parent)?;
-    }
+/// Writes an object; with `is_create` it fails where the name is taken.
+fn put_file(target: &FilePath, staged: &FilePath, payload: &PutPayload, is_create: bool) -> io::Result<()> {
     let mut file = File::options().write(true).create(true).truncate(true).open(staged)?;
     payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
     file.sync_all()?;
@@ -97,9 +92,22 @@ fn put_file(
     } else {
         std::fs::rename(staged, target)?;
     }
+    Ok(())
+}
+
+/// Makes the names in an object's folder durable, and once those of the folders above it.
+fn sync_folders(root: &FilePath, parent: &FilePath, durable: &Mutex<HashSet<PathBuf>>) -> io::Result<()> {
+    let is_durable = durable.lock().contains(parent);
     let folders = parent.ancestors().take_while(|folder| folder.starts_with(root));
-    for folder in folders.take(if is_new_folder { usize::MAX } else { 1 }) {
+    for folder in folders.take(if is_durable { 1 } else { usize::MAX }) {
         File::open(folder)?.sync_all()?;
+    }
+    if !is_durable {
+        let mut durable = durable.lock();
+        if durable.len() >= MAX_KNOWN_FOLDERS {
+            durable.clear();
+        }
+        durable.insert(parent.to_path_buf());
     }
     Ok(())
 }
@@ -116,14 +124,17 @@ impl ObjectStore for Folder {
         let target = self.inner.path_to_filesystem(location)?;
         let staged = self.staged_path(&target);
         let root = self.root.clone();
+        let durable = Arc::clone(&self.durable);
         let name = location.to_string();
         let write = tokio::task::spawn_blocking(move || {
-            let written = put_file(&root, &target, &staged, &payload, is_create);
+            let parent = target.parent().ok_or_else(|| io::Error::other("an object has a folder"))?;
+            std::fs::create_dir_all(parent)?;
+            let written = put_file(&target, &staged, &payload, is_create);
             if written.is_err() {
                 // What is left of it is hidden from listings; removing it is a courtesy.
                 let _left = std::fs::remove_file(&staged);
             }
-            written
+            written.and_then(|()| sync_folders(&root, parent, &durable))
         });
         match write.await? {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),

@@ -21,7 +21,7 @@ use model::{Batch, Ingest, Labels, Limits, Receipt, Signal, TenantContext, Times
 
 use crate::bounds::{MAX_EXAMPLE_BYTES, RETRY_AFTER_S};
 use crate::error::StorageError;
-use crate::metrics::{ByPartition, ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
+use crate::metrics::{ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
 use crate::partition::PartitionId;
 use crate::storage::{Engine, Storage};
 use crate::wal::record;
@@ -62,6 +62,7 @@ impl Engine {
         let done = self.tracker.spawn(async move {
             let ticket = partition.begin(|| engine.wal.tail());
             engine.wal.append(id, bytes, room).await?;
+            partition.items.inc_by(batch.items() as u64);
             let head_bytes = partition.append(Some(ticket), &batch, engine.clock().monotonic_ns());
             if head_bytes >= engine.settings.flush.max_head_bytes {
                 engine.flush_wanted.notify_one();
@@ -69,8 +70,6 @@ impl Engine {
             Ok::<(), StorageError>(())
         });
         done.await.map_err(StorageError::from)??;
-        let labels = ByPartition::new(context.tenant(), signal);
-        self.metrics.ingest_items.get_or_create(&labels).inc_by(receipt.accepted as u64);
         Ok(receipt)
     }
 
