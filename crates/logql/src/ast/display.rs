@@ -3,6 +3,7 @@
 use std::fmt::{Display, Formatter, Result};
 
 use model::Matcher;
+use model::time::NS_PER_MS;
 use syntax::string::quote;
 
 use super::{
@@ -193,12 +194,22 @@ impl Display for RangeAggregation {
             number(f, param)?;
             f.write_str(", ")?;
         }
-        write!(f, "{} [{}]", self.logs, syntax::duration::format_go_ns(self.range_ns))?;
+        let space = if self.logs.stages.is_empty() { "" } else { " " };
+        write!(f, "{}{space}[{}]", self.logs, window(self.range_ns))?;
         if self.offset_ns != 0 {
-            write!(f, " offset {}", syntax::duration::format_go_ns(self.offset_ns))?;
+            write!(f, " offset {}", window(self.offset_ns))?;
         }
         f.write_str(")")?;
         self.grouping.iter().try_for_each(|grouping| write!(f, " {grouping}"))
+    }
+}
+
+/// As people write windows, where it is exact: `5m` and not `5m0s`.
+fn window(ns: i64) -> String {
+    if ns > 0 && ns % NS_PER_MS == 0 {
+        syntax::duration::format_prometheus_ms(ns / NS_PER_MS)
+    } else {
+        syntax::duration::format_go_ns(ns)
     }
 }
 

@@ -25,26 +25,26 @@ const QUERIES: &[(&str, &str)] = &[
         r#"{a="b"} | ((s>=500 and m="GET") or (d>1m30s and z<5000B)) | ip=ip("::1") | (json="x") | json != "x" | (logfmt!="y")"#,
     ),
     (r#"{a="b"} | (x="1" or y="2") z!=-3 q==1"#, r#"{a="b"} | (((x="1" or y="2") and z!=-3) and q==1)"#),
-    (r#"rate({a="b"}[5m])"#, r#"rate({a="b"} [5m0s])"#),
-    (r#"count_over_time(({a="b"} |= "x")[1h] )"#, r#"count_over_time({a="b"} |= "x" [1h0m0s])"#),
-    (r#"rate({a="b"}[5m] offset 1h | json)"#, r#"rate({a="b"} | json [5m0s] offset 1h0m0s)"#),
+    (r#"rate({a="b"}[5m])"#, r#"rate({a="b"}[5m])"#),
+    (r#"count_over_time(({a="b"} |= "x")[1h] )"#, r#"count_over_time({a="b"} |= "x" [1h])"#),
+    (r#"rate({a="b"}[5m] offset 1h | json)"#, r#"rate({a="b"} | json [5m] offset 1h)"#),
     (
         r#"quantile_over_time(0.99, {a="b"} | json | unwrap duration(t) | __error__="" [1m]) by (x, y)"#,
-        r#"quantile_over_time(0.99, {a="b"} | json | unwrap duration_seconds(t) | __error__="" [1m0s]) by (x, y)"#,
+        r#"quantile_over_time(0.99, {a="b"} | json | unwrap duration_seconds(t) | __error__="" [1m]) by (x, y)"#,
     ),
     (
         r#"sum by (x) (rate({a="b"}[1m])) / ignoring(y) group_left(z) sum without (x) (rate({a="b"}[1m])) > bool 5"#,
-        "((sum by (x) (rate({a=\"b\"} [1m0s])) / ignoring (y) group_left (z) sum without (x) (rate({a=\"b\"} [1m0s]))) > bool 5)",
+        "((sum by (x) (rate({a=\"b\"}[1m])) / ignoring (y) group_left (z) sum without (x) (rate({a=\"b\"}[1m]))) > bool 5)",
     ),
-    (r#"topk(3, rate({a="b"}[1m])) by (c)"#, r#"topk by (c) (3, rate({a="b"} [1m0s]))"#),
+    (r#"topk(3, rate({a="b"}[1m])) by (c)"#, r#"topk by (c) (3, rate({a="b"}[1m]))"#),
     (r#"1 + 2 * 3 ^ 2 ^ 2 - -1"#, "((1 + (2 * (3 ^ (2 ^ 2)))) - -1)"),
     (
         r#"sort_desc(sum(bytes_rate({a="b"}[1m]))) or vector(0)"#,
-        r#"(sort_desc(sum(bytes_rate({a="b"} [1m0s]))) or vector(0))"#,
+        r#"(sort_desc(sum(bytes_rate({a="b"}[1m]))) or vector(0))"#,
     ),
     (
         r#"label_replace(rate({a="b"}[1m]), "x", "$1", "a", "(.*)")"#,
-        r#"label_replace(rate({a="b"} [1m0s]), "x", "$1", "a", "(.*)")"#,
+        r#"label_replace(rate({a="b"}[1m]), "x", "$1", "a", "(.*)")"#,
     ),
 ];
 
