@@ -250,3 +250,49 @@ async fn concurrent_writers_and_flushes_lose_nothing() {
         assert_eq!(world.read(&storage, tenant, Signal::Metrics).await, expected);
     }
 }
+
+/// Waits for what the background work does on its own.
+async fn eventually(world: &World, is_done: impl Fn(&[String]) -> bool) {
+    for _ in 0..6_000 {
+        if is_done(&world.objects("/manifest/").await) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("the background work does not come to it");
+}
+
+#[tokio::test]
+async fn heads_are_flushed_by_age_and_by_size_without_being_asked() {
+    let mut world = World::new();
+    world.settings.flush.max_head_age_ms = 60_000;
+    world.settings.flush.max_head_bytes = 1 << 20;
+    let storage = world.open().await;
+    write(&storage, &world.context("a"), batch(Signal::Logs, "old", 0..3)).await;
+    world.clock.advance_ns(60_000_000_000);
+    eventually(&world, |manifests| manifests.len() == 1).await;
+    write(&storage, &world.context("a"), batch(Signal::Metrics, "large", 0..200_000)).await;
+    eventually(&world, |manifests| manifests.len() == 2).await;
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("old", 0..3));
+    assert_eq!(world.read(&storage, "a", Signal::Metrics).await.len(), 200_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_larger_than_the_heads_may_be_is_replayed_in_turns() {
+    let mut world = World::new();
+    let storage = world.open().await;
+    for number in 0..40 {
+        write(&storage, &world.context("a"), batch(Signal::Logs, "a", [number])).await;
+    }
+    drop(storage);
+    world.settings.flush.max_head_bytes = 1;
+    world.settings.flush.max_total_head_bytes = 1;
+    let storage = world.open().await;
+    assert_eq!(storage.replay().records, 40);
+    assert!(!world.objects("/manifest/").await.is_empty());
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..40));
+    drop(storage);
+    // Whatever the flushes during the replay claimed, nothing is missing.
+    let storage = world.open().await;
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..40));
+}
