@@ -2,9 +2,9 @@
 
 use model::AttributeValue;
 
-pub use logql::Value as LogValue;
-pub use promql::{Value, ValueType};
-pub use traceql::TraceMatch;
+pub use logql::{LogEntry, Stream as LogStream, Value as LogValue};
+pub use promql::{Point, SeriesValues, Value, ValueType};
+pub use traceql::{SpanMatch, SpanSet, TraceMatch};
 
 /// What a query touched and how long it took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -27,10 +27,13 @@ mod tags;
 mod memory;
 
 pub use answer::{
-    Limited, LogAnswer, LogValue, PromAnswer, QueryStats, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
+    Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
+    SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
 };
 pub use engine::QueryEngine;
 pub use error::QueryError;
+pub use log::{is_log_query, parse_log_selector};
+pub use prom::parse_metric_selector;
 pub use request::{Direction, LogRequest, PromRequest, Tag, TagScope, TagSearch, TraceRequest};
 pub use settings::QuerySettings;
 pub use storage::MetricMetadata;

@@ -36,6 +36,20 @@ impl From<logql::EvalError> for QueryError {
     }
 }
 
+/// Reads a stream selector, as `match[]` parameters have it.
+///
+/// # Errors
+/// When the text is not a selector; the message has the position.
+pub fn parse_log_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+    Ok(logql::parse_selector(text)?)
+}
+
+/// Whether a text is a LogQL query that answers with lines; a text that is not a query is none.
+#[must_use]
+pub fn is_log_query(text: &str) -> bool {
+    matches!(logql::parse(text), Ok(logql::Expr::Logs(_)))
+}
+
 impl QueryEngine {
     /// Evaluates a LogQL query: lines, or a metric of lines at one moment or over a range of steps.
     ///

@@ -24,6 +24,14 @@ impl From<promql::EvalError> for QueryError {
     }
 }
 
+/// Reads a series selector, as `match[]` parameters have it.
+///
+/// # Errors
+/// When the text is not a selector; the message has the position.
+pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+    Ok(promql::parse_selector(text)?)
+}
+
 impl QueryEngine {
     /// Evaluates a PromQL query, at one moment or over a range of steps.
     ///
