@@ -35,11 +35,11 @@ impl LabelIndex {
             let values = self.names.get_mut(name).expect("it was put there");
             match values.by_value.get_mut(value) {
                 Some(postings) => {
-                    postings.push(number);
+                    postings.insert(number);
                 }
                 None => {
                     let mut postings = RoaringBitmap::new();
-                    postings.push(number);
+                    postings.insert(number);
                     values.by_value.insert(value.into(), postings);
                     self.bytes += value.len() + ENTRY_BYTES;
                 }

@@ -35,7 +35,6 @@ pub(crate) struct Head {
 struct State {
     /// One entry a table of the signal, in the order of [`Table::of`].
     tables: Vec<Runs>,
-    rows: usize,
     bytes: usize,
     range: Option<TimeRange>,
 }
@@ -47,7 +46,6 @@ pub(crate) struct HeadView {
     series: Arc<HeadSeries>,
     series_count: u32,
     tables: Vec<Vec<Arc<Run>>>,
-    rows: usize,
     range: Option<TimeRange>,
 }
 
@@ -55,7 +53,7 @@ impl Head {
     /// An empty head.
     pub(crate) fn new(signal: Signal) -> Self {
         let tables = Table::of(signal).iter().map(|table| Runs::new(*table)).collect();
-        let state = State { tables, rows: 0, bytes: 0, range: None };
+        let state = State { tables, bytes: 0, range: None };
         Self { signal, series: Arc::new(HeadSeries::default()), state: Mutex::new(state) }
     }
 
@@ -75,9 +73,6 @@ impl Head {
             }
             Batch::Traces(traces) => vec![(0, traces.spans.clone())],
         };
-        for (table, rows) in parts.iter().filter(|(_, rows)| rows.num_rows() > 0) {
-            debug_assert_eq!(rows.num_columns(), Table::of(self.signal)[*table].schema().fields().len());
-        }
         self.push(parts);
         self.merge_runs();
     }
@@ -90,7 +85,6 @@ impl Head {
             .collect();
         let mut state = self.state.lock();
         for (table, run) in runs {
-            state.rows += run.rows();
             state.bytes += run.bytes();
             state.range = Some(union(state.range, run.range()));
             state.tables[table].push(run);
@@ -115,25 +109,15 @@ impl Head {
         self.state.lock().bytes + self.series.bytes()
     }
 
-    /// Rows that have arrived, duplicates included.
-    pub(crate) fn rows(&self) -> usize {
-        self.state.lock().rows
-    }
-
-    /// The time that the rows cover.
-    pub(crate) fn time_range(&self) -> Option<TimeRange> {
-        self.state.lock().range
-    }
-
     /// What is in the head now.
     pub(crate) fn view(&self) -> HeadView {
         let state = self.state.lock();
         let tables = state.tables.iter().map(Runs::snapshot).collect();
-        let (rows, range) = (state.rows, state.range);
+        let range = state.range;
         drop(state);
         // Counted after the rows were taken: every row's series has a number below it.
         let series_count = self.series.count();
-        HeadView { signal: self.signal, series: Arc::clone(&self.series), series_count, tables, rows, range }
+        HeadView { signal: self.signal, series: Arc::clone(&self.series), series_count, tables, range }
     }
 }
 
@@ -141,11 +125,6 @@ impl HeadView {
     /// The signal of the head.
     pub(crate) const fn signal(&self) -> Signal {
         self.signal
-    }
-
-    /// Whether there is no row.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.rows == 0
     }
 
     /// The time that the rows cover.
@@ -202,6 +181,3 @@ pub(crate) fn renumbered(rows: &RecordBatch, numbers: &[u32]) -> RecordBatch {
     columns[0] = Arc::new(UInt32Array::from_iter_values(mapped)) as ArrayRef;
     RecordBatch::try_new(rows.schema(), columns).expect("the column is of the type that it replaces")
 }
-
-#[cfg(test)]
-mod tests;

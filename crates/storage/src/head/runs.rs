@@ -9,9 +9,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use model::TimeRange;
 
-use crate::bounds::{
-    FULL_RUN_BYTES, FULL_RUN_ROWS, MAX_UNSORTED_BATCHES, MAX_UNSORTED_ROWS, RUNS_PER_LEVEL,
-};
+use crate::bounds::{FULL_RUN_BYTES, FULL_RUN_ROWS, MAX_UNSORTED_BATCHES, MAX_UNSORTED_ROWS, RUNS_PER_LEVEL};
 use crate::signal::{Key, Keys, Table};
 
 /// The level of a run that is not merged any more.

@@ -122,7 +122,12 @@ fn with_numbers(rows: &RecordBatch, numbers: Vec<u32>) -> RecordBatch {
 }
 
 /// Reads the traces of a sorted run.
-fn trace_scan(run: Arc<Run>, first: u128, last: u128, bounds: (i64, i64)) -> impl Iterator<Item = RecordBatch> {
+fn trace_scan(
+    run: Arc<Run>,
+    first: u128,
+    last: u128,
+    bounds: (i64, i64),
+) -> impl Iterator<Item = RecordBatch> {
     let start = run.keys.partition(0, |key| key.major < first);
     let end = run.keys.partition(start, |key| key.major <= last);
     (start..end).step_by(READ_BATCH_ROWS).filter_map(move |at| {
@@ -192,8 +197,10 @@ fn arrived_rows(table: Table, runs: &[Arc<Run>], lookup: &Lookup, bounds: (i64, 
     if !table.is_numbered() {
         return rows;
     }
-    let mut numbers: Vec<u32> =
-        places.iter().map(|(key, ..)| u32::try_from(key.major).expect("the reader's number has 32 bits")).collect();
+    let mut numbers: Vec<u32> = places
+        .iter()
+        .map(|(key, ..)| u32::try_from(key.major).expect("the reader's number has 32 bits"))
+        .collect();
     // The rows are sorted by number first.
     numbers.sort_unstable();
     with_numbers(&rows, numbers)

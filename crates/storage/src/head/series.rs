@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt8Array};
 use hashbrown::HashMap;
-use model::labels::Labels;
 use model::Matcher;
+use model::labels::Labels;
 use parking_lot::{Mutex, RwLock};
 
 use super::index::LabelIndex;
@@ -185,7 +185,9 @@ impl HeadSeries {
         let labels = inner.index.labels();
         if cached.order.len() < labels.len() {
             let mut order = cached.order.clone();
-            order.extend((order.len()..labels.len()).map(|n| u32::try_from(n).expect("numbers are of 32 bits")));
+            order.extend(
+                (order.len()..labels.len()).map(|n| u32::try_from(n).expect("numbers are of 32 bits")),
+            );
             // A stable sort merges what is sorted already.
             order.sort_by(|a, b| labels[*a as usize].cmp(&labels[*b as usize]));
             let mut rank = vec![0; order.len()];

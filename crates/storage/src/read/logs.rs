@@ -3,9 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, RecordBatch, StringArray, UInt8Array, new_null_array,
-};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt8Array, new_null_array};
 use futures::{StreamExt, TryStreamExt};
 use model::attributes::AttributesBuilder;
 use model::labels::Labels;
@@ -13,11 +11,11 @@ use model::log::ENTRIES_SCHEMA;
 use model::{Matcher, TimeRange};
 use parquet::bloom_filter::Sbbf;
 
-use super::{BatchStream, common};
 use super::merge::merge_all;
 use super::prune;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered};
 use super::snapshot::Source;
+use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::segment::filter::NeedleHashes;
 use crate::segment::parquet_file::Place;
@@ -224,9 +222,7 @@ async fn hopeful(
             continue;
         }
         let filter: Option<Arc<Sbbf>> = match filters.get(group).copied().flatten() {
-            Some((offset, length)) => {
-                Some(file.filter(group, offset..offset.saturating_add(length)).await?)
-            }
+            Some((offset, length)) => Some(file.filter(group, offset..offset.saturating_add(length)).await?),
             None => None,
         };
         if filter.is_none_or(|filter| needles.may_match(&filter)) {
@@ -237,7 +233,11 @@ async fn hopeful(
 }
 
 /// The columns of the schema; those that were not read are empty.
-fn table_rows(file: &SegmentFile, batch: &RecordBatch, columns: LogColumns) -> Result<RecordBatch, StorageError> {
+fn table_rows(
+    file: &SegmentFile,
+    batch: &RecordBatch,
+    columns: LogColumns,
+) -> Result<RecordBatch, StorageError> {
     let mut read = batch.columns().iter();
     let filled = (0..ENTRIES_SCHEMA.fields().len()).map(|column| {
         let is_read = roots(columns).any(|root| root == column);

@@ -270,19 +270,22 @@ impl Merger {
         let mut used: Vec<usize> = self.picks.iter().map(|p| p.slot).collect();
         used.sort_unstable();
         used.dedup();
-        let position: Vec<usize> =
-            self.picks.iter().map(|p| used.binary_search(&p.slot).expect("the slot is in the list")).collect();
+        let position: Vec<usize> = self
+            .picks
+            .iter()
+            .map(|p| used.binary_search(&p.slot).expect("the slot is in the list"))
+            .collect();
         let rows = self.picks.iter().map(|p| p.end - p.start).sum();
         let schema = self.table.schema();
-        let columns = (0..schema.fields().len()).map(|column| -> ArrayRef {
+        let columns = (0..schema.fields().len()).map(|column| -> Result<ArrayRef, ArrowError> {
             let data: Vec<_> = used.iter().map(|&s| self.slots[s].batch.column(column).to_data()).collect();
             let mut out = MutableArrayData::new(data.iter().collect(), false, rows);
             for (pick, &position) in self.picks.iter().zip(&position) {
-                out.extend(position, pick.start, pick.end);
+                out.try_extend(position, pick.start, pick.end)?;
             }
-            make_array(out.freeze())
+            Ok(make_array(out.freeze()))
         });
-        RecordBatch::try_new(Arc::clone(schema), columns.collect())
+        RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
     }
 
     fn release(&mut self) {

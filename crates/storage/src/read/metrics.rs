@@ -10,10 +10,10 @@ use model::labels::Labels;
 use model::metric::MetricType;
 use model::{Matcher, TimeRange};
 
-use super::{BatchStream, common};
 use super::merge::merge_all;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
 use super::snapshot::Source;
+use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::series::Info;
 use crate::segment::reader::SegmentFile;
@@ -169,7 +169,13 @@ impl SeriesSet {
         merge_all(table, sources, table.duplicates())
     }
 
-    fn segment_rows(&self, part: SegmentPart, file: SegmentFile, numbers: Numbers, scan: Scan) -> BatchStream {
+    fn segment_rows(
+        &self,
+        part: SegmentPart,
+        file: SegmentFile,
+        numbers: Numbers,
+        scan: Scan,
+    ) -> BatchStream {
         let source = Arc::clone(&self.selected.source);
         let reported = file.clone();
         let rows = async move {

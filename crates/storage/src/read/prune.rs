@@ -57,7 +57,8 @@ fn pages(
             continue;
         }
         let start_of = |page: usize| {
-            let first = pages.get(page).map_or(rows.len(), |p| usize::try_from(p.first_row_index).unwrap_or(0));
+            let first =
+                pages.get(page).map_or(rows.len(), |p| usize::try_from(p.first_row_index).unwrap_or(0));
             rows.start + first.min(rows.len())
         };
         let matching = (0..pages.len()).filter(|page| may_match(index, *page));

@@ -66,7 +66,11 @@ pub(crate) struct Scan {
 fn within(numbers: &Numbers, range: &Range<usize>) -> Numbers {
     let start = numbers.partition_point(|(global, _)| (*global as usize) < range.start);
     let end = numbers.partition_point(|(global, _)| (*global as usize) < range.end);
-    if start == 0 && end == numbers.len() { Arc::clone(numbers) } else { numbers[start..end.max(start)].into() }
+    if start == 0 && end == numbers.len() {
+        Arc::clone(numbers)
+    } else {
+        numbers[start..end.max(start)].into()
+    }
 }
 
 /// The labels of all lists, sorted and once each, and each list's numbers under the new numbering.
@@ -155,7 +159,8 @@ impl Selected {
             .zip(numbers.by_ref())
             .map(|((meta, series), numbers)| SegmentPart { meta, series, numbers })
             .collect();
-        let heads = heads.into_iter().zip(numbers).map(|(view, numbers)| HeadPart { view, numbers }).collect();
+        let heads =
+            heads.into_iter().zip(numbers).map(|(view, numbers)| HeadPart { view, numbers }).collect();
         Ok(Self { source, labels, segments, heads })
     }
 
@@ -228,7 +233,8 @@ pub(crate) fn renumbered(
     let mut mapped = Vec::with_capacity(batch.num_rows());
     for stretch in keys.numbers().chunk_by(|a, b| a == b) {
         let found = numbers.binary_search_by_key(&stretch[0], |(_, local)| *local);
-        let place = found.map_err(|_| file.corrupt(format!("a row of another series: number={}", stretch[0])))?;
+        let place =
+            found.map_err(|_| file.corrupt(format!("a row of another series: number={}", stretch[0])))?;
         mapped.resize(mapped.len() + stretch.len(), numbers[place].0);
     }
     let mut columns = batch.columns().to_vec();

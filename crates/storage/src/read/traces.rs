@@ -9,11 +9,11 @@ use futures::{StreamExt, TryStreamExt};
 use model::TimeRange;
 use model::trace::SPANS_SCHEMA;
 
-use super::{BatchStream, common};
 use super::merge::merge_all;
 use super::prune;
 use super::select::in_time;
 use super::snapshot::Source;
+use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::scan::Wanted;
 use crate::manifest::SegmentMeta;
@@ -191,7 +191,11 @@ async fn with_trace(
 }
 
 /// The rows of the wanted traces that begin in the range, in the schema of spans.
-fn wanted_rows(file: &SegmentFile, batch: &RecordBatch, scan: &TraceScan) -> Result<RecordBatch, StorageError> {
+fn wanted_rows(
+    file: &SegmentFile,
+    batch: &RecordBatch,
+    scan: &TraceScan,
+) -> Result<RecordBatch, StorageError> {
     let batch = RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), batch.columns().to_vec());
     let batch = batch.map_err(|error| file.corrupt(error))?;
     let keys = Keys::new(Table::Spans, &batch);

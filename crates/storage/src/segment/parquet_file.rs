@@ -56,7 +56,8 @@ impl ParquetFile {
             self.rows_in_group += rows;
             self.rows += rows as u64;
             at += rows;
-            if self.rows_in_group == self.group_rows || self.writer.in_progress_size() >= MAX_ROW_GROUP_BYTES {
+            if self.rows_in_group == self.group_rows || self.writer.in_progress_size() >= MAX_ROW_GROUP_BYTES
+            {
                 self.end_group()?;
                 on_group(self)?;
             }

@@ -100,7 +100,10 @@ impl SegmentFile {
     ///
     /// # Errors
     /// The decoder's; a panic of it too.
-    pub(crate) fn decode<T>(&self, decoder: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(crate) fn decode<T>(
+        &self,
+        decoder: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         catch_unwind(AssertUnwindSafe(decoder)).unwrap_or_else(|panic| Err(self.panicked(&*panic)))
     }
 
@@ -188,7 +191,11 @@ impl SegmentFile {
     ///
     /// # Errors
     /// The store's; [`StorageError::Corrupt`] for what is not a filter.
-    pub(crate) async fn filter(&self, row_group: usize, place: Range<u64>) -> Result<Arc<Sbbf>, StorageError> {
+    pub(crate) async fn filter(
+        &self,
+        row_group: usize,
+        place: Range<u64>,
+    ) -> Result<Arc<Sbbf>, StorageError> {
         if let Some(filter) = self.cache.filter(&self.path, row_group) {
             return Ok(filter);
         }
@@ -287,7 +294,10 @@ impl AsyncFileReader for RangeReader {
         async move { self.file.range(range).await.map_err(external) }.boxed()
     }
 
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
         async move {
             if ranges.iter().any(|range| range.start > range.end || range.end > self.file.bytes) {
                 return Err(ParquetError::General("a page lies beyond the file".to_owned()));

@@ -14,9 +14,9 @@ use crate::bounds::MAX_FOOTER_BYTES;
 use crate::error::StorageError;
 use crate::head::index::LabelIndex;
 use crate::head::series::Info;
+use crate::signal::Table;
 use crate::signal::logs::StreamMeta;
 use crate::signal::metrics::COUNT_COLUMNS;
-use crate::signal::Table;
 
 /// Series or streams in the order of their labels.
 #[derive(Debug, Default)]
@@ -46,7 +46,9 @@ impl SegmentSeries {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.index.bytes() + self.infos.len() * size_of::<Info>() + self.starts.len() * self.count() as usize * 8
+        self.index.bytes()
+            + self.infos.len() * size_of::<Info>()
+            + self.starts.len() * self.count() as usize * 8
     }
 
     fn push_labels(&mut self, file: &SegmentFile, labels: Labels) -> Result<(), StorageError> {

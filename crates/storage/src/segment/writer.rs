@@ -137,7 +137,8 @@ fn segment(signal: Signal, day: i64, rows: &Rows) -> Result<Option<NewSegment>, 
         Signal::Logs => logs::parts(rows)?,
         Signal::Traces => traces::parts(rows)?,
     };
-    let count = rows.tables.iter().flat_map(|(_, batches)| batches).map(|batch| batch.num_rows() as u64).sum();
+    let count =
+        rows.tables.iter().flat_map(|(_, batches)| batches).map(|batch| batch.num_rows() as u64).sum();
     Ok(Some(NewSegment { day: day_name(day)?, range, rows: count, parts }))
 }
 

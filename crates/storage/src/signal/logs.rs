@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, FieldRef, Int32Type, Schema};
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +13,7 @@ use crate::bounds::ENTRY_ROW_GROUP_ROWS;
 use crate::error::StorageError;
 use crate::segment::filter::TokenFilterBuilder;
 use crate::segment::parquet_file::{ParquetFile, Place};
-use crate::segment::schema::{
-    self, ONLY_PART, STREAMS_KEY, TOKEN_FILTERS_KEY, label_columns, label_fields,
-};
+use crate::segment::schema::{self, ONLY_PART, STREAMS_KEY, TOKEN_FILTERS_KEY, label_columns, label_fields};
 use crate::segment::writer::{NewPart, Rows};
 
 /// The column of the line's text.
@@ -121,9 +119,11 @@ impl LabelColumns {
         for values in &self.values {
             let keys = keys.numbers().iter().map(|number| {
                 let has_label = values.is_valid(*number as usize);
-                has_label.then(|| i32::try_from(*number).expect("a segment is bounded far below 2^31 streams"))
+                has_label
+                    .then(|| i32::try_from(*number).expect("a segment is bounded far below 2^31 streams"))
             });
-            let array = DictionaryArray::<Int32Type>::try_new(keys.collect::<Int32Array>(), Arc::clone(values))?;
+            let array =
+                DictionaryArray::<Int32Type>::try_new(keys.collect::<Int32Array>(), Arc::clone(values))?;
             columns.push(Arc::new(array) as ArrayRef);
         }
         Ok(columns)

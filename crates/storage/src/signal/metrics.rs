@@ -127,7 +127,8 @@ fn series_part(rows: &Rows) -> Result<NewPart, StorageError> {
     }
     let schema = Arc::new(Schema::new(fields));
     let sorted_by: Vec<i32> = (1..).take(names.len()).collect();
-    let mut file = ParquetFile::new(Arc::clone(&schema), series_properties(&sorted_by)?, SAMPLE_ROW_GROUP_ROWS)?;
+    let mut file =
+        ParquetFile::new(Arc::clone(&schema), series_properties(&sorted_by)?, SAMPLE_ROW_GROUP_ROWS)?;
     file.write_plain(&RecordBatch::try_new(schema, columns)?)?;
     let (bytes, rows) = file.finish(Vec::new())?;
     Ok(NewPart { name: SERIES_PART, bytes, rows })

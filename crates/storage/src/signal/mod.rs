@@ -169,11 +169,7 @@ impl Keys {
             Keys::Spans(traces, times, spans) => {
                 let trace = traces.value(row).try_into().expect("a trace id has 16 bytes");
                 let span = spans.value(row).try_into().expect("a span id has 8 bytes");
-                Key {
-                    major: u128::from_be_bytes(trace),
-                    time: times[row],
-                    minor: u64::from_be_bytes(span),
-                }
+                Key { major: u128::from_be_bytes(trace), time: times[row], minor: u64::from_be_bytes(span) }
             }
         }
     }

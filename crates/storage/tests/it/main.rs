@@ -17,3 +17,5 @@ mod retention;
 mod rig;
 
 mod reads;
+
+mod formats;

@@ -19,7 +19,9 @@ const BASE_MS: i64 = BASE_NS / 1_000_000;
 /// Where the rows of a batch are when they are read: flushed after it, or not.
 type Steps<T> = Vec<(Vec<T>, bool)>;
 
-fn steps<T: Clone + std::fmt::Debug>(item: impl Strategy<Value = T> + Clone) -> impl Strategy<Value = Steps<T>> {
+fn steps<T: Clone + std::fmt::Debug>(
+    item: impl Strategy<Value = T> + Clone,
+) -> impl Strategy<Value = Steps<T>> {
     prop::collection::vec((prop::collection::vec(item, 0..40), prop::bool::weighted(0.4)), 1..6)
 }
 
@@ -79,7 +81,7 @@ fn sample() -> impl Strategy<Value = Sample> + Clone {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn samples_are_the_last_written_of_each_series_and_time(
@@ -190,7 +192,7 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn lines_come_once_each_and_needles_lose_none(
@@ -284,7 +286,7 @@ async fn read_spans(rig: &Rig, scan: TraceScan) -> Vec<([u8; 16], i64, [u8; 8], 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn spans_come_once_each_by_trace_time_and_service(
@@ -375,7 +377,8 @@ fn lines_of_one_moment_keep_the_order_of_their_arrival() {
             }
         }
         let scan = LogScan { range: TimeRange::ALL, needles: Vec::new(), columns: LogColumns::ALL };
-        let lines: Vec<String> = read_lines(&rig, scan).await.into_iter().map(|(_, _, line, _)| line).collect();
+        let lines: Vec<String> =
+            read_lines(&rig, scan).await.into_iter().map(|(_, _, line, _)| line).collect();
         assert_eq!(lines, ["c", "a", "b"]);
     });
 }
