@@ -110,9 +110,12 @@ impl Storage {
         self.engine.replay.progress()
     }
 
-    /// Waits until the replay of the log is over.
+    /// Waits until the replay of the log is over, or the engine stops.
     pub async fn replayed(&self) {
-        self.engine.replay.finished().await;
+        tokio::select! {
+            () = self.engine.replay.finished() => {}
+            () = self.engine.stopping.cancelled() => {}
+        }
     }
 
     /// Writes all heads as segments and deletes the log files that are no longer needed.

@@ -117,7 +117,11 @@ impl Engine {
                     self.metrics.replay_records.inc();
                 }
                 Item::FileDone { sequence } => {
-                    self.wal.closed_files().add(sequence, std::mem::take(&mut last));
+                    let last = std::mem::take(&mut last);
+                    // A file with a record that is in no head must stay, and those after it.
+                    if is_whole {
+                        self.wal.closed_files().add(sequence, last);
+                    }
                     self.replay.update(|progress| progress.segments_done += 1);
                 }
                 Item::FileFailed => {
@@ -127,10 +131,14 @@ impl Engine {
                 }
             }
         }
-        let is_over = is_over && reader.await.is_ok();
-        if is_over {
-            self.end_replay(is_whole).await;
+        if !is_over {
+            return;
         }
+        if let Err(error) = reader.await {
+            tracing::error!(%error, "the log was not read to its end: no log file is deleted until it is");
+            is_whole = false;
+        }
+        self.end_replay(is_whole).await;
     }
 
     async fn end_replay(&self, is_whole: bool) {

@@ -77,6 +77,25 @@ async fn a_file_of_garbage_among_the_logs_stops_nobody() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_read_keeps_the_log_until_it_can() {
+    let (world, file, _) = ended().await;
+    // A folder in the place of an older file cannot be read as one.
+    let unreadable = file.with_file_name("00000000000000000000.wal");
+    std::fs::create_dir(&unreadable).unwrap();
+    let storage = world.open().await;
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..10));
+    storage.shutdown().await.unwrap();
+    assert!(file.exists() && unreadable.exists());
+    drop(storage);
+    std::fs::remove_dir(&unreadable).unwrap();
+    let storage = world.open().await;
+    assert_eq!(storage.replay().records, 10);
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..10));
+    storage.shutdown().await.unwrap();
+    assert!(world.log_files().is_empty(), "{:?}", world.log_files());
+}
+
+#[tokio::test]
 async fn a_log_that_cannot_be_written_refuses_until_it_can() {
     let mut world = World::new();
     world.settings.wal.segment_bytes = 1;
