@@ -138,8 +138,13 @@ impl Worker {
     /// Takes the samples of a series: those of [`Leaf::range`], ascending in time. Other samples do no harm.
     ///
     /// # Errors
-    /// When the query holds more values than it may.
+    /// When the query holds more values than it may, or times and values are not of one number.
     pub fn series(&mut self, labels: &Labels, samples: SeriesSamples<'_>) -> Result<(), EvalError> {
+        if samples.timestamps_ms.len() != samples.values.len()
+            || samples.histogram_timestamps_ms.len() != samples.histograms.len()
+        {
+            return Err(columns::error(self.leaf.number, "times and values are not of one number"));
+        }
         let (kernel, keep_name, reduce) = match (&self.leaf.work, &mut self.state) {
             (Work::Kernel { kernel, keep_name, reduce }, _) => (kernel, *keep_name, reduce),
             (Work::Raw, State::Raw(all)) => {

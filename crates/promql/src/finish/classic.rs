@@ -19,7 +19,7 @@ struct Bucket {
     count: f64,
 }
 
-/// How much counts may fall from bucket to bucket before it is more than rounding, as a share.
+/// By how much counts may differ from bucket to bucket and still be rounding, as a share.
 const TOLERANCE: f64 = 1e-12;
 
 pub(super) fn quantile(quantiles: &[f64], grid: &Grid, notes: &mut Annotations) -> Result<Grid, EvalError> {
@@ -159,8 +159,9 @@ fn prepare(buckets: &mut Vec<Bucket>) -> Option<bool> {
     let mut forced = false;
     let mut before = buckets.first()?.count;
     for bucket in buckets.iter_mut().skip(1) {
-        if bucket.count < before {
-            forced |= (before - bucket.count) > TOLERANCE * (before.abs() + bucket.count.abs());
+        let is_rounding = (before - bucket.count).abs() < TOLERANCE * (before.abs() + bucket.count.abs());
+        if bucket.count < before || is_rounding {
+            forced |= !is_rounding;
             bucket.count = before;
         }
         before = bucket.count;
@@ -206,7 +207,7 @@ fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, notes: &mut Annotations) -
 }
 
 fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
-    if prepare(buckets).is_none() || buckets.len() < 2 {
+    if prepare(buckets).is_none() {
         return f64::NAN;
     }
     let observations = buckets.last().map_or(0.0, |last| last.count);

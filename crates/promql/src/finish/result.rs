@@ -26,7 +26,8 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
             let labels = if series.name_dropped { labels.without_metric_name() } else { labels.clone() };
             SeriesValues { labels, points }
         });
-        return Ok(matrix(series.collect()));
+        let series: Vec<SeriesValues> = series.collect();
+        return matrix(series);
     }
     Ok(match finish.compute(&plan.root)? {
         Computed::Text(text) => Value::String(at_ms, text),
@@ -35,7 +36,7 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
         }
         Computed::Numbers(numbers) => {
             let series = GridSeries::full(model::Labels::empty(), numbers);
-            matrix(vec![points(&series, plan.steps)])
+            matrix(vec![points(&series, plan.steps)])?
         }
         Computed::Grid(grid) => {
             let grid = grid.drop_names()?;
@@ -45,7 +46,7 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
             if plan.instant {
                 vector(grid, plan.sorted_by_query)
             } else {
-                matrix(grid.series.iter().map(|series| points(series, grid.steps)).collect())
+                matrix(grid.series.iter().map(|series| points(series, grid.steps)).collect())?
             }
         }
     })
@@ -56,10 +57,13 @@ fn points(series: &GridSeries, steps: Steps) -> SeriesValues {
     SeriesValues { labels: series.labels.clone(), points: points.collect() }
 }
 
-fn matrix(mut series: Vec<SeriesValues>) -> Value {
+fn matrix(mut series: Vec<SeriesValues>) -> Result<Value, EvalError> {
     series.retain(|series| !series.points.is_empty());
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Value::Matrix(series)
+    if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+        return Err(EvalError::SameLabels);
+    }
+    Ok(Value::Matrix(series))
 }
 
 fn vector(mut grid: Grid, sorted: bool) -> Value {

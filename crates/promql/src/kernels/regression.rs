@@ -32,7 +32,7 @@ fn line(timestamps_ms: &[i64], values: &[f64], intercept_ms: i64) -> (f64, f64) 
     let (mut n, mut x, mut y, mut xy, mut xx) =
         (0.0, Sum::default(), Sum::default(), Sum::default(), Sum::default());
     for (at, value) in timestamps_ms.iter().zip(values) {
-        let t = seconds(at - intercept_ms);
+        let t = seconds(at.saturating_sub(intercept_ms));
         n += 1.0;
         x.add(t);
         y.add(*value);
