@@ -12,21 +12,21 @@ impl Parser<'_> {
     /// `[...]`, `offset` and `@` behind an operand.
     pub(super) fn postfix(&mut self, mut node: Node) -> Result<Node, SyntaxError> {
         loop {
-            let start = self.cursor.span();
+            let (start, of) = (self.cursor.span(), node.1);
             if self.cursor.eat(&Tok::LeftBracket) {
                 node = self.brackets(node)?;
             } else if self.cursor.eat(&Tok::At) {
                 let at = self.at_moment()?;
-                let moved = moved_of(&mut node, "@", start)?;
+                let moved = moved_of(&mut node, "@", of)?;
                 if moved.at.replace(at).is_some() {
-                    return Err(SyntaxError::new(start, "@ <timestamp> may not be set multiple times"));
+                    return Err(SyntaxError::new(of, "@ <timestamp> may not be set multiple times"));
                 }
             } else if self.at_word("offset") {
                 self.cursor.bump();
                 let offset = self.offset_duration()?;
-                let moved = moved_of(&mut node, "offset", start)?;
+                let moved = moved_of(&mut node, "offset", of)?;
                 if moved.offset.replace(offset).is_some() {
-                    return Err(SyntaxError::new(start, "offset may not be set multiple times"));
+                    return Err(SyntaxError::new(of, "offset may not be set multiple times"));
                 }
             } else if self.at_word("smoothed") || self.at_word("anchored") {
                 let message = format!("the modifier {} is not supported", self.cursor.text());

@@ -72,10 +72,15 @@ fn errors_are_in_prometheus_words() {
         ("(x", "1:3: parse error: unclosed left parenthesis"),
         ("x)", "1:2: parse error: unexpected right parenthesis ')'"),
         ("1 +", "1:4: parse error: unexpected end of input"),
-        ("x[5m] offset 5m offset 5m", "1:17: parse error: offset may not be set multiple times"),
+        ("x[5m] offset 5m offset 5m", "1:1: parse error: offset may not be set multiple times"),
         (
             "sum(x[5m])",
             "1:5: parse error: expected type instant vector in aggregation expression, got range vector",
+        ),
+        (
+            "1 offset 1d",
+            "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector \
+             or a subquery",
         ),
         ("x[0]", "1:3: parse error: duration must be greater than 0"),
         ("(a+b)[5m]", "1:1: parse error: ranges only allowed for vector selectors"),

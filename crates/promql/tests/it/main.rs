@@ -1,6 +1,8 @@
 //! Runs query scripts against series in memory: our own in `testdata/`, where each case must hold, and those of the
 //! folders named in `PROMQLTEST_DIRS` (separated by `:`), which are counted and told.
 
+mod classic;
+
 mod histogram;
 
 mod script;
@@ -25,7 +27,11 @@ fn run(path: &Path) -> Report {
     for block in Script::parse(&text) {
         match block {
             Ok(script::Block::Clear) => store = Store::default(),
-            Ok(script::Block::Load { step_ms, series }) => {
+            Ok(script::Block::Load { step_ms, mut series, native }) => {
+                if native {
+                    let more = classic::to_native(&series);
+                    series.extend(more);
+                }
                 series.into_iter().for_each(|(labels, samples)| store.load(&labels, &samples, step_ms));
             }
             Ok(script::Block::Eval(case)) => {

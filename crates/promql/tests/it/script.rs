@@ -19,7 +19,12 @@ pub(crate) type Series = (Labels, Vec<Sample>);
 
 pub(crate) enum Block {
     Clear,
-    Load { step_ms: i64, series: Vec<Series> },
+    /// `native` asks for histograms with custom bounds besides the classic series.
+    Load {
+        step_ms: i64,
+        series: Vec<Series>,
+        native: bool,
+    },
     Eval(Box<Case>),
 }
 
@@ -69,7 +74,7 @@ impl Script {
             }
             let block = match line.split_whitespace().next() {
                 Some("clear") => Ok(Block::Clear),
-                Some("load") => load(line, &body),
+                Some("load" | "load_with_nhcb") => load(line, &body),
                 Some(word) if word.starts_with("eval") => eval(start + 1, line, &body),
                 _ => Err(format!("{}: what is this: {line}", start + 1)),
             };
@@ -91,7 +96,7 @@ pub(crate) fn millis(text: &str) -> Result<i64, String> {
 fn load(line: &str, body: &[&str]) -> Result<Block, String> {
     let step_ms = millis(line.split_whitespace().nth(1).unwrap_or_default())?;
     let series = body.iter().map(|line| series(line)).collect::<Result<_, _>>()?;
-    Ok(Block::Load { step_ms, series })
+    Ok(Block::Load { step_ms, series, native: line.starts_with("load_with_nhcb") })
 }
 
 fn eval(number: usize, line: &str, body: &[&str]) -> Result<Block, String> {
