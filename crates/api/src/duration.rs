@@ -152,4 +152,13 @@ mod tests {
             assert_eq!(parse_parameter(text), expected.map_err(str::to_owned), "{text:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in ".*", units in "[0-9a-zµ.+-]{0,12}") {
+            for text in [&text, &units] {
+                let _ = (parse_prometheus(text), parse_go(text), parse_parameter(text));
+            }
+        }
+    }
 }

@@ -189,4 +189,24 @@ mod tests {
             ]
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_spans_never_panic(
+            schema in proptest::num::i8::ANY,
+            spans in proptest::collection::vec((proptest::num::i32::ANY, proptest::num::u32::ANY), 0..4),
+            counts in proptest::collection::vec(-1.0_f64..3.0, 0..8),
+        ) {
+            let spans: Vec<Span> = spans.into_iter().map(|(offset, length)| Span { offset, length }).collect();
+            let histogram = NativeHistogram {
+                schema,
+                positive_spans: spans.clone(),
+                positive_counts: counts.clone(),
+                negative_spans: spans,
+                negative_counts: counts,
+                ..NativeHistogram::default()
+            };
+            proptest::prop_assert!(buckets(&histogram).len() <= 16);
+        }
+    }
 }

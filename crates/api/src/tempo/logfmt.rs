@@ -120,4 +120,17 @@ mod tests {
             assert_eq!(parse(line), expected, "{line:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn quoted_values_come_back(name in "[a-z.]{1,8}", value in ".*") {
+            let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+            proptest::prop_assert_eq!(parse(&format!("{name}=\"{quoted}\"")), Ok(vec![(name, value)]));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(line in ".*") {
+            let _ = parse(&line);
+        }
+    }
 }

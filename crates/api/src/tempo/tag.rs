@@ -97,4 +97,11 @@ mod tests {
         assert_eq!(parse_leniently("service.name"), Tag { scope: None, name: "service.name".into() });
         assert_eq!(parse_leniently("status").scope, Some(TagScope::Intrinsic));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in ".*", scoped in "(span|resource|)[.:][\"a\\\\.]{0,6}") {
+            let _ = (parse(&text), parse(&scoped));
+        }
+    }
 }

@@ -104,3 +104,15 @@ fn streams_are_selected_by_any_of_the_sets() {
     assert_eq!(question.range, TimeRange::new(NS_PER_S, 2 * NS_PER_S));
     assert!(StreamQuestion::read(&parameters("query={"), &["query"], NOW_NS).is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_parameters_never_panic(query in ".*", number in "-?[0-9]{1,25}(\\.[0-9]{1,9})?(e[0-9]{1,3})?") {
+        let arbitrary = parameters(&query);
+        let _ = (LogQuestion::instant(&arbitrary, NOW_NS), LogQuestion::range(&arbitrary, NOW_NS));
+        let numbers = format!("query=x&time={number}&start={number}&end={number}&step={number}&limit={number}");
+        let numbers = parameters(&numbers);
+        let _ = (LogQuestion::instant(&numbers, NOW_NS), LogQuestion::range(&numbers, NOW_NS));
+        let _ = bounds(&parameters(&format!("since={number}&start={number}")), NOW_NS);
+    }
+}

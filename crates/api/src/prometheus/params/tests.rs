@@ -133,3 +133,14 @@ fn names_of_any_characters_fit_into_an_address() {
         assert_eq!(unescape_name(name), expected, "{name:?}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_parameters_never_panic(query in ".*", number in "-?[0-9]{1,25}(\\.[0-9]{1,9})?(e[0-9]{1,3})?", name in "U__[_0-9a-f]{0,12}") {
+        let arbitrary = parameters(&query);
+        let _ = (PromQuestion::instant(&arbitrary, NOW_MS), PromQuestion::range(&arbitrary));
+        let numbers = parameters(&format!("query=x&time={number}&start={number}&end={number}&step={number}&limit={number}"));
+        let _ = (PromQuestion::instant(&numbers, NOW_MS), PromQuestion::range(&numbers));
+        let _ = (SeriesQuestion::read(&numbers), unescape_name(&name), unescape_name(&query));
+    }
+}

@@ -1,8 +1,6 @@
-use model::AttributeValue;
-use query::ServiceStats;
-
 use super::*;
 use crate::json::written;
+use model::AttributeValue;
 
 fn text(traces: Vec<TraceMatch>) -> String {
     let stats = QueryStats { items: 30, bytes: 400, series: 5, ..QueryStats::default() };
@@ -76,10 +74,13 @@ fn span_sets_have_typed_attributes() {
         matched: 4,
         attributes: vec![("by(.x)".to_owned(), AttributeValue::String("y".into()))],
     };
-    let service_stats = vec![
-        ("bank".to_owned(), ServiceStats { span_count: 3, error_count: 1 }),
-        ("shop".to_owned(), ServiceStats { span_count: 1, error_count: 0 }),
-    ];
+    let mut matched = TraceMatch { span_sets: vec![set], ..trace() };
+    for (service, span_count, error_count) in [("bank", 3, 1), ("shop", 1, 0)] {
+        matched.service_stats.push((service.to_owned(), Default::default()));
+        let (_, stats) = matched.service_stats.last_mut().unwrap();
+        stats.span_count = span_count;
+        stats.error_count = error_count;
+    }
     let set_text = concat!(
         r#"{"spans":[{"spanID":"0000000000000001","name":"GET /","startTimeUnixNano":"10","durationNanos":"20","#,
         r#""attributes":[{"key":"s","value":{"stringValue":"text"}},{"key":"b","value":{"boolValue":true}},"#,
@@ -91,7 +92,7 @@ fn span_sets_have_typed_attributes() {
         r#""attributes":[{"key":"by(.x)","value":{"stringValue":"y"}}]}"#
     );
     assert_eq!(
-        text(vec![TraceMatch { span_sets: vec![set], service_stats, ..trace() }]),
+        text(vec![matched]),
         format!(
             concat!(
                 r#"{{"traces":[{{"traceID":"000000000000000000000000000000ab","rootServiceName":"shop","#,

@@ -118,3 +118,13 @@ fn tags_have_a_range_a_limit_and_a_scope() {
         TimeRange::new(NS_PER_S - hour, 3 * NS_PER_S - 1 + hour)
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_parameters_never_panic(query in ".*", number in "-?[0-9]{1,25}", id in ".*", hex in "[0-9a-fA-F]{0,40}") {
+        let _ = TraceQuestion::read(&parameters(&query), NOW_NS);
+        let numbers = format!("start={number}&end={number}0&limit={number}&spss={number}&minDuration={number}s");
+        let _ = TraceQuestion::read(&parameters(&numbers), NOW_NS);
+        let _ = (trace_id(&id), trace_id(&hex), trace_range(&parameters(&numbers)));
+    }
+}
