@@ -9,20 +9,20 @@ use prometheus_client::registry::Registry;
 
 /// The finished registry; cheap to clone.
 #[derive(Clone)]
-pub struct Exposition {
+pub(crate) struct Exposition {
     registry: Arc<Registry>,
 }
 
 impl Exposition {
     /// Takes a registry in which everything is registered.
     #[must_use]
-    pub fn new(registry: Registry) -> Self {
+    pub(crate) fn new(registry: Registry) -> Self {
         Self { registry: Arc::new(registry) }
     }
 
     /// All metrics as OpenMetrics text.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("text is written to memory");
         text
@@ -30,7 +30,7 @@ impl Exposition {
 
     /// The reply of `/metrics`.
     #[must_use]
-    pub fn response(&self) -> Response {
+    pub(crate) fn response(&self) -> Response {
         ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], self.text())
             .into_response()
     }

@@ -17,7 +17,7 @@ use crate::own::layer::{self, OwnRecords};
 ///
 /// # Errors
 /// When `RUST_LOG` is not a filter, or a subscriber is installed already.
-pub fn init(own: Option<(Arc<dyn Clock>, u64)>) -> anyhow::Result<Option<OwnRecords>> {
+pub(crate) fn init(own: Option<(Arc<dyn Clock>, u64)>) -> anyhow::Result<Option<OwnRecords>> {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .from_env()

@@ -3,11 +3,11 @@
 //!
 //! Nothing here may wait or fail a request: where the queue is full, records are dropped and counted.
 
-pub mod layer;
+pub(crate) mod layer;
 
-pub mod record;
+pub(crate) mod record;
 
-pub mod writer;
+pub(crate) mod writer;
 
 /// The tenant that the server's own telemetry belongs to.
 pub const TENANT: &str = "stella";

@@ -14,9 +14,9 @@ const PAGE_BYTES: u64 = 4_096;
 
 /// Memory, processor time, files and start of the process.
 #[derive(Debug)]
-pub struct ProcessMetrics {
+pub(crate) struct ProcessMetrics {
     /// When the process began, in seconds since the epoch.
-    pub started_s: f64,
+    pub(crate) started_s: f64,
 }
 
 /// The resident memory, in bytes.

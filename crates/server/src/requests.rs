@@ -35,7 +35,7 @@ struct RouteLabels {
 
 /// The metrics of requests; cheap to clone.
 #[derive(Clone)]
-pub struct RequestMetrics {
+pub(crate) struct RequestMetrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
     in_flight: Gauge,
@@ -47,7 +47,7 @@ const DURATION_BOUNDS_S: [f64; 12] =
 
 impl RequestMetrics {
     /// Registers the metrics.
-    pub fn new(registry: &mut Registry, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(registry: &mut Registry, clock: Arc<dyn Clock>) -> Self {
         let metrics = Self {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(DURATION_BOUNDS_S)),
@@ -74,7 +74,7 @@ impl RequestMetrics {
     }
 
     /// Counts the requests of a router, and where `spans` says so makes a span of each.
-    pub fn observe(&self, listener: &'static str, spans: bool, router: Router) -> Router {
+    pub(crate) fn observe(&self, listener: &'static str, spans: bool, router: Router) -> Router {
         let observed = Observed { metrics: self.clone(), listener, spans };
         router.layer(from_fn_with_state(observed, observe))
     }

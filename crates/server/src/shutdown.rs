@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Errors
 /// When the signal handlers cannot be installed.
-pub fn on_signal(token: CancellationToken) -> std::io::Result<()> {
+pub(crate) fn on_signal(token: CancellationToken) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {

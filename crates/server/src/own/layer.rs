@@ -25,7 +25,7 @@ const QUEUE_RECORDS: usize = 4_096;
 const MAX_FIELD_BYTES: usize = 4_096;
 
 /// The layer; add it to the subscriber.
-pub struct OwnLayer {
+pub(crate) struct OwnLayer {
     clock: Arc<dyn Clock>,
     ids: Mutex<StdRng>,
     queue: mpsc::Sender<Record>,
@@ -33,15 +33,15 @@ pub struct OwnLayer {
 }
 
 /// The other end of the layer's queue.
-pub struct OwnRecords {
-    pub(super) queue: mpsc::Receiver<Record>,
+pub(crate) struct OwnRecords {
+    pub(crate) queue: mpsc::Receiver<Record>,
     /// Records that found the queue full.
-    pub dropped: Arc<AtomicU64>,
+    pub(crate) dropped: Arc<AtomicU64>,
 }
 
 /// Makes a layer and the end from which its records are taken.
 #[must_use]
-pub fn layer(clock: Arc<dyn Clock>, seed: u64) -> (OwnLayer, OwnRecords) {
+pub(crate) fn layer(clock: Arc<dyn Clock>, seed: u64) -> (OwnLayer, OwnRecords) {
     let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
     let dropped = Arc::new(AtomicU64::new(0));
     let ids = Mutex::new(StdRng::seed_from_u64(seed));

@@ -8,60 +8,60 @@ use model::{AttributeRef, Labels};
 use super::SERVICE;
 
 /// Named values of a record.
-pub type Fields = Vec<(&'static str, AttributeValue)>;
+pub(crate) type Fields = Vec<(&'static str, AttributeValue)>;
 
 /// The trace and span that a record belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpanIds {
+pub(crate) struct SpanIds {
     /// The trace.
-    pub trace_id: [u8; 16],
+    pub(crate) trace_id: [u8; 16],
     /// The span.
-    pub span_id: [u8; 8],
+    pub(crate) span_id: [u8; 8],
 }
 
 /// An event that was logged.
 #[derive(Clone, Debug)]
-pub struct LogRecord {
+pub(crate) struct LogRecord {
     /// When.
-    pub timestamp_ns: i64,
+    pub(crate) timestamp_ns: i64,
     /// How grave.
-    pub level: tracing::Level,
+    pub(crate) level: tracing::Level,
     /// The module that said it.
-    pub target: &'static str,
+    pub(crate) target: &'static str,
     /// The text.
-    pub message: String,
+    pub(crate) message: String,
     /// The fields.
-    pub fields: Fields,
+    pub(crate) fields: Fields,
     /// The span in which it was said.
-    pub span: Option<SpanIds>,
+    pub(crate) span: Option<SpanIds>,
 }
 
 /// A span that has ended.
 #[derive(Clone, Debug)]
-pub struct SpanRecord {
+pub(crate) struct SpanRecord {
     /// Its ids.
-    pub ids: SpanIds,
+    pub(crate) ids: SpanIds,
     /// The span that it is part of.
-    pub parent_span_id: Option<[u8; 8]>,
+    pub(crate) parent_span_id: Option<[u8; 8]>,
     /// What was done.
-    pub name: String,
+    pub(crate) name: String,
     /// OpenTelemetry's span kind.
-    pub kind: u8,
+    pub(crate) kind: u8,
     /// When it began.
-    pub start_ns: i64,
+    pub(crate) start_ns: i64,
     /// How long it took.
-    pub duration_ns: i64,
+    pub(crate) duration_ns: i64,
     /// Whether it failed.
-    pub is_error: bool,
+    pub(crate) is_error: bool,
     /// The module that made it.
-    pub target: &'static str,
+    pub(crate) target: &'static str,
     /// The fields.
-    pub fields: Fields,
+    pub(crate) fields: Fields,
 }
 
 /// Something to be written.
 #[derive(Clone, Debug)]
-pub enum Record {
+pub(crate) enum Record {
     /// An event.
     Log(LogRecord),
     /// A span.
@@ -81,7 +81,7 @@ fn severity(level: tracing::Level) -> (u8, &'static str) {
 
 /// The lines of a batch of records, one stream a level.
 #[must_use]
-pub fn logs(records: &[LogRecord], instance: &str) -> LogBatch {
+pub(crate) fn logs(records: &[LogRecord], instance: &str) -> LogBatch {
     let mut builder = LogBatchBuilder::default();
     let mut streams: Vec<(tracing::Level, u32)> = Vec::new();
     for record in records {
@@ -120,7 +120,7 @@ pub fn logs(records: &[LogRecord], instance: &str) -> LogBatch {
 
 /// The spans of a batch of records.
 #[must_use]
-pub fn spans(records: &[SpanRecord], instance: &str) -> TraceBatch {
+pub(crate) fn spans(records: &[SpanRecord], instance: &str) -> TraceBatch {
     let mut builder = TraceBatchBuilder::default();
     for record in records {
         builder.resource_attribute("service.name", AttributeRef::String(SERVICE));

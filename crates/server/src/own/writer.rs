@@ -22,22 +22,22 @@ const BATCH_RECORDS: usize = 1_024;
 const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What a writer needs.
-pub struct OwnWriter {
+pub(crate) struct OwnWriter {
     /// Where the telemetry goes.
-    pub ingest: Arc<dyn Ingest>,
+    pub(crate) ingest: Arc<dyn Ingest>,
     /// The right to write it there.
-    pub context: TenantContext,
+    pub(crate) context: TenantContext,
     /// The time of metrics.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// The metrics.
-    pub exposition: Exposition,
+    pub(crate) exposition: Exposition,
     /// Which server it is: the `instance` of metrics.
-    pub instance: String,
+    pub(crate) instance: String,
 }
 
 impl OwnWriter {
     /// Writes until the token is cancelled, then what is left.
-    pub async fn run(self, mut records: OwnRecords, stop: CancellationToken) {
+    pub(crate) async fn run(self, mut records: OwnRecords, stop: CancellationToken) {
         let mut metrics = tokio::time::interval(METRICS_INTERVAL);
         metrics.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut batch = Vec::with_capacity(BATCH_RECORDS);

@@ -31,7 +31,8 @@ async fn ask(stella: &Stella, language: &str, arguments: &[&str]) -> String {
 async fn send(stella: &Stella) {
     let acme = stella.tenant("acme");
     let (now_ms, now_ns) = (now_ms(), now_ns());
-    let stock = series(&[("__name__", "stock"), ("shelf", "a")], &[(now_ms - 60_000, 1.0), (now_ms, 2.5)]);
+    let stock =
+        series(&[("__name__", "stock"), ("shelf", "a")], &[(now_ms - 90_000, 1.0), (now_ms - 30_000, 2.5)]);
     assert_eq!(remote_write(&acme, vec![stock]).await.unwrap().status, 204);
     let lines = [(now_ns - 1_000_000_000, "order 1 paid".to_owned()), (now_ns, "order 2 paid".to_owned())];
     assert_eq!(loki_push(&acme, &serde_json::json!({"app": "shop"}), &lines).await.unwrap().status, 204);

@@ -1,9 +1,10 @@
-//! Debian's Prometheus scrapes itself and writes into the server, which must then answer as Prometheus does;
-//! promtool asks it.
+//! Debian's Prometheus scrapes itself and writes into the server for two tenants, which must then answer as
+//! Prometheus does; promtool asks it.
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -14,6 +15,24 @@ use crate::tools;
 /// Seconds of telemetry before answers are compared.
 const WARM_UP_S: f64 = 12.0;
 
+/// A proxy that names the tenant of what passes through it; its address. Debian's build of Prometheus 2.42 reads the
+/// `headers` of a remote write and does not send them.
+async fn proxy(client: Client, path: &'static str) -> String {
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let client = Arc::new(client);
+    let pass = async move |headers: http::HeaderMap, body: bytes::Bytes| {
+        let kept = ["content-type", "content-encoding", "x-prometheus-remote-write-version"];
+        let kept: Vec<(&str, &str)> =
+            kept.iter().filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?))).collect();
+        let answer = client.post(Api::Prometheus, path, &kept, body.to_vec()).await.unwrap();
+        (http::StatusCode::from_u16(answer.status).unwrap(), answer.body)
+    };
+    let router = axum::Router::new().route(path, axum::routing::post(pass));
+    tokio::spawn(async move { axum::serve(socket, router).await });
+    format!("http://{address}{path}")
+}
+
 /// Prometheus, which scrapes itself every second.
 struct Prometheus {
     _process: Process,
@@ -22,16 +41,16 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Writes into a server as the tenant `acme`, and once more naming nobody.
-    async fn start(folder: &Path, write_url: &str) -> Self {
+    /// Writes all that it scrapes to each of the addresses.
+    async fn start(folder: &Path, write_urls: [&str; 2]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let queue = "queue_config: { max_shards: 1, batch_send_deadline: 200ms }";
+        let writes = write_urls.map(|url| format!("  - url: {url}\n    {queue}\n")).concat();
         let config = format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 900ms }}\n\
              scrape_configs:\n  - job_name: self\n    static_configs:\n      - targets: ['{address}']\n\
-             remote_write:\n  - url: {write_url}\n    headers: {{ X-Scope-OrgID: acme }}\n    {queue}\n  \
-             - url: {write_url}\n    {queue}\n"
+             remote_write:\n{writes}"
         );
         std::fs::write(folder.join("prometheus.yaml"), config).unwrap();
         let mut command: Command = tools::prometheus();
@@ -142,7 +161,9 @@ async fn prometheus_writes_and_the_answers_are_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let stella = Stella::up(&folder.path().join("stella")).await;
     let acme = stella.tenant("acme");
-    let prometheus = Prometheus::start(folder.path(), &acme.url(Api::Prometheus, "/api/v1/write")).await;
+    let through_proxy = proxy(acme.clone(), "/api/v1/write").await;
+    let directly = acme.url(Api::Prometheus, "/api/v1/write");
+    let prometheus = Prometheus::start(folder.path(), [&through_proxy, &directly]).await;
     let time = compared_time(&acme).await;
 
     for query in QUERIES {
