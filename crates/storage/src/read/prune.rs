@@ -95,11 +95,13 @@ pub(crate) fn by_id(footer: &Footer, column: usize, first: [u8; 16], last: [u8; 
 mod tests {
     use super::*;
 
+    type Places<'a> = &'a [Range<usize>];
+
     #[test]
     #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is what is meant")]
     fn places_are_joined_and_intersected() {
         assert_eq!(joined([0..2, 2..5, 5..5, 7..8]), [0..5, 7..8]);
-        let cases: [(&[Range<usize>], &[Range<usize>], &[Range<usize>]); 4] = [
+        let cases: [(Places<'_>, Places<'_>, Places<'_>); 4] = [
             (&[0..10], &[2..3, 5..12], &[2..3, 5..10]),
             (&[0..2, 4..6], &[2..4], &[]),
             (&[0..5, 5..9], &[4..6], &[4..5, 5..6]),

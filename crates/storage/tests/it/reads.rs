@@ -27,10 +27,10 @@ fn steps<T: Clone + std::fmt::Debug>(
 
 fn labels(series: u8) -> Labels {
     let mut pairs = vec![("__name__", format!("m{}", series % 3)), ("job", format!("j{}", series % 2))];
-    if series % 4 == 0 {
+    if series.is_multiple_of(4) {
         pairs.push(("pod", format!("p{series}")));
     }
-    if series % 5 == 0 {
+    if series.is_multiple_of(5) {
         pairs.push(("Zone", "z".to_owned()));
     }
     Labels::from_pairs(pairs)
