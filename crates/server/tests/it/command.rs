@@ -34,7 +34,10 @@ async fn send(stella: &Stella) {
     let stock =
         series(&[("__name__", "stock"), ("shelf", "a")], &[(now_ms - 90_000, 1.0), (now_ms - 30_000, 2.5)]);
     assert_eq!(remote_write(&acme, vec![stock]).await.unwrap().status, 204);
-    let lines = [(now_ns - 1_000_000_000, "order 1 paid".to_owned()), (now_ns, "order 2 paid".to_owned())];
+    let lines = [
+        (now_ns - 60_000_000_000, "order 1 paid".to_owned()),
+        (now_ns - 30_000_000_000, "order 2 paid".to_owned()),
+    ];
     assert_eq!(loki_push(&acme, &serde_json::json!({"app": "shop"}), &lines).await.unwrap().status, 204);
     let span = span("5bd66ef5095369c7b0d1f8f4bd33716a", "c532cb4098ac3dd2", "pay", now_ns, &[]);
     let body = traces(&[(vec![text_attribute("service.name", "shop")], vec![span])]);
