@@ -1,5 +1,6 @@
 //! Where log lines go: standard error for people, and where it is switched on, the server's own telemetry.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -22,7 +23,10 @@ pub(crate) fn init(own: Option<(Arc<dyn Clock>, u64)>) -> anyhow::Result<Option<
         .with_default_directive(LevelFilter::INFO.into())
         .from_env()
         .context("RUST_LOG is not a filter")?;
-    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    let to_stderr = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_filter(filter);
     let (own_layer, records) = own.map(|(clock, seed)| layer::layer(clock, seed)).unzip();
     // What the libraries below the server say at info is about themselves.
     let own_filter = Targets::new().with_default(LevelFilter::INFO).with_targets([

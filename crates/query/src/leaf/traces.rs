@@ -12,11 +12,12 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use model::TimeRange;
-use model::trace::{SPANS_SCHEMA, SpansView};
+use model::trace::SPANS_SCHEMA;
 use storage::{StorageError, TraceIds, TraceScan, TracesSnapshot};
 
 use super::{Counters, Memory, Work};
 use crate::error::QueryError;
+use crate::tags::view;
 
 /// A trace of more spans than this is cut: what follows is not looked at.
 pub(crate) const MAX_SPANS_PER_TRACE: usize = 1 << 20;
@@ -78,11 +79,8 @@ impl Work for TracesWork {
         partition: usize,
         memory: Memory,
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
-        let scan = TraceScan {
-            trace_ids: ids_of(partition, self.parts),
-            range: self.scanned,
-            service: self.leaf.service_hint().map(str::to_owned),
-        };
+        // Not by service: the store would leave spans of other services out, and a trace must be whole to be judged.
+        let scan = TraceScan { trace_ids: ids_of(partition, self.parts), range: self.scanned, service: None };
         let traces = Traces::new(self.snapshot.scan(scan), Arc::clone(&self.counters));
         let (leaf, limit, counters) = (Arc::clone(&self.leaf), self.limit, Arc::clone(&self.counters));
         Box::pin(evaluate(leaf, traces, limit, memory, counters))
@@ -100,6 +98,11 @@ async fn evaluate(
     let mut held = 0;
     while let Some(trace) = traces.next().await? {
         counters.series.fetch_add(1, Ordering::Relaxed);
+        if let Some(service) = leaf.service_hint()
+            && !has_service(&trace, service)?
+        {
+            continue;
+        }
         let mut worker = leaf.worker();
         worker.trace(&trace)?;
         for found in worker.finish() {
@@ -117,6 +120,11 @@ async fn evaluate(
         memory.hold(held)?;
     }
     Ok(newest.into_values().collect())
+}
+
+fn has_service(trace: &RecordBatch, service: &str) -> Result<bool, QueryError> {
+    let view = view(trace)?;
+    Ok((0..view.rows()).any(|row| view.service_name(row) == service))
 }
 
 /// Cuts a stream that is sorted by trace into one batch per trace.
@@ -141,8 +149,7 @@ impl Traces {
         let mut spans = 0;
         while self.fill().await? {
             let Some(batch) = self.batch.take() else { break };
-            let view = SpansView::new(&batch)
-                .ok_or_else(|| QueryError::Internal("storage gave spans of another schema".into()))?;
+            let view = view(&batch)?;
             let first = view.trace_id(0);
             if *id.get_or_insert(first) != first {
                 self.batch = Some(batch);

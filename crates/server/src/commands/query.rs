@@ -102,7 +102,9 @@ impl Query {
         let end = if is_promql && !range { "time" } else { "end" };
         let pairs = [("start", &question.start), (end, &question.end), ("step", &question.step)];
         for (name, value) in pairs {
-            parameters.extend(value.as_ref().map(|value| (name, value.clone())));
+            // Tempo's API takes Unix seconds alone; the others take either form.
+            let value = value.as_ref().map(|v| if is_traceql { in_seconds(v) } else { v.clone() });
+            parameters.extend(value.map(|value| (name, value)));
         }
         if is_promql && range && question.step.is_none() {
             parameters.push(("step", "60s".into()));
@@ -146,6 +148,11 @@ impl Question {
         let said = said.and_then(|v| v["error"].as_str().map(str::to_owned)).unwrap_or(body);
         bail!("{url} answered {status}: {}", said.trim())
     }
+}
+
+/// A moment in RFC 3339 as Unix seconds; other texts as they are.
+fn in_seconds(text: &str) -> String {
+    text.parse::<jiff::Timestamp>().map_or_else(|_| text.to_owned(), |t| t.as_second().to_string())
 }
 
 /// The result of a PromQL or LogQL query.
