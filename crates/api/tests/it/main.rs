@@ -1,5 +1,7 @@
 //! The query doors over a real engine and a real store in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod fixture;
 
 mod loki;
