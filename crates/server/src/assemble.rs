@@ -61,6 +61,10 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     storage.register_metrics(&mut registry);
     let started_s = clock.now().0 as f64 / 1e9;
     registry.register_collector(Box::new(ProcessMetrics { started_s }));
+    if let Some(records) = &records {
+        let help = "Records of the server's own logs and spans that found their queue full and were dropped";
+        registry.register("stella_own_records_dropped", help, records.dropped.clone());
+    }
     let requests = RequestMetrics::new(&mut registry, Arc::clone(&clock));
 
     let settings = QuerySettings {

@@ -1,5 +1,7 @@
 //! The engine through its own door, over the real store in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage up fails")]
+
 mod fixture;
 
 mod logs;

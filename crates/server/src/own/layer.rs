@@ -4,10 +4,10 @@
 //! `otel.status_code` (`ERROR`), and `otel.trace_id` with `otel.parent_id` (hex) for a trace that began elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{AttributeValue, Clock};
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
@@ -29,24 +29,24 @@ pub(crate) struct OwnLayer {
     clock: Arc<dyn Clock>,
     ids: Mutex<StdRng>,
     queue: mpsc::Sender<Record>,
-    dropped: Arc<AtomicU64>,
+    dropped: Counter,
 }
 
 /// The other end of the layer's queue.
 pub(crate) struct OwnRecords {
     pub(crate) queue: mpsc::Receiver<Record>,
     /// Records that found the queue full.
-    pub(crate) dropped: Arc<AtomicU64>,
+    pub(crate) dropped: Counter,
 }
 
 /// Makes a layer and the end from which its records are taken.
 #[must_use]
 pub(crate) fn layer(clock: Arc<dyn Clock>, seed: u64) -> (OwnLayer, OwnRecords) {
     let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
-    let dropped = Arc::new(AtomicU64::new(0));
+    let dropped = Counter::default();
     let ids = Mutex::new(StdRng::seed_from_u64(seed));
     (
-        OwnLayer { clock, ids, queue: sender, dropped: Arc::clone(&dropped) },
+        OwnLayer { clock, ids, queue: sender, dropped: dropped.clone() },
         OwnRecords { queue: receiver, dropped },
     )
 }
@@ -54,7 +54,7 @@ pub(crate) fn layer(clock: Arc<dyn Clock>, seed: u64) -> (OwnLayer, OwnRecords) 
 impl OwnLayer {
     fn send(&self, record: Record) {
         if self.queue.try_send(record).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.inc();
         }
     }
 
@@ -258,6 +258,6 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             (0..QUEUE_RECORDS + 3).for_each(|_| tracing::info!("again"));
         });
-        assert_eq!(records.dropped.load(Ordering::Relaxed), 3);
+        assert_eq!(records.dropped.get(), 3);
     }
 }
