@@ -12,7 +12,7 @@ use crate::telemetry::{
     loki_push, now_ms, now_ns, post_json, remote_write, series, span, text_attribute, traces,
 };
 
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     binary().args(arguments).output().unwrap()
 }
 

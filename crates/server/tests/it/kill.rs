@@ -15,8 +15,11 @@ use crate::telemetry::{now_ms, now_ns};
 use crate::tools::python_aside;
 
 const TENANT: &str = "acme";
-/// Two writers of each.
-const KINDS: [Kind; 6] = [Kind::Samples, Kind::Lines, Kind::Spans, Kind::Samples, Kind::Lines, Kind::Spans];
+/// Three writers of each, so that writes wait together.
+const KINDS: [Kind; 9] = {
+    use Kind::{Lines, Samples, Spans};
+    [Samples, Lines, Spans, Samples, Lines, Spans, Samples, Lines, Spans]
+};
 
 /// The seed of this run: that of `STELLA_TEST_SEED`, else a new one. It is shown when the test fails.
 fn seed() -> u64 {
@@ -26,15 +29,26 @@ fn seed() -> u64 {
     seed
 }
 
-/// Lets the writers work for so long, then kills the server under them.
-async fn kill_under_load(stella: Stella, writers: Vec<Writer>, work_ms: u64) -> Vec<Writer> {
+/// How a server ends.
+enum End {
+    /// kill -9.
+    Kill,
+    /// SIGTERM.
+    Stop,
+}
+
+/// Lets the writers work for so long, then ends the server under them.
+async fn end_under_load(stella: Stella, writers: Vec<Writer>, work_ms: u64, end: End) -> Vec<Writer> {
     let stop = Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = writers
         .into_iter()
         .map(|writer| tokio::spawn(writer.write(stella.tenant(TENANT), Arc::clone(&stop))))
         .collect();
     tokio::time::sleep(Duration::from_millis(work_ms)).await;
-    stella.kill();
+    match end {
+        End::Kill => stella.kill(),
+        End::Stop => stella.stop().await,
+    }
     stop.store(true, Ordering::Relaxed);
     let mut writers = Vec::new();
     for task in tasks {
@@ -53,18 +67,21 @@ async fn verify(stella: &Stella, writers: &[Writer], when: &str) -> [usize; 3] {
     found
 }
 
+fn writers() -> Vec<Writer> {
+    let now_ms = now_ms();
+    KINDS.into_iter().enumerate().map(|(id, kind)| Writer::new(kind, id, now_ms)).collect()
+}
+
 async fn kill_again_and_again(folder: &Path, keys: &str, rounds: usize) {
     let mut random = StdRng::seed_from_u64(seed());
-    let now_ms = now_ms();
-    let mut writers: Vec<Writer> =
-        KINDS.into_iter().enumerate().map(|(id, kind)| Writer::new(kind, id, now_ms)).collect();
+    let mut writers = writers();
     let mut stella = Stella::serve(folder, keys, &[]).await;
     for round in 0..rounds {
-        writers = kill_under_load(stella, writers, random.random_range(50..900)).await;
+        writers = end_under_load(stella, writers, random.random_range(50..900), End::Kill).await;
         if random.random_bool(0.5) {
             // Killed again while the log is replayed, perhaps with writers at work.
             let replaying = Stella::serve_unready(folder, keys, &[]).await;
-            writers = kill_under_load(replaying, writers, random.random_range(0..60)).await;
+            writers = end_under_load(replaying, writers, random.random_range(0..60), End::Kill).await;
         }
         stella = Stella::serve(folder, keys, &[]).await;
         verify(&stella, &writers, &format!("after kill {round}")).await;
@@ -98,4 +115,17 @@ async fn what_was_acknowledged_survives_kills_in_flushes() {
                 wal:\n  segment_size: 256KiB\n\
                 flush:\n  max_head_size: 64KiB\n  max_head_age: 150ms\n";
     kill_again_and_again(folder.path(), keys, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_an_orderly_end_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writers = writers();
+    for (round, work_ms) in [200, 500].into_iter().enumerate() {
+        let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+        writers = end_under_load(stella, writers, work_ms, End::Stop).await;
+        let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+        verify(&stella, &writers, &format!("after end {round}")).await;
+        stella.stop().await;
+    }
 }

@@ -10,10 +10,13 @@ mod telemetry;
 mod tools;
 
 mod command;
+mod doors;
+mod grafana;
 mod kill;
 mod ledger;
 mod own;
 mod prometheus;
+mod readme;
 mod refusals;
 mod sdk;
 mod sdk_logs;

@@ -1,0 +1,60 @@
+//! What Grafana's data sources ask to find out whether a server is there and what it has.
+
+use serde_json::Value;
+
+use crate::client::{Api, Client};
+use crate::server::{Stella, eventually};
+
+/// A way to an answer, and what must be there.
+type Question = (Api, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
+/// "Save & test" and the builders' first questions. Data that is asked for is the server's own.
+const QUESTIONS: [Question; 14] = [
+    (Api::Prometheus, "/api/v1/query", &[("query", "1+1"), ("time", "4")], "/data/result/1"),
+    (Api::Prometheus, "/api/v1/status/buildinfo", &[], "/data/version"),
+    (Api::Prometheus, "/api/v1/label/__name__/values", &[], "/data/0"),
+    (Api::Prometheus, "/api/v1/metadata", &[("limit", "5")], "/data"),
+    (Api::Prometheus, "/api/v1/labels", &[("match[]", "up")], "/data/0"),
+    (Api::Prometheus, "/api/v1/series", &[("match[]", "up")], "/data/0/__name__"),
+    (
+        Api::Loki,
+        "/loki/api/v1/query",
+        &[("query", "vector(1)+vector(1)"), ("time", "4000000000")],
+        "/data/result/0/value/1",
+    ),
+    (Api::Loki, "/loki/api/v1/status/buildinfo", &[], "/version"),
+    (Api::Loki, "/loki/api/v1/labels", &[], "/data/0"),
+    (Api::Loki, "/loki/api/v1/label/service_name/values", &[], "/data/0"),
+    (Api::Loki, "/loki/api/v1/series", &[("match[]", "{service_name=\"stella\"}")], "/data/0/service_name"),
+    (Api::Tempo, "/api/status/buildinfo", &[], "/version"),
+    (Api::Tempo, "/api/v2/search/tags", &[], "/scopes/0/name"),
+    (Api::Tempo, "/api/v2/search/tag/resource.service.name/values", &[], "/tagValues/0/value"),
+];
+
+async fn ask(client: &Client, (api, path, parameters, pointer): &Question) -> Option<Value> {
+    let answer = client.get(*api, path, parameters).await;
+    answer.json().pointer(pointer).cloned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_sources_find_what_they_look_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up(folder.path()).await;
+    let own = stella.tenant("stella");
+    for question in &QUESTIONS {
+        eventually(&format!("an answer to {question:?}"), async || ask(&own, question).await).await;
+    }
+    assert_eq!(ask(&own, &QUESTIONS[0]).await.unwrap(), "2");
+    assert_eq!(ask(&own, &QUESTIONS[6]).await.unwrap(), "2");
+    // The data source posts forms where it can, for queries may be long.
+    for (api, path, parameters, _) in &QUESTIONS {
+        let is_posted =
+            *api == Api::Prometheus && ["/query", "/labels", "/series"].iter().any(|p| path.ends_with(p));
+        if is_posted {
+            let (asked, posted) =
+                (own.get(*api, path, parameters).await, own.post_form(*api, path, parameters).await);
+            assert_eq!((posted.status, posted.json()), (asked.status, asked.json()), "{path}");
+        }
+    }
+    stella.stop().await;
+}
