@@ -92,6 +92,9 @@ impl QueryEngine {
         let limits = context.limits();
         let timeout_ns = timeout_ns.map_or(limits.query_timeout_ns, |t| t.min(limits.query_timeout_ns));
         let timeout = std::time::Duration::from_nanos(u64::try_from(timeout_ns).unwrap_or(0));
+        if timeout.is_zero() {
+            return Err(QueryError::Timeout { timeout_ms: 0 });
+        }
         let pool = QueryPool::new(
             self.budget(context.tenant()),
             limits.tenant_query_memory_bytes,

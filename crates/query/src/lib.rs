@@ -14,6 +14,8 @@ pub mod error;
 
 pub mod engine;
 
+pub mod lists;
+
 mod prom;
 
 mod log;
@@ -32,6 +34,7 @@ pub use answer::{
 };
 pub use engine::QueryEngine;
 pub use error::QueryError;
+pub use lists::Labelled;
 pub use log::{is_log_query, parse_log_selector};
 pub use prom::parse_metric_selector;
 pub use request::{Direction, LogRequest, PromRequest, Tag, TagScope, TagSearch, TraceRequest};

@@ -1,18 +1,17 @@
-//! Questions about logs: LogQL, streams and labels.
+//! Questions about logs: LogQL.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use model::time::NS_PER_S;
-use model::{Labels, Matcher, TenantContext, TimeRange};
+use model::{Matcher, TenantContext, TimeRange};
 use storage::StreamSet;
 
-use crate::answer::{Limited, LogAnswer};
+use crate::answer::LogAnswer;
 use crate::engine::{QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::logs::LogsWork;
-use crate::prom::{hull, label_names, label_values, or_all};
+use crate::prom::hull;
 use crate::request::{Direction, LogRequest};
 
 /// The first window that a query for the newest or oldest lines looks at; each further one is four times as long.
@@ -135,60 +134,6 @@ impl QueryEngine {
             }
         }
         Ok(batches)
-    }
-
-    /// The streams that match any of the sets and have lines in the range, sorted.
-    ///
-    /// # Errors
-    /// When it takes too long or the store fails.
-    pub async fn log_series(
-        &self,
-        context: &TenantContext,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: Option<usize>,
-    ) -> Result<Limited<Vec<Labels>>, QueryError> {
-        let sets = sets.to_vec();
-        self.run(context, None, |engine, context, _running| async move {
-            let snapshot = engine.storage().logs(&context, range).await?;
-            let mut found: BTreeSet<Labels> = BTreeSet::new();
-            for matchers in or_all(sets) {
-                found.extend(snapshot.select(&matchers).await?.labels().iter().cloned());
-            }
-            Ok(Limited::cut(found.into_iter().collect(), limit))
-        })
-        .await
-    }
-
-    /// The names of the labels of the streams that match any of the sets, sorted.
-    ///
-    /// # Errors
-    /// When it takes too long or the store fails.
-    pub async fn log_label_names(
-        &self,
-        context: &TenantContext,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: Option<usize>,
-    ) -> Result<Limited<Vec<String>>, QueryError> {
-        let streams = self.log_series(context, sets, range, None).await?.value;
-        Ok(Limited::cut(label_names(&streams), limit))
-    }
-
-    /// The values of one label among the streams that match any of the sets, sorted.
-    ///
-    /// # Errors
-    /// When it takes too long or the store fails.
-    pub async fn log_label_values(
-        &self,
-        context: &TenantContext,
-        name: &str,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: Option<usize>,
-    ) -> Result<Limited<Vec<String>>, QueryError> {
-        let streams = self.log_series(context, sets, range, None).await?.value;
-        Ok(Limited::cut(label_values(&streams, name), limit))
     }
 }
 

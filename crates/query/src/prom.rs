@@ -1,12 +1,11 @@
-//! Questions about metrics: PromQL, series, labels and metadata.
+//! Questions about metrics: PromQL and metadata.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Labels, Matcher, TenantContext, TimeRange};
+use model::{Matcher, TenantContext, TimeRange};
 use storage::MetricMetadata;
 
-use crate::answer::{Limited, PromAnswer};
+use crate::answer::PromAnswer;
 use crate::engine::{QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::metrics::MetricsWork;
@@ -84,60 +83,6 @@ impl QueryEngine {
         })
     }
 
-    /// The series that match any of the sets and have data in the range, sorted.
-    ///
-    /// # Errors
-    /// When it takes too long or the store fails.
-    pub async fn metric_series(
-        &self,
-        context: &TenantContext,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: Option<usize>,
-    ) -> Result<Limited<Vec<Labels>>, QueryError> {
-        let sets = sets.to_vec();
-        self.run(context, None, |engine, context, _running| async move {
-            let snapshot = engine.storage().metrics(&context, range).await?;
-            let mut found: BTreeSet<Labels> = BTreeSet::new();
-            for matchers in or_all(sets) {
-                found.extend(snapshot.select(&matchers).await?.labels().iter().cloned());
-            }
-            Ok(Limited::cut(found.into_iter().collect(), limit))
-        })
-        .await
-    }
-
-    /// The names of the labels of the series that match any of the sets (of all series where there is no set), sorted.
-    ///
-    /// # Errors
-    /// When it takes too long or the store fails.
-    pub async fn metric_label_names(
-        &self,
-        context: &TenantContext,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: Option<usize>,
-    ) -> Result<Limited<Vec<String>>, QueryError> {
-        let series = self.metric_series(context, sets, range, None).await?.value;
-        Ok(Limited::cut(label_names(&series), limit))
-    }
-
-    /// The values of one label among the series that match any of the sets, sorted.
-    ///
-    /// # Errors
-    /// When it takes too long or the store fails.
-    pub async fn metric_label_values(
-        &self,
-        context: &TenantContext,
-        name: &str,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: Option<usize>,
-    ) -> Result<Limited<Vec<String>>, QueryError> {
-        let series = self.metric_series(context, sets, range, None).await?.value;
-        Ok(Limited::cut(label_values(&series, name), limit))
-    }
-
     /// Type, unit and description of every metric of the tenant, sorted by name.
     ///
     /// # Errors
@@ -150,21 +95,7 @@ impl QueryEngine {
     }
 }
 
-/// No set asks for everything.
-pub(crate) fn or_all(sets: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
-    if sets.is_empty() { vec![Vec::new()] } else { sets }
-}
-
-pub(crate) fn label_names(sets: &[Labels]) -> Vec<String> {
-    let names: BTreeSet<&str> = sets.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
-    names.into_iter().map(str::to_owned).collect()
-}
-
-pub(crate) fn label_values(sets: &[Labels], name: &str) -> Vec<String> {
-    let values: BTreeSet<&str> = sets.iter().filter_map(|labels| labels.get(name)).collect();
-    values.into_iter().map(str::to_owned).collect()
-}
-
+/// The smallest range that holds both.
 pub(crate) fn hull(a: TimeRange, b: TimeRange) -> TimeRange {
     TimeRange::new(a.start_ns.min(b.start_ns), a.end_ns.max(b.end_ns))
 }

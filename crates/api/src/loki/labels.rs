@@ -4,6 +4,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 
+use query::Labelled;
+
 use super::Loki;
 use super::params::StreamQuestion;
 use crate::error::ApiError;
@@ -17,7 +19,7 @@ pub(crate) async fn names(State(door): State<Loki>, request: Request) -> Result<
     let asked = Asked::read(request).await?;
     let StreamQuestion { sets, range } =
         StreamQuestion::read(&asked.parameters, &["query"], door.clock.now().0)?;
-    let found = door.engine.log_label_names(&asked.context, &sets, range, None).await?.value;
+    let found = door.engine.label_names(&asked.context, Labelled::Streams, &sets, range, None).await?.value;
     texts(found).await
 }
 
@@ -31,7 +33,8 @@ pub(crate) async fn values(
     let Path(name) = name.map_err(|error| ApiError::Request(error.body_text()))?;
     let StreamQuestion { sets, range } =
         StreamQuestion::read(&asked.parameters, &["query"], door.clock.now().0)?;
-    let found = door.engine.log_label_values(&asked.context, &name, &sets, range, None).await?.value;
+    let found =
+        door.engine.label_values(&asked.context, Labelled::Streams, &name, &sets, range, None).await?.value;
     texts(found).await
 }
 
@@ -40,7 +43,7 @@ pub(crate) async fn series(State(door): State<Loki>, request: Request) -> Result
     let asked = Asked::read(request).await?;
     let StreamQuestion { sets, range } =
         StreamQuestion::read(&asked.parameters, &["match[]", "match"], door.clock.now().0)?;
-    let found = door.engine.log_series(&asked.context, &sets, range, None).await?.value;
+    let found = door.engine.label_sets(&asked.context, Labelled::Streams, &sets, range, None).await?.value;
     let response = reply::json_of(found.len(), move |json| {
         json.raw("{\"status\":\"success\",\"data\":");
         json.list(found, |json, labels| json.labels(&labels));

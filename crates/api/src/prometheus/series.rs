@@ -3,7 +3,7 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use query::Limited;
+use query::{Labelled, Limited};
 
 use super::Prometheus;
 use super::envelope::{PromError, write_success};
@@ -21,7 +21,7 @@ pub(crate) async fn series(State(door): State<Prometheus>, request: Request) -> 
         return Err(ApiError::Request("no match[] parameter provided".into()).into());
     }
     let SeriesQuestion { sets, range, limit } = SeriesQuestion::read(&asked.parameters)?;
-    let found = door.engine.metric_series(&asked.context, &sets, range, limit).await?;
+    let found = door.engine.label_sets(&asked.context, Labelled::Series, &sets, range, limit).await?;
     list(found, |json, labels| json.labels(&labels)).await
 }
 
@@ -29,7 +29,7 @@ pub(crate) async fn series(State(door): State<Prometheus>, request: Request) -> 
 pub(crate) async fn names(State(door): State<Prometheus>, request: Request) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
     let SeriesQuestion { sets, range, limit } = SeriesQuestion::read(&asked.parameters)?;
-    let found = door.engine.metric_label_names(&asked.context, &sets, range, limit).await?;
+    let found = door.engine.label_names(&asked.context, Labelled::Series, &sets, range, limit).await?;
     list(found, |json, name| json.text(&name)).await
 }
 
@@ -43,7 +43,8 @@ pub(crate) async fn values(
     let Path(name) = name.map_err(|error| ApiError::Request(error.body_text()))?;
     let name = unescape_name(&name);
     let SeriesQuestion { sets, range, limit } = SeriesQuestion::read(&asked.parameters)?;
-    let found = door.engine.metric_label_values(&asked.context, &name, &sets, range, limit).await?;
+    let found =
+        door.engine.label_values(&asked.context, Labelled::Series, &name, &sets, range, limit).await?;
     list(found, |json, value| json.text(&value)).await
 }
 

@@ -3,7 +3,7 @@
 use model::log::{Entry, LogBatchBuilder};
 use model::time::NS_PER_S;
 use model::{Batch, Labels, TimeRange};
-use query::{Direction, LogRequest, LogValue, QueryError};
+use query::{Direction, Labelled, LogRequest, LogValue, QueryError};
 
 use crate::fixture::{Fixture, NOW_S};
 
@@ -80,9 +80,12 @@ async fn lists_and_limits() {
     fixture.write("a", lines(1)).await;
     let engine = fixture.engine(2);
     let (a, b) = (fixture.context("a"), fixture.context("b"));
-    let values = engine.log_label_values(&a, "app", &[], TimeRange::ALL, None).await.unwrap().value;
+    let values =
+        engine.label_values(&a, Labelled::Streams, "app", &[], TimeRange::ALL, None).await.unwrap().value;
     assert_eq!(values, ["cart", "shop"]);
-    assert!(engine.log_label_names(&b, &[], TimeRange::ALL, None).await.unwrap().value.is_empty());
+    assert!(
+        engine.label_names(&b, Labelled::Streams, &[], TimeRange::ALL, None).await.unwrap().value.is_empty()
+    );
     let error = engine.logql(&a, "{app=\"shop\"}", request(5_001, Direction::Backward)).await.unwrap_err();
     assert!(matches!(&error, QueryError::Parse(m) if m.contains("(5001 > 5000)")), "{error}");
 }

@@ -4,7 +4,7 @@ use model::labels::METRIC_NAME;
 use model::limits::Limits;
 use model::metric::{MetricBatchBuilder, SeriesInfo};
 use model::{Batch, Labels, Matcher, TimeRange};
-use query::{PromRequest, QueryError, Value};
+use query::{Labelled, PromRequest, QueryError, Value};
 
 use crate::fixture::{Fixture, NOW_S};
 
@@ -95,14 +95,14 @@ async fn a_tenant_sees_its_own_alone() {
     let (a, b) = (fixture.context("a"), fixture.context("b"));
     let found = engine.promql(&b, "requests_total", instant(NOW_MS)).await.unwrap();
     assert_eq!(vector(found.value), []);
-    let found = engine.metric_label_values(&a, "pod", &[], TimeRange::ALL, None).await.unwrap();
+    let found = engine.label_values(&a, Labelled::Series, "pod", &[], TimeRange::ALL, None).await.unwrap();
     assert_eq!(found.value, ["p000", "p001"]);
-    let found = engine.metric_label_values(&b, "pod", &[], TimeRange::ALL, None).await.unwrap();
+    let found = engine.label_values(&b, Labelled::Series, "pod", &[], TimeRange::ALL, None).await.unwrap();
     assert!(found.value.is_empty());
     let sets = [vec![Matcher::equal("pod", "p001")], vec![Matcher::equal("pod", "p001")]];
-    let found = engine.metric_series(&a, &sets, TimeRange::ALL, None).await.unwrap();
+    let found = engine.label_sets(&a, Labelled::Series, &sets, TimeRange::ALL, None).await.unwrap();
     assert_eq!(found.value.len(), 1);
-    let found = engine.metric_label_names(&a, &[], TimeRange::ALL, Some(2)).await.unwrap();
+    let found = engine.label_names(&a, Labelled::Series, &[], TimeRange::ALL, Some(2)).await.unwrap();
     assert_eq!((found.value.len(), found.truncated), (2, true));
 }
 

@@ -1,0 +1,89 @@
+//! Lists of what there is: series or streams, the names of their labels, and a label's values.
+
+use std::collections::BTreeSet;
+
+use model::{Labels, Matcher, TenantContext, TimeRange};
+
+use crate::answer::Limited;
+use crate::engine::QueryEngine;
+use crate::error::QueryError;
+
+/// What carries labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labelled {
+    /// Series of metrics.
+    Series,
+    /// Streams of logs.
+    Streams,
+}
+
+impl QueryEngine {
+    /// The label sets that match any of the matcher sets (all, where there is none) and have data in the range, sorted.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn label_sets(
+        &self,
+        context: &TenantContext,
+        of: Labelled,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Limited<Vec<Labels>>, QueryError> {
+        let sets = if sets.is_empty() { vec![Vec::new()] } else { sets.to_vec() };
+        self.run(context, None, move |engine, context, _running| async move {
+            let mut found: BTreeSet<Labels> = BTreeSet::new();
+            match of {
+                Labelled::Series => {
+                    let snapshot = engine.storage().metrics(&context, range).await?;
+                    for matchers in &sets {
+                        found.extend(snapshot.select(matchers).await?.labels().iter().cloned());
+                    }
+                }
+                Labelled::Streams => {
+                    let snapshot = engine.storage().logs(&context, range).await?;
+                    for matchers in &sets {
+                        found.extend(snapshot.select(matchers).await?.labels().iter().cloned());
+                    }
+                }
+            }
+            Ok(Limited::cut(found.into_iter().collect(), limit))
+        })
+        .await
+    }
+
+    /// The names of the labels of the sets that [`QueryEngine::label_sets`] gives, sorted.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn label_names(
+        &self,
+        context: &TenantContext,
+        of: Labelled,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Limited<Vec<String>>, QueryError> {
+        let found = self.label_sets(context, of, sets, range, None).await?.value;
+        let names: BTreeSet<&str> = found.iter().flat_map(|set| set.iter().map(|(name, _)| name)).collect();
+        Ok(Limited::cut(names.into_iter().map(str::to_owned).collect(), limit))
+    }
+
+    /// The values of one label in the sets that [`QueryEngine::label_sets`] gives, sorted.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn label_values(
+        &self,
+        context: &TenantContext,
+        of: Labelled,
+        name: &str,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Limited<Vec<String>>, QueryError> {
+        let found = self.label_sets(context, of, sets, range, None).await?.value;
+        let values: BTreeSet<&str> = found.iter().filter_map(|set| set.get(name)).collect();
+        Ok(Limited::cut(values.into_iter().map(str::to_owned).collect(), limit))
+    }
+}
