@@ -1,3 +1,5 @@
+//! What the bodies of Loki's answers look like, to the letter.
+
 use super::*;
 use crate::json::written;
 

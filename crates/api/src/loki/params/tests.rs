@@ -1,3 +1,5 @@
+//! Which parameters of Loki's routes are read, and how.
+
 use super::*;
 
 const NOW_NS: i64 = 1_700_000_000 * NS_PER_S;

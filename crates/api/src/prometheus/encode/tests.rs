@@ -1,3 +1,5 @@
+//! What the bodies of Prometheus' answers look like, to the letter.
+
 use model::Labels;
 use model::histogram::{NativeHistogram, Span};
 

@@ -1,3 +1,5 @@
+//! Which parameters of Prometheus' routes are read, and how.
+
 use super::*;
 
 const NOW_MS: i64 = 1_700_000_000_000;

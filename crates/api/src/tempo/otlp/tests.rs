@@ -1,3 +1,5 @@
+//! Which OTLP message a batch of spans becomes.
+
 use model::trace::{LinkFields, SpanFields, TraceBatchBuilder};
 
 use super::*;
