@@ -7,7 +7,7 @@ use wire::loki::{EntryAdapter, LabelPairAdapter, PushRequest, StreamAdapter, Tim
 use wire::remote_write::v2;
 
 use crate::client::{Answer, Api, Client};
-use crate::server::Stella;
+use crate::server::{Stella, http_client};
 use crate::telemetry::{logs, metrics, now_ms, now_ns, post_json, span, text_attribute, traces};
 
 fn snappy(message: &impl Message) -> Vec<u8> {
@@ -84,7 +84,7 @@ async fn lokis_protobuf_keeps_structured_metadata() {
 
     // Grafana wants to know which labels are whose.
     let request = [("query", "{app=\"shop\", env=\"x\"} | logfmt")];
-    let request = reqwest::Client::new().get(acme.url(Api::Loki, "/loki/api/v1/query_range")).query(&request);
+    let request = http_client().get(acme.url(Api::Loki, "/loki/api/v1/query_range")).query(&request);
     let request = request.header("X-Loki-Response-Encoding-Flags", "categorize-labels");
     let answer = acme.send(request).await.unwrap().json();
     assert_eq!(answer["data"]["encodingFlags"], json!(["categorize-labels"]), "{answer}");

@@ -1,7 +1,7 @@
 //! A server that was only started: it has its own telemetry to show, through the three APIs, and says where.
 
 use crate::client::{Answer, Api, array};
-use crate::server::{Stella, eventually};
+use crate::server::{Stella, eventually, http_client};
 
 /// Header and URL of the commands that the server proposes.
 fn proposals(stdout: &str) -> Vec<(String, String)> {
@@ -17,7 +17,7 @@ fn proposals(stdout: &str) -> Vec<(String, String)> {
 
 async fn get(header: &str, url: &str) -> Answer {
     let (name, value) = header.split_once(": ").unwrap();
-    let response = reqwest::Client::new().get(url).header(name, value).send().await.unwrap();
+    let response = http_client().get(url).header(name, value).send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Answer { status, headers, body: response.bytes().await.unwrap() }
 }
@@ -55,7 +55,7 @@ async fn its_own_telemetry_is_a_tenant_like_any_other() {
     let stella = Stella::up(folder.path()).await;
     let own = stella.tenant("stella");
     let (trace_id, parent_id) = ("5bd66ef5095369c7b0d1f8f4bd33716a", "c532cb4098ac3dd2");
-    let request = reqwest::Client::new().get(own.url(Api::Prometheus, "/api/v1/query"));
+    let request = http_client().get(own.url(Api::Prometheus, "/api/v1/query"));
     let request = request.query(&[("query", "vector(1)")]);
     let traced = request.header("traceparent", format!("00-{trace_id}-{parent_id}-01"));
     assert_eq!(own.send(traced).await.unwrap().status, 200);

@@ -1,7 +1,6 @@
 //! Debian's Prometheus scrapes itself and writes into the server for two tenants, which must then answer as
 //! Prometheus does; promtool asks it.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::client::{Api, Client, array, labels, number, texts};
-use crate::server::{Process, Stella, eventually};
+use crate::server::{Process, Stella, eventually, free_port, http_client};
 use crate::tools;
 
 /// Seconds of telemetry before answers are compared. All that is compared looks back on the end of them only: how a
@@ -46,7 +45,7 @@ struct Prometheus {
 impl Prometheus {
     /// Writes all that it scrapes to each of the addresses.
     async fn start(folder: &Path, write_urls: [&str; 2]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let address = format!("127.0.0.1:{port}");
         let queue = "queue_config: { max_shards: 1, batch_send_deadline: 200ms }";
         let writes = write_urls.map(|url| format!("  - url: {url}\n    {queue}\n")).concat();
@@ -63,7 +62,7 @@ impl Prometheus {
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=warn");
         let mut process = Process::start("prometheus", &mut command);
-        let http = reqwest::Client::new();
+        let http = http_client();
         let ready = format!("http://{address}/-/ready");
         wait_until_ready(&mut process, &http, &ready).await;
         Self { _process: process, address, http }

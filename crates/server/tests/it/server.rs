@@ -166,7 +166,7 @@ impl Stella {
             match ready_line(&mut process).await {
                 Ok(line) => {
                     let addresses = addresses(&line);
-                    return Self { process, addresses, port_offset, http: reqwest::Client::new() };
+                    return Self { process, addresses, port_offset, http: http_client() };
                 }
                 // Somebody took the port between the look and the start.
                 Err(said) if said.contains("cannot listen") => {}
@@ -231,6 +231,16 @@ impl Stella {
         let status = self.process.stop().await;
         assert!(status.success(), "stopped with {status}:\n{}", self.process.stderr.text());
     }
+}
+
+/// Requests that are not answered in time fail.
+pub(crate) fn http_client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
+}
+
+/// A port that is free at this moment, and not one that the system gives to outgoing connections.
+pub(crate) fn free_port() -> u16 {
+    PORTS[0] + free_offset()
 }
 
 /// The binary under test.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::client::{Api, Client};
-use crate::server::Stella;
+use crate::server::{Stella, http_client};
 use crate::telemetry::{logs, metrics, now_ns, post_json, span, text_attribute, traces};
 
 /// A resource of a service, with the attribute that names its tenant where there is one.
@@ -88,7 +88,7 @@ async fn without_a_default_who_names_nobody_is_refused() {
         let answer = stella.tenant("a/b").get(api, path, &[parameter]).await;
         assert!((400..500).contains(&answer.status), "{path}: {} {}", answer.status, answer.text());
         // Two headers that name different tenants.
-        let other = reqwest::Client::new().get(anonymous.url(api, path)).query(&[parameter]);
+        let other = http_client().get(anonymous.url(api, path)).query(&[parameter]);
         let answer = stella.tenant("acme").send(other.header("X-StellaOps-Tenant", "globex")).await.unwrap();
         assert_eq!(answer.status, 403, "{path}: {}", answer.text());
     }
