@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::metric::MetricType;
 use model::{Matcher, TenantContext, TimeRange};
 use storage::MetricMetadata;
 
@@ -83,16 +84,36 @@ impl QueryEngine {
         })
     }
 
-    /// Type, unit and description of every metric of the tenant, sorted by name.
+    /// Type, unit and description of every metric of the tenant, sorted by name. The series of a classic histogram or a
+    /// summary are one metric, by the name without their suffixes.
     ///
     /// # Errors
     /// When it takes too long or the store fails.
     pub async fn metric_metadata(&self, context: &TenantContext) -> Result<Vec<MetricMetadata>, QueryError> {
         self.run(context, None, |engine, context, _running| async move {
-            Ok(engine.storage().metrics(&context, TimeRange::ALL).await?.metadata().await?)
+            let metadata = engine.storage().metrics(&context, TimeRange::ALL).await?.metadata().await?;
+            Ok(by_family(metadata))
         })
         .await
     }
+}
+
+fn by_family(metadata: Vec<MetricMetadata>) -> Vec<MetricMetadata> {
+    let mut families: Vec<MetricMetadata> = metadata
+        .into_iter()
+        .map(|metric| {
+            let suffixes: &[&str] = match metric.metric_type {
+                MetricType::Histogram | MetricType::GaugeHistogram => &["_bucket", "_count", "_sum"],
+                MetricType::Summary => &["_count", "_sum"],
+                _ => &[],
+            };
+            let stem = suffixes.iter().find_map(|suffix| metric.name.strip_suffix(suffix));
+            MetricMetadata { name: stem.unwrap_or(&metric.name).to_owned(), ..metric }
+        })
+        .collect();
+    families.sort_by(|a, b| a.name.cmp(&b.name));
+    families.dedup();
+    families
 }
 
 /// The smallest range that holds both.

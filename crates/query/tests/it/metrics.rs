@@ -2,7 +2,7 @@
 
 use model::labels::METRIC_NAME;
 use model::limits::Limits;
-use model::metric::{MetricBatchBuilder, SeriesInfo};
+use model::metric::{MetricBatchBuilder, MetricType, SeriesInfo};
 use model::{Batch, Labels, Matcher, TimeRange};
 use query::{Labelled, PromRequest, QueryError, Value};
 
@@ -122,4 +122,26 @@ async fn limits_give_errors_that_name_them() {
     let request = PromRequest { timeout_ns: Some(0), ..instant(NOW_MS) };
     let error = engine.promql(&context, "requests_total", request).await.unwrap_err();
     assert!(matches!(error, QueryError::Timeout { timeout_ms: 0 }), "{error}");
+}
+
+#[tokio::test]
+async fn metadata_names_families() {
+    let fixture = Fixture::new().await;
+    let mut builder = MetricBatchBuilder::default();
+    let info = |metric_type| SeriesInfo { metric_type, unit: "", help: "what it is" };
+    for (name, metric_type) in [
+        ("latency_bucket", MetricType::Histogram),
+        ("latency_count", MetricType::Histogram),
+        ("latency_sum", MetricType::Histogram),
+        ("orders_count", MetricType::Gauge),
+        ("pause", MetricType::Summary),
+        ("pause_sum", MetricType::Summary),
+    ] {
+        let series = builder.series(&Labels::from_pairs([(METRIC_NAME, name)]), info(metric_type));
+        builder.sample(series, NOW_MS, 0, 1.0);
+    }
+    fixture.write("a", Batch::Metrics(builder.finish())).await;
+    let found = fixture.engine(1).metric_metadata(&fixture.context("a")).await.unwrap();
+    let names: Vec<&str> = found.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["latency", "orders_count", "pause"]);
 }
