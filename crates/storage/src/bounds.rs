@@ -19,6 +19,9 @@ pub(crate) const MAX_REPLAY_QUEUE: usize = 4;
 /// Bytes that are read at once while replay looks for the next record that is whole.
 pub(crate) const RESYNC_WINDOW_BYTES: usize = 1 << 20;
 
+/// The pause between two tries to lock the data folder.
+pub(crate) const LOCK_PAUSE_MS: u64 = 10;
+
 /// Tenants that one process keeps state for; each costs some kilobytes.
 pub(crate) const MAX_TENANTS: usize = 100_000;
 

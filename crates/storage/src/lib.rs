@@ -47,8 +47,8 @@ pub(crate) mod snapshot;
 
 pub use error::StorageError;
 pub use read::{
-    LogColumns, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, SeriesSet, StreamSet, TraceIds, TraceScan,
-    TracesSnapshot,
+    LogColumns, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, SeriesSet, StreamSet, TraceIds,
+    TraceScan, TracesSnapshot,
 };
 pub use retention::RetentionReport;
 pub use settings::{

@@ -68,6 +68,9 @@ pub struct ReadSettings {
 pub struct Settings {
     /// The folder of the log, of what was set aside from it, and of the node's identity.
     pub data_dir: PathBuf,
+    /// How long opening waits for another process to let go of the folder, in milliseconds. The locks of a process
+    /// that was killed are there until the kernel has taken it down.
+    pub lock_wait_ms: u64,
     /// The write-ahead log.
     pub wal: WalSettings,
     /// When heads become segments.
@@ -84,6 +87,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("stella-data"),
+            lock_wait_ms: 5_000,
             wal: WalSettings { fsync: Fsync::Always, segment_bytes: 64 << 20 },
             flush: FlushSettings {
                 max_head_bytes: 64 << 20,

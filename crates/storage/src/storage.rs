@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::bounds::FLUSH_TICK_MS;
+use crate::bounds::{FLUSH_TICK_MS, LOCK_PAUSE_MS};
 use crate::error::StorageError;
 use crate::ids::Ids;
 use crate::layout;
@@ -70,8 +70,8 @@ impl Storage {
         let data_dir = settings.data_dir.clone();
         // Two folders never draw the same name, also where seed and clock are the same.
         let name = Ids::new(components.seed, &data_dir.to_string_lossy(), 0).next(&*components.clock);
-        let (lock, node, sequences) =
-            tokio::task::spawn_blocking(move || open_folder(&data_dir, name)).await??;
+        let lock = lock_folder(&data_dir, settings.lock_wait_ms).await?;
+        let (node, sequences) = tokio::task::spawn_blocking(move || read_folder(&data_dir, name)).await??;
         let metrics = Arc::new(Metrics::default());
         let tenants = Tenants::open(Arc::clone(&components.store), Arc::clone(&metrics)).await?;
         let first_sequence = next_sequence(&sequences, &tenants, &node);
@@ -239,8 +239,27 @@ impl Engine {
     }
 }
 
-/// Makes the folders, takes the lock, and finds the node's name and the log files.
-fn open_folder(data_dir: &FilePath, new_name: String) -> Result<(Arc<File>, String, Vec<u64>), StorageError> {
+/// Makes the folders and takes the lock; waits a while for another process that has it.
+async fn lock_folder(data_dir: &FilePath, wait_ms: u64) -> Result<Arc<File>, StorageError> {
+    let path = layout::lock_file(data_dir);
+    let folder = data_dir.to_path_buf();
+    let file = tokio::task::spawn_blocking(move || open_lock_file(&folder)).await??;
+    for _ in 0..wait_ms.div_ceil(LOCK_PAUSE_MS) {
+        match file.try_lock() {
+            Err(std::fs::TryLockError::WouldBlock) => {
+                tokio::time::sleep(Duration::from_millis(LOCK_PAUSE_MS)).await;
+            }
+            _ => break,
+        }
+    }
+    match file.try_lock() {
+        Ok(()) => Ok(Arc::new(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::Locked { path }),
+        Err(std::fs::TryLockError::Error(e)) => Err(StorageError::io("lock", path, e)),
+    }
+}
+
+fn open_lock_file(data_dir: &FilePath) -> Result<File, StorageError> {
     for dir in [data_dir.to_path_buf(), layout::wal_dir(data_dir), layout::quarantine_dir(data_dir)] {
         std::fs::create_dir_all(&dir).map_err(|e| StorageError::io("create folder", dir, e))?;
     }
@@ -250,12 +269,11 @@ fn open_folder(data_dir: &FilePath, new_name: String) -> Result<(Arc<File>, Stri
     }
     let path = layout::lock_file(data_dir);
     let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = lock.map_err(|e| StorageError::io("open lock file", &path, e))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(StorageError::Locked { path }),
-        Err(std::fs::TryLockError::Error(e)) => return Err(StorageError::io("lock", path, e)),
-    }
+    lock.map_err(|e| StorageError::io("open lock file", &path, e))
+}
+
+/// Finds the node's name and the log files. The caller has the lock.
+fn read_folder(data_dir: &FilePath, new_name: String) -> Result<(String, Vec<u64>), StorageError> {
     let node = node_name(data_dir, new_name)?;
     let dir = layout::wal_dir(data_dir);
     let list = || -> std::io::Result<Vec<u64>> {
@@ -267,7 +285,7 @@ fn open_folder(data_dir: &FilePath, new_name: String) -> Result<(Arc<File>, Stri
         Ok(sequences)
     };
     let sequences = list().map_err(|e| StorageError::io("list log folder", &dir, e))?;
-    Ok((Arc::new(lock), node, sequences))
+    Ok((node, sequences))
 }
 
 /// The node's name, which is given when the folder is new. A folder that was emptied is another node: positions in manifests

@@ -9,7 +9,9 @@ use super::*;
 fn addresses_name_stores_or_are_refused_with_the_alternatives() {
     let dir = tempfile::tempdir().unwrap();
     let inside = |name: &str| dir.path().join(name).display().to_string();
-    for url in ["memory://".to_owned(), "memory:///".to_owned(), format!("file://{}", inside("a")), inside("b/c")] {
+    for url in
+        ["memory://".to_owned(), "memory:///".to_owned(), format!("file://{}", inside("a")), inside("b/c")]
+    {
         assert!(open_store(&url).is_ok(), "{url}");
     }
     for url in ["s3://bucket/prefix", "gs://x", "file://", "", "http://x"] {

@@ -81,7 +81,7 @@ impl Replay {
 
 /// What the reading thread hands over.
 enum Item {
-    Record { position: WalPosition, record: Box<Record> },
+    Record { position: WalPosition, end: WalPosition, record: Box<Record> },
     FileDone { sequence: u64 },
     FileFailed,
 }
@@ -101,7 +101,7 @@ impl Engine {
             item = queue.recv() => { is_over = item.is_none(); item }
         } {
             match item {
-                Item::Record { position, record } => {
+                Item::Record { position, end, record } => {
                     if !self.wait_for_room().await {
                         return;
                     }
@@ -111,7 +111,7 @@ impl Engine {
                     };
                     last.insert(id, position.offset);
                     if is_whole {
-                        *self.replay.position.lock() = Some(position);
+                        *self.replay.position.lock() = Some(end);
                     }
                     self.replay.update(|progress| progress.records += 1);
                     self.metrics.replay_records.inc();
@@ -252,7 +252,10 @@ impl Engine {
             return true;
         }
         match record::decode(bytes) {
-            Ok(record) => items.blocking_send(Item::Record { position, record: Box::new(record) }).is_ok(),
+            Ok(record) => {
+                let end = WalPosition { offset: position.offset + bytes.len() as u64, ..position };
+                items.blocking_send(Item::Record { position, end, record: Box::new(record) }).is_ok()
+            }
             Err(reason) => {
                 let target =
                     layout::quarantined_record(&self.settings.data_dir, position.sequence, position.offset);

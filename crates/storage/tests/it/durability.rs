@@ -191,13 +191,66 @@ async fn a_folder_that_was_emptied_hides_no_new_record() {
 
 #[tokio::test]
 async fn two_processes_do_not_share_a_folder() {
-    let world = World::new();
+    let mut world = World::new();
     let storage = world.open().await;
+    world.settings.lock_wait_ms = 0;
     let second = world.try_open().await.err().unwrap().to_string();
     assert!(second.contains("in use by another process"), "{second}");
     storage.shutdown().await.unwrap();
     let refused = model::Ingest::ingest(&storage, &world.context("a"), batch(Signal::Logs, "a", [1])).await;
     assert!(matches!(refused, Err(model::ingest::IngestError::Unavailable { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_folder_that_a_dying_process_still_holds_is_waited_for() {
+    let world = World::new();
+    let storage = world.open().await;
+    write(&storage, &world.context("a"), batch(Signal::Logs, "a", [1])).await;
+    let dying = async move {
+        tokio::time::sleep(std::time::Duration::from_millis(120)).await;
+        drop(storage);
+    };
+    let (opened, ()) = tokio::join!(world.try_open(), dying);
+    let storage = opened.unwrap();
+    storage.replayed().await;
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", [1]));
+}
+
+/// Polls an ingest once, so that its record is on its way, and drops it, as a server does when its client is gone.
+async fn abandon(storage: &storage::Storage, ctx: &model::TenantContext, batch: model::Batch) {
+    let mut ingest = model::Ingest::ingest(storage, ctx, batch);
+    let polled = futures::poll!(&mut ingest);
+    assert!(polled.is_pending(), "{polled:?}");
+}
+
+#[tokio::test]
+async fn writes_whose_clients_went_away_reach_the_heads_before_a_flush_claims_them() {
+    let world = World::new();
+    let storage = world.open().await;
+    for round in 0..20_i64 {
+        for signal in Signal::ALL {
+            abandon(&storage, &world.context("a"), batch(signal, "a", [round])).await;
+        }
+        // Flushes meet the records at every stage: before the log has them, behind the log, in the head.
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        storage.flush().await.unwrap();
+    }
+    // A write that is answered is behind all that came before it.
+    for signal in Signal::ALL {
+        write(&storage, &world.context("a"), batch(signal, "a", [20])).await;
+    }
+    for signal in Signal::ALL {
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..21), "{signal} before the end");
+    }
+    drop(storage);
+    let storage = world.open().await;
+    for signal in Signal::ALL {
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..21), "{signal} after the end");
+    }
+    storage.shutdown().await.unwrap();
+    assert!(world.log_files().is_empty(), "{:?}", world.log_files());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -295,4 +348,56 @@ async fn a_log_larger_than_the_heads_may_be_is_replayed_in_turns() {
     // Whatever the flushes during the replay claimed, nothing is missing.
     let storage = world.open().await;
     assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..40));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_and_flushes_while_the_log_is_replayed_lose_and_double_nothing() {
+    let mut world = World::new();
+    world.settings.wal.segment_bytes = 30_000;
+    let storage = world.open().await;
+    for number in 0..30 {
+        for signal in Signal::ALL {
+            write(&storage, &world.context("a"), batch(signal, "a", [number])).await;
+            write(&storage, &world.context("b"), batch(signal, "b", [number])).await;
+        }
+    }
+    drop(storage);
+    // The replay stands still while the store is away: the heads have no room for a second record.
+    world.settings.flush.max_head_bytes = 100_000;
+    world.settings.flush.max_total_head_bytes = 100_000;
+    world.store.fail(Plan { path_contains: "", fault: Fault::Refused, after: 0, times: usize::MAX });
+    let storage = loop {
+        match world.try_open().await {
+            Err(StorageError::Locked { .. }) => {}
+            opened => break opened.unwrap(),
+        }
+    };
+    while storage.replay().records < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert!(!storage.replay().done);
+    world.store.heal();
+    let mut written = 30;
+    while !storage.replay().done {
+        let taken = batch(Signal::Logs, "a", [written]);
+        match model::Ingest::ingest(&storage, &world.context("a"), taken).await {
+            Ok(_) => written += 1,
+            Err(model::ingest::IngestError::Unavailable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        storage.flush().await.unwrap();
+    }
+    for _ in 0..2 {
+        for signal in Signal::ALL {
+            let last = if signal == Signal::Logs { written } else { 30 };
+            assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..last), "{signal}");
+            assert_eq!(world.read(&storage, "b", signal).await, lines("b", 0..30), "{signal}");
+        }
+        storage.flush().await.unwrap();
+    }
+    assert_eq!(world.log_files().len(), 1, "all but the open file are trimmed, also where a tenant is idle");
+    drop(storage);
+    let storage = world.open().await;
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..written));
+    assert_eq!(world.read(&storage, "b", Signal::Metrics).await, lines("b", 0..30));
 }

@@ -18,4 +18,6 @@ mod rig;
 
 mod reads;
 
+mod merging;
+
 mod formats;
