@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
@@ -18,14 +18,15 @@ use model::{Clock, TenantContext, TenantId};
 use parking_lot::Mutex;
 use storage::Storage;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::answer::QueryStats;
 use crate::error::QueryError;
 use crate::leaf::{Counters, LeafExec, Work, from_datafusion};
 use crate::memory::{QueryPool, TenantBudget};
+use crate::pace::Pace;
 use crate::settings::QuerySettings;
+use crate::turns::{Turn, Turns};
 
 /// Evaluates queries of all tenants; cheap to clone.
 #[derive(Clone)]
@@ -38,26 +39,30 @@ struct Inner {
     clock: Arc<dyn Clock>,
     settings: QuerySettings,
     pool: Handle,
-    permits: Semaphore,
+    turns: Arc<Turns>,
     budgets: Mutex<HashMap<TenantId, Arc<TenantBudget>>>,
 }
 
 /// One query while it runs: where it gets its memory, and what it has read.
 pub(crate) struct Running {
     pool: Arc<QueryPool>,
+    /// What leaves gave: it stays until the query is over.
+    results: MemoryReservation,
     pub(crate) counters: Arc<Counters>,
     started_ns: u64,
     handle: Handle,
     clock: Arc<dyn Clock>,
+    // Last, and with the query's own parts: a turn is over when nothing of the query runs any more.
+    _turn: Turn,
 }
 
 impl QueryEngine {
     /// An engine over a store. Queries run on the threads of `pool`, which are not those that serve connections.
     #[must_use]
     pub fn new(storage: Storage, clock: Arc<dyn Clock>, settings: QuerySettings, pool: Handle) -> Self {
-        let permits = Semaphore::new(settings.max_concurrent.max(1));
+        let turns = Turns::new(settings.max_concurrent);
         let budgets = Mutex::default();
-        Self { inner: Arc::new(Inner { storage, clock, settings, pool, permits, budgets }) }
+        Self { inner: Arc::new(Inner { storage, clock, settings, pool, turns, budgets }) }
     }
 
     pub(crate) fn storage(&self) -> &Storage {
@@ -95,21 +100,9 @@ impl QueryEngine {
         if timeout.is_zero() {
             return Err(QueryError::Timeout { timeout_ms: 0 });
         }
-        let pool = QueryPool::new(
-            self.budget(context.tenant()),
-            limits.tenant_query_memory_bytes,
-            limits.query_memory_bytes,
-        );
-        let running = Arc::new(Running {
-            pool: Arc::new(pool),
-            counters: Arc::default(),
-            started_ns: self.inner.clock.monotonic_ns(),
-            handle: self.inner.pool.clone(),
-            clock: Arc::clone(&self.inner.clock),
-        });
-        let work = query(self.clone(), context.clone(), running);
         let turn = async {
-            let _permit = self.inner.permits.acquire().await;
+            let running = self.running(context, self.inner.turns.take(context.tenant().clone()).await?);
+            let work = query(self.clone(), context.clone(), Arc::new(running));
             // The set stops the query when this future is dropped: at its time-out, or when the caller has gone.
             let mut task = JoinSet::new();
             task.spawn_on(work, &self.inner.pool);
@@ -124,12 +117,46 @@ impl QueryEngine {
             Err(_) => Err(QueryError::Timeout { timeout_ms: timeout_ns / NS_PER_MS }),
         }
     }
+
+    fn running(&self, context: &TenantContext, turn: Turn) -> Running {
+        let limits = context.limits();
+        let pool = QueryPool::new(
+            self.budget(context.tenant()),
+            limits.tenant_query_memory_bytes,
+            limits.query_memory_bytes,
+        );
+        let pool = Arc::new(pool);
+        let memory: Arc<dyn MemoryPool> = Arc::clone(&pool) as _;
+        Running {
+            results: MemoryConsumer::new("results").register(&memory),
+            pool,
+            counters: Arc::default(),
+            started_ns: self.inner.clock.monotonic_ns(),
+            handle: self.inner.pool.clone(),
+            clock: Arc::clone(&self.inner.clock),
+            _turn: turn,
+        }
+    }
 }
 
 impl Running {
+    /// Runs what computes for long without waiting, beside the threads that other queries need.
+    pub(crate) async fn compute<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let held = Arc::clone(self);
+        let done = self.handle.spawn_blocking(move || {
+            let result = work();
+            drop(held);
+            result
+        });
+        done.await.map_err(|error| QueryError::Internal(error.to_string()))
+    }
+
     /// Executes a leaf: its partitions beside each other, each giving its batches.
     pub(crate) async fn leaf(&self, work: impl Work) -> Result<Vec<RecordBatch>, QueryError> {
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(LeafExec::new(Arc::new(work)));
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(LeafExec::new(Arc::new(work), Arc::clone(&self.clock)));
         let memory: Arc<dyn MemoryPool> = Arc::clone(&self.pool) as _;
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).build_arc();
         let runtime = runtime.map_err(|error| from_datafusion(&error))?;
@@ -143,11 +170,19 @@ impl Running {
         let mut parts = Vec::new();
         while let Some(done) = tasks.join_next().await {
             let (partition, batches) = done.map_err(|error| QueryError::Internal(error.to_string()))?;
-            parts.push((partition, batches.map_err(|error| from_datafusion(&error))?));
+            let batches = batches.map_err(|error| from_datafusion(&error))?;
+            let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+            self.results.try_grow(bytes).map_err(|error| from_datafusion(&error))?;
+            parts.push((partition, batches));
         }
         // In the order of partitions, so that an answer does not depend on which of them was faster.
         parts.sort_by_key(|(partition, _)| *partition);
         Ok(parts.into_iter().flat_map(|(_, batches)| batches).collect())
+    }
+
+    /// The pace of work that is not a leaf's.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace::new(Arc::clone(&self.clock))
     }
 
     /// What the query has cost so far.

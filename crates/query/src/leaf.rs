@@ -28,8 +28,10 @@ use datafusion::physical_plan::{
 };
 use futures::future::BoxFuture;
 use futures::stream;
+use model::Clock;
 
 use crate::error::QueryError;
+use crate::pace::Pace;
 
 /// What was read, counted by all partitions together.
 #[derive(Debug, Default)]
@@ -58,11 +60,12 @@ pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
     /// How many partitions there are, at least one.
     fn partitions(&self) -> usize;
 
-    /// Reads and computes one partition; holds what `memory` grants.
+    /// Reads and computes one partition; holds what `memory` grants, and lets others run as `pace` says.
     fn run(
         &self,
         partition: usize,
         memory: Memory,
+        pace: Pace,
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>>;
 }
 
@@ -79,11 +82,12 @@ impl Memory {
 /// The operator of a leaf.
 pub(crate) struct LeafExec {
     work: Arc<dyn Work>,
+    clock: Arc<dyn Clock>,
     properties: Arc<PlanProperties>,
 }
 
 impl LeafExec {
-    pub(crate) fn new(work: Arc<dyn Work>) -> Self {
+    pub(crate) fn new(work: Arc<dyn Work>, clock: Arc<dyn Clock>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(work.schema()),
             Partitioning::UnknownPartitioning(work.partitions()),
@@ -91,7 +95,7 @@ impl LeafExec {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Self { work, properties: Arc::new(properties) }
+        Self { work, clock, properties: Arc::new(properties) }
     }
 }
 
@@ -148,8 +152,9 @@ impl ExecutionPlan for LeafExec {
         }
         let memory = Memory(MemoryConsumer::new(self.work.name()).register(context.memory_pool()));
         let work = Arc::clone(&self.work);
+        let pace = Pace::new(Arc::clone(&self.clock));
         let batches = async move {
-            let batches = work.run(partition, memory).await;
+            let batches = work.run(partition, memory, pace).await;
             let batches = batches.map_err(|error| DataFusionError::External(Box::new(error)))?;
             Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
         };

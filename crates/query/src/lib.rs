@@ -28,6 +28,10 @@ mod tags;
 
 mod memory;
 
+mod turns;
+
+mod pace;
+
 pub use answer::{
     Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
     SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,

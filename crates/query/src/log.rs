@@ -72,7 +72,7 @@ impl QueryEngine {
         context: &TenantContext,
         expr: &logql::Expr,
         request: LogRequest,
-        running: &Running,
+        running: &Arc<Running>,
     ) -> Result<LogAnswer, QueryError> {
         let params = logql::EvalParams {
             start_ns: request.start_ns,
@@ -100,7 +100,7 @@ impl QueryEngine {
             let set = snapshot.select(leaf.matchers()).await?;
             leaves.push(self.log_leaf(leaf, &set, running).await?);
         }
-        let output = logql::finish(&plan, leaves)?;
+        let output = running.compute(move || logql::finish(&plan, leaves)).await??;
         Ok(LogAnswer { value: output.value, stats: running.stats() })
     }
 

@@ -20,7 +20,10 @@ impl From<promql::ParseError> for QueryError {
 
 impl From<promql::EvalError> for QueryError {
     fn from(error: promql::EvalError) -> Self {
-        QueryError::Execution(error.to_string())
+        match error {
+            promql::EvalError::Type(message) => QueryError::Parse(message),
+            other => QueryError::Execution(other.to_string()),
+        }
     }
 }
 
@@ -55,7 +58,7 @@ impl QueryEngine {
         context: &TenantContext,
         expr: &promql::Expr,
         request: PromRequest,
-        running: &Running,
+        running: &Arc<Running>,
     ) -> Result<PromAnswer, QueryError> {
         let params = promql::EvalParams {
             start_ms: if request.step_ms.is_some() { request.start_ms } else { request.end_ms },
@@ -75,7 +78,7 @@ impl QueryEngine {
             let counters = Arc::clone(&running.counters);
             leaves.push(running.leaf(MetricsWork::new(Arc::clone(leaf), set, parallelism, counters)).await?);
         }
-        let output = promql::finish(&plan, leaves)?;
+        let output = running.compute(move || promql::finish(&plan, leaves)).await??;
         Ok(PromAnswer {
             value: output.value,
             warnings: output.warnings,

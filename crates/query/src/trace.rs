@@ -147,10 +147,12 @@ impl QueryEngine {
                 let snapshot = engine.storage().traces(&context, range).await?;
                 let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
                 let mut batches = snapshot.scan(scan);
+                let mut pace = running.pace();
                 while let Some(batch) = batches.next().await.transpose()? {
                     running.counters.read(&batch);
                     let view = view(&batch)?;
                     (0..view.rows()).for_each(|row| names.spans(&view, row, scope));
+                    pace.step().await;
                 }
             }
             Ok((names.finish(scope, limit), running.stats()))
@@ -178,7 +180,9 @@ impl QueryEngine {
             let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
             let mut traces = Traces::new(snapshot.scan(scan), Arc::clone(&running.counters));
             let mut values = TagValues::new(tag);
+            let mut pace = running.pace();
             while let Some(trace) = traces.next().await? {
+                pace.step().await;
                 let view = view(&trace)?;
                 match &filter {
                     Some(filter) => {

@@ -13,6 +13,7 @@ use storage::{LogColumns, LogScan, StreamSet};
 
 use super::{Counters, Memory, Work, split};
 use crate::error::QueryError;
+use crate::pace::Pace;
 
 /// A LogQL leaf over the streams that its matchers selected, in one window of time.
 pub(crate) struct LogsWork {
@@ -59,6 +60,7 @@ impl Work for LogsWork {
         &self,
         partition: usize,
         memory: Memory,
+        pace: Pace,
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         let scan = LogScan {
             range: self.window,
@@ -67,7 +69,7 @@ impl Work for LogsWork {
         };
         let (leaf, set) = (Arc::clone(&self.leaf), self.set.clone());
         let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));
-        Box::pin(evaluate(leaf, set, part, scan, memory, counters))
+        Box::pin(evaluate(leaf, set, part, scan, memory, pace, counters))
     }
 }
 
@@ -77,6 +79,7 @@ async fn evaluate(
     part: Range<usize>,
     scan: LogScan,
     mut memory: Memory,
+    mut pace: Pace,
     counters: Arc<Counters>,
 ) -> Result<Vec<RecordBatch>, QueryError> {
     counters.series.fetch_add(part.len() as u64, Ordering::Relaxed);
@@ -91,6 +94,7 @@ async fn evaluate(
             let rows = streams[row..].partition_point(|number| *number <= stream);
             let labels = set.labels().get(stream as usize).ok_or_else(|| number_out_of_range(stream))?;
             worker.entries(labels, &batch.slice(row, rows))?;
+            pace.step().await;
             row += rows;
         }
         memory.hold(worker.memory_bytes())?;

@@ -17,6 +17,7 @@ use storage::{SeriesSet, StorageError};
 
 use super::{Counters, Memory, Work, split};
 use crate::error::QueryError;
+use crate::pace::Pace;
 
 /// Fewer series than this are not worth a partition of their own.
 const MIN_SERIES_PER_PARTITION: usize = 16;
@@ -65,10 +66,11 @@ impl Work for MetricsWork {
         &self,
         partition: usize,
         memory: Memory,
+        pace: Pace,
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         let (leaf, set) = (Arc::clone(&self.leaf), self.set.clone());
         let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));
-        Box::pin(evaluate(leaf, set, part, memory, counters))
+        Box::pin(evaluate(leaf, set, part, memory, pace, counters))
     }
 }
 
@@ -77,6 +79,7 @@ async fn evaluate(
     set: SeriesSet,
     part: Range<usize>,
     mut memory: Memory,
+    mut pace: Pace,
     counters: Arc<Counters>,
 ) -> Result<Vec<RecordBatch>, QueryError> {
     counters.series.fetch_add(part.len() as u64, Ordering::Relaxed);
@@ -110,6 +113,7 @@ async fn evaluate(
         };
         let labels = set.labels().get(series as usize).ok_or_else(|| number_out_of_range(series))?;
         worker.series(labels, samples)?;
+        pace.step().await;
     }
     memory.hold(worker.memory_bytes())?;
     Ok(vec![worker.finish()?])

@@ -17,6 +17,7 @@ use storage::{StorageError, TraceIds, TraceScan, TracesSnapshot};
 
 use super::{Counters, Memory, Work};
 use crate::error::QueryError;
+use crate::pace::Pace;
 use crate::tags::view;
 
 /// A trace of more spans than this is cut: what follows is not looked at.
@@ -78,12 +79,13 @@ impl Work for TracesWork {
         &self,
         partition: usize,
         memory: Memory,
+        pace: Pace,
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         // Not by service: the store would leave spans of other services out, and a trace must be whole to be judged.
         let scan = TraceScan { trace_ids: ids_of(partition, self.parts), range: self.scanned, service: None };
         let traces = Traces::new(self.snapshot.scan(scan), Arc::clone(&self.counters));
         let (leaf, limit, counters) = (Arc::clone(&self.leaf), self.limit, Arc::clone(&self.counters));
-        Box::pin(evaluate(leaf, traces, limit, memory, counters))
+        Box::pin(evaluate(leaf, traces, limit, memory, pace, counters))
     }
 }
 
@@ -92,11 +94,13 @@ async fn evaluate(
     mut traces: Traces,
     limit: usize,
     mut memory: Memory,
+    mut pace: Pace,
     counters: Arc<Counters>,
 ) -> Result<Vec<RecordBatch>, QueryError> {
     let mut newest: BTreeMap<(Reverse<i64>, [u8; 16]), RecordBatch> = BTreeMap::new();
     let mut held = 0;
     while let Some(trace) = traces.next().await? {
+        pace.step().await;
         counters.series.fetch_add(1, Ordering::Relaxed);
         if let Some(service) = leaf.service_hint()
             && !has_service(&trace, service)?
