@@ -32,7 +32,11 @@ impl Classified for ParseError {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EvalError {
     /// The range of steps is not one.
-    #[error("the range of steps is not valid: start_ms=`{start_ms}` end_ms=`{end_ms}` step_ms=`{step_ms}`")]
+    #[error(
+        "the range of steps is not valid, or has too many steps: start_ms=`{start_ms}` end_ms=`{end_ms}` \
+         step_ms=`{step_ms}` max_steps=`{max}`; ask for a shorter range or a longer step",
+        max = crate::vector::MAX_STEPS
+    )]
     Steps {
         /// The first step.
         start_ms: i64,
@@ -53,6 +57,9 @@ pub enum EvalError {
     /// Series of the two sides of an operator do not pair as they must.
     #[error("{0}")]
     Matching(String),
+    /// What the query gives has no place in what was asked for.
+    #[error("{0}")]
+    Type(String),
     /// A parameter is not one that the function takes.
     #[error("{0}")]
     Parameter(String),

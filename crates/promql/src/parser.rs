@@ -155,8 +155,13 @@ impl<'s> Parser<'s> {
             let seconds = ms as f64 / 1000.0;
             seconds
         } else {
-            number::parse(text)
-                .map_err(|_| SyntaxError::new(span, format!("error parsing number: \"{text}\"")))?
+            let value = number::parse(text)
+                .map_err(|_| SyntaxError::new(span, format!("error parsing number: \"{text}\"")))?;
+            if value.is_infinite() && text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+                let reason = format!("strconv.ParseFloat: parsing \"{text}\": value out of range");
+                return Err(SyntaxError::new(span, format!("error parsing number: {reason}")));
+            }
+            value
         };
         self.cursor.bump();
         Ok(value)

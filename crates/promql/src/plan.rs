@@ -118,7 +118,7 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
     let instant = params.step_ms == 0;
     let value_type = expr.value_type();
     if !instant && !matches!(value_type, ValueType::Vector | ValueType::Scalar) {
-        return Err(EvalError::Parameter(format!(
+        return Err(EvalError::Type(format!(
             "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
             value_type.described()
         )));

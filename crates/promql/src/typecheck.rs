@@ -67,16 +67,17 @@ pub(crate) fn binary(binary: &Binary, spans: BinarySpans) -> Result<(), SyntaxEr
             return error(span, message);
         }
     }
+    let whole = spans.lhs.to(spans.rhs);
     if scalars(&binary.lhs) || scalars(&binary.rhs) {
         if binary.matching != Matching::default() {
-            return error(spans.op, "vector matching only allowed between instant vectors".to_owned());
+            return error(whole, "vector matching only allowed between instant vectors".to_owned());
         }
         if op.is_set() {
             let message = format!(
                 "set operator {} not allowed in binary scalar expression",
                 string::quote(op.as_str())
             );
-            return error(spans.op, message);
+            return error(whole, message);
         }
     }
     Ok(())

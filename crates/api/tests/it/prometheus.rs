@@ -168,6 +168,12 @@ async fn errors_have_prometheus_shape() {
             "bad_data",
             "invalid parameter \"step\": ",
         ),
+        (
+            "/api/v1/query_range?query=up[1m]&start=1&end=2&step=1",
+            400,
+            "bad_data",
+            "invalid parameter \"query\": invalid expression type \"range vector\" for range query",
+        ),
         ("/api/v1/series", 400, "bad_data", "no match[] parameter provided"),
         ("/api/v1/labels?match[]=(", 400, "bad_data", "invalid parameter \"match[]\": 1:"),
         ("/api/v1/nothing", 404, "not_found", "no such route: path=\"/api/v1/nothing\""),

@@ -134,8 +134,8 @@ fn duplicate(card: Cardinality, signature: &Labels, first: &GridSeries, second: 
         "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
          many-to-many matching not allowed: matching labels must be unique on one side",
         braced(signature),
-        braced(&first.labels),
         braced(&second.labels),
+        braced(&first.labels),
     )
 }
 

@@ -21,8 +21,7 @@ pub(crate) fn replace(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
         .size_limit(MAX_REGEX_BYTES)
         .build()
         .map_err(|_| {
-            let quoted = string::quote(expression);
-            EvalError::Parameter(format!("invalid regular expression in label_replace(): {quoted}"))
+            EvalError::Parameter(format!("invalid regular expression in label_replace(): {expression}"))
         })?;
     check_label("label_replace", "destination label name", target)?;
     change(grid, target, |labels| {

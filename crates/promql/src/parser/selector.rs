@@ -91,7 +91,9 @@ impl Parser<'_> {
         }
         let value = self.text_literal()?;
         let matcher = Matcher::new(&label, op, &value).map_err(|error| {
-            let message = format!("error parsing regexp: {error}");
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let message = format!("error parsing regexp: {reason}: `{value}`");
             SyntaxError::new(start.to(self.cursor.last_span()), message)
         })?;
         matchers.push(matcher);

@@ -67,11 +67,16 @@ fn errors_are_in_prometheus_words() {
         ("rate()", "1:1: parse error: expected 1 argument(s) in call to \"rate\", got 0"),
         ("nope(x)", "1:1: parse error: unknown function with name \"nope\""),
         ("1 == 1", "1:3: parse error: comparisons between scalars must use BOOL modifier"),
-        ("1 and 1", "1:3: parse error: set operator \"and\" not allowed in binary scalar expression"),
+        ("1 and 1", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
         ("x{a=}", "1:5: parse error: unexpected \"}\" in label matching, expected string"),
         ("(x", "1:3: parse error: unclosed left parenthesis"),
         ("x)", "1:2: parse error: unexpected right parenthesis ')'"),
         ("1 +", "1:4: parse error: unexpected end of input"),
+        ("x{a=~\"(\"}", "1:3: parse error: error parsing regexp: unclosed group: `(`"),
+        (
+            "1e400",
+            "1:1: parse error: error parsing number: strconv.ParseFloat: parsing \"1e400\": value out of range",
+        ),
         ("x[5m] offset 5m offset 5m", "1:1: parse error: offset may not be set multiple times"),
         (
             "sum(x[5m])",

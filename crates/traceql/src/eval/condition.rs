@@ -194,5 +194,9 @@ fn constant_comparison(field: Operand, op: CompareOp, value: Value<'static>) -> 
 /// Compiles an expression that must match a whole text; `.` matches a line feed too.
 fn regex(text: &str) -> Result<Regex, PlanError> {
     let built = RegexBuilder::new(&format!("^(?s:{text})$")).size_limit(MAX_REGEX_BYTES).build();
-    built.map_err(|error| PlanError::Regex(error.to_string()))
+    built.map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        PlanError::Regex(format!("{reason}: `{text}`"))
+    })
 }
