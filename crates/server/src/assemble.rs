@@ -126,7 +126,9 @@ impl Assembled {
         }
         let own_stop = CancellationToken::new();
         let own = self.own.map(|(writer, records)| tokio::spawn(writer.run(records, own_stop.clone())));
-        tracing::info!(addresses = ?self.addresses, "ready");
+        for (listener, address) in &self.addresses {
+            tracing::info!(listener, %address, "ready");
+        }
         while serving.join_next().await.is_some() {}
         own_stop.cancel();
         if let Some(own) = own {

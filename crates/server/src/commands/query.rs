@@ -69,6 +69,7 @@ impl Query {
         let (question, port, path) = match &self.language {
             Language::Promql(q) if q.start.is_some() => (q, 9090, "/api/v1/query_range"),
             Language::Promql(q) => (q, 9090, "/api/v1/query"),
+            Language::Logql(q) if q.is_instant_logql() => (q, 3100, "/loki/api/v1/query"),
             Language::Logql(q) => (q, 3100, "/loki/api/v1/query_range"),
             Language::Traceql(q) => (q, 3200, "/api/search"),
         };
@@ -99,7 +100,8 @@ impl Query {
         };
         let mut parameters = vec![(if is_traceql { "q" } else { "query" }, question.query.clone())];
         let range = question.start.is_some();
-        let end = if is_promql && !range { "time" } else { "end" };
+        let is_instant = if is_promql { !range } else { !is_traceql && question.is_instant_logql() };
+        let end = if is_instant { "time" } else { "end" };
         let pairs = [("start", &question.start), (end, &question.end), ("step", &question.step)];
         for (name, value) in pairs {
             // Tempo's API takes Unix seconds alone; the others take either form.
@@ -118,6 +120,11 @@ impl Query {
 }
 
 impl Question {
+    /// Whether it is a LogQL query for numbers at one moment: lines always come from a range.
+    fn is_instant_logql(&self) -> bool {
+        self.start.is_none() && !query::is_log_query(&self.query)
+    }
+
     async fn ask(&self, port: u16, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<String> {
         let server = match &self.server {
             Some(server) => server.trim_end_matches('/').to_owned(),

@@ -1,0 +1,12 @@
+//! LogQL: what parses reads back from what it prints.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(expr) = logql::parse(text) {
+        let printed = expr.to_string();
+        let again = logql::parse(&printed).expect("what is printed parses");
+        assert_eq!(again.to_string(), printed);
+    }
+});

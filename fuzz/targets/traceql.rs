@@ -1,0 +1,13 @@
+//! TraceQL: what parses reads back from what it prints; unfinished text gives a filter or none.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let _ = traceql::parse_valid_matchers(text);
+    if let Ok(query) = traceql::parse(text) {
+        let printed = query.to_string();
+        let again = traceql::parse(&printed).expect("what is printed parses");
+        assert_eq!(again.to_string(), printed);
+    }
+});
