@@ -6,6 +6,10 @@ pub(crate) const MAX_BODY_BYTES: usize = 20 << 20;
 /// Size of one body after decompression, in bytes.
 pub(crate) const MAX_DECODED_BYTES: usize = 64 << 20;
 
+/// Size of one request once it is mapped, in bytes: every item with what its resource says. A record of the store's log
+/// must be able to hold it.
+pub(crate) const MAX_MAPPED_BYTES: usize = 96 << 20;
+
 /// Bytes of bodies that all requests together may hold, compressed and decoded.
 pub(crate) const MAX_IN_FLIGHT_BYTES: usize = 512 << 20;
 

@@ -24,6 +24,17 @@ pub enum CollectorError {
         /// The bound, in bytes.
         max_bytes: usize,
     },
+    /// The items are over the bound once each carries what its resource says.
+    #[error(
+        "request is too large once every item carries its resource's attributes: bytes=`{bytes}` \
+         max_bytes=`{max_bytes}`, send smaller batches"
+    )]
+    MappedTooLarge {
+        /// The size, about, in bytes.
+        bytes: usize,
+        /// The bound, in bytes.
+        max_bytes: usize,
+    },
     /// The connection broke while the body was read.
     #[error("body could not be read: {0}")]
     Body(String),
@@ -62,7 +73,7 @@ impl CollectorError {
     pub fn http_status(&self) -> StatusCode {
         match self {
             Self::Wire(error) => StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } | Self::MappedTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             _ => match self.kind() {
                 Kind::Invalid => StatusCode::BAD_REQUEST,
                 Kind::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -80,7 +91,11 @@ impl Classified for CollectorError {
     fn kind(&self) -> Kind {
         match self {
             Self::Refused(refusal) => refusal.kind(),
-            Self::Wire(_) | Self::BodyTooLarge { .. } | Self::Body(_) | Self::Invalid(_) => Kind::Invalid,
+            Self::Wire(_)
+            | Self::BodyTooLarge { .. }
+            | Self::MappedTooLarge { .. }
+            | Self::Body(_)
+            | Self::Invalid(_) => Kind::Invalid,
             Self::Busy { .. } => Kind::Unavailable,
             Self::Ingest(error) => error.kind(),
             Self::Internal(_) => Kind::Internal,

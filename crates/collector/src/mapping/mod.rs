@@ -1,5 +1,7 @@
 //! What the messages of each protocol mean in the nouns of `model`. Pure and synchronous: no network, no store.
 
+pub(crate) mod size;
+
 pub(crate) mod tenant;
 
 pub(crate) mod attributes;

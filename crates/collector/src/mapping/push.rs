@@ -91,6 +91,10 @@ impl<'a> Lines<'a> {
     ) -> Option<Stream> {
         let checked = labels.and_then(|labels| match twice(&labels) {
             Some(name) => Err(format!("label=`{}` stands twice", shortened(name))),
+            None if let Some((name, _)) = labels.iter().find(|(name, _)| !is_name(name)) => Err(format!(
+                "label=`{}` is no name: letters, digits and `_`, no digit first",
+                shortened(name)
+            )),
             None if labels.is_empty() => {
                 Err("error at least one label pair is required per stream".to_owned())
             }
@@ -143,6 +147,12 @@ impl<'a> Lines<'a> {
     fn finish(self) -> Pushed {
         Pushed { batch: self.batch.finish(), receipt: self.receipt, items: self.items }
     }
+}
+
+/// What LogQL can name; the text form of labels allows nothing else.
+fn is_name(name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_part)
 }
 
 fn twice(labels: &[(String, String)]) -> Option<&str> {

@@ -12,6 +12,11 @@ use crate::settings::{OtlpMetricsSettings, TranslationStrategy};
 
 const IDENTIFYING: [&str; 3] = ["service.namespace", "service.name", "service.instance.id"];
 
+/// Whether an attribute says who the resource is: every series carries it.
+pub(crate) fn is_identifying(key: &str) -> bool {
+    IDENTIFYING.contains(&key)
+}
+
 /// What every series of a resource carries, and what its `target_info` does.
 #[derive(Debug, Default)]
 pub(crate) struct ResourceLabels {
@@ -29,9 +34,8 @@ impl ResourceLabels {
             true => !settings.ignore_resource_attributes.contains(&pair.key),
             false => settings.promote_resource_attributes.contains(&pair.key),
         };
-        let remains = |pair: &&KeyValue| {
-            settings.keep_identifying_resource_attributes || !IDENTIFYING.contains(&pair.key.as_str())
-        };
+        let remains =
+            |pair: &&KeyValue| settings.keep_identifying_resource_attributes || !is_identifying(&pair.key);
         Self {
             identity: identity(attributes),
             promoted: joined(attributes.iter().filter(is_promoted), strategy).collect(),

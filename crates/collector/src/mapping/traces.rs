@@ -86,7 +86,7 @@ impl Rows<'_> {
             let owned = owned(&event.attributes, max_bytes);
             let pairs = owned.iter().map(|(key, value)| (*key, value.as_ref()));
             let time_ns = clamped(event.time_unix_nano);
-            self.builder.event(time_ns, &event.name, event.dropped_attributes_count, pairs);
+            self.builder.event(time_ns, cut(&event.name, max_bytes), event.dropped_attributes_count, pairs);
         }
         let dropped_links = span.dropped_links_count.saturating_add(self.links(span));
         let status = span.status.as_ref();
@@ -97,7 +97,7 @@ impl Rows<'_> {
             parent_span_id,
             trace_state: &span.trace_state,
             flags: span.flags,
-            name: &span.name,
+            name: cut(&span.name, max_bytes),
             kind: u8::try_from(span.kind).ok().filter(|kind| *kind <= 5).unwrap_or(0),
             start_ns,
             duration_ns: clamped(span.end_time_unix_nano).saturating_sub(start_ns).max(0),
@@ -105,7 +105,7 @@ impl Rows<'_> {
                 .and_then(|s| u8::try_from(s.code).ok())
                 .filter(|code| *code <= 2)
                 .unwrap_or(0),
-            status_message: status.map_or("", |s| &s.message),
+            status_message: status.map_or("", |s| cut(&s.message, max_bytes)),
             scope_name: scope.map_or("", |s| &s.name),
             scope_version: scope.map_or("", |s| &s.version),
             dropped_attributes: span.dropped_attributes_count,
@@ -141,6 +141,12 @@ fn bounded(pair: &KeyValue, max_bytes: usize, give: impl FnOnce(AttributeRef<'_>
     attributes::with_typed(pair.value.as_ref(), |value| {
         give(match value {
             AttributeRef::String(text) => AttributeRef::String(cut(text, max_bytes)),
+            // What is cut is not Base64 or JSON any more.
+            AttributeRef::Bytes(text) | AttributeRef::Array(text) | AttributeRef::Map(text)
+                if text.len() > max_bytes =>
+            {
+                AttributeRef::String(cut(text, max_bytes))
+            }
             other => other,
         });
     });

@@ -10,7 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::WireError;
 
-use crate::bounds::{EXPANSION_GUESS, INLINE_DECODE_BYTES};
+use crate::bounds::{EXPANSION_GUESS, INLINE_DECODE_BYTES, MAX_MAPPED_BYTES};
 use crate::error::CollectorError;
 use crate::settings::BodySettings;
 
@@ -31,6 +31,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// How many, rounded up to whole permits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.permit.num_permits() * PERMIT_BYTES
+    }
+
     /// Gives back what is over `bytes`.
     fn shrink(&mut self, bytes: usize) {
         let surplus = self.permit.num_permits().saturating_sub(bytes.div_ceil(PERMIT_BYTES));
@@ -53,6 +58,17 @@ impl Budget {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).map_err(|_| busy())?;
         let permit = Arc::clone(&self.permits).try_acquire_many_owned(permits).map_err(|_| busy())?;
         Ok(Held { permit })
+    }
+
+    /// Room for what a request becomes once it is mapped.
+    ///
+    /// # Errors
+    /// [`CollectorError::MappedTooLarge`], or [`CollectorError::Busy`].
+    pub(crate) fn room(&self, bytes: usize) -> Result<Held, CollectorError> {
+        if bytes > MAX_MAPPED_BYTES {
+            return Err(CollectorError::MappedTooLarge { bytes, max_bytes: MAX_MAPPED_BYTES });
+        }
+        self.hold(bytes)
     }
 
     /// Reads a body as it arrives. What has not arrived is not held, so that a slow sender keeps nobody out.

@@ -15,7 +15,7 @@ use wire::loki::{JsonPush, PushRequest};
 use super::{Collector, access, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
-use crate::mapping::push;
+use crate::mapping::{push, size};
 use crate::metrics::LOKI_PUSH as DOOR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +41,26 @@ async fn take(collector: &Collector, request: Request) -> Result<(Receipt, usize
     let header = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let form = form(header)?;
     let settings = collector.settings().logs.clone();
+    let budget = collector.budget().clone();
     let decode = move |body| match form {
-        Form::Protobuf => Ok(push::from_protobuf(&PushRequest::from_body(body)?, &settings)),
-        Form::Json => Ok(push::from_json(&JsonPush::from_body(&body)?, &settings)),
+        Form::Protobuf => {
+            let request = PushRequest::from_body(body)?;
+            let room = budget.room(size::push(&request))?;
+            Ok((push::from_protobuf(&request, &settings), room))
+        }
+        Form::Json => {
+            let request = JsonPush::from_body(&body)?;
+            let room = budget.room(size::json_push(&request))?;
+            Ok((push::from_json(&request, &settings), room))
+        }
     };
     // Protobuf is always a snappy block; senders do not say so.
     let encoding = (form == Form::Protobuf).then_some("snappy");
-    let (pushed, held) = collector.budget().decoded(&parts.headers, body, encoding, decode).await?;
+    let ((pushed, room), held) = collector.budget().decoded(&parts.headers, body, encoding, decode).await?;
     let push::Pushed { batch, mut receipt, items } = pushed;
     let batches = if batch.items() > 0 { vec![(context, batch)] } else { Vec::new() };
     let result = collector.write(batches, &mut receipt).await;
-    drop(held);
+    drop((room, held));
     collector.count(DOOR, Signal::Logs, items, result.as_ref().map(|()| receipt.rejected()));
     result.map(|()| (receipt, items))
 }

@@ -13,7 +13,7 @@ use wire::otlp::{
 use super::Collector;
 use crate::error::CollectorError;
 use crate::mapping::tenant::Mapped;
-use crate::mapping::{logs, metrics, traces};
+use crate::mapping::{logs, metrics, size, traces};
 use crate::metrics::Door;
 
 /// A request of any of the three signals.
@@ -58,6 +58,16 @@ pub(super) struct Taken {
 }
 
 impl Collector {
+    /// How much memory a request takes once it is mapped, in bytes, about.
+    pub(super) fn mapped_bytes(&self, export: &Export) -> usize {
+        let settings = self.settings();
+        match export {
+            Export::Metrics(request) => size::metrics(request, &settings.otlp_metrics),
+            Export::Logs(request) => size::logs(request, &settings.logs),
+            Export::Traces(request) => size::traces(request),
+        }
+    }
+
     /// Maps a request to batches.
     pub(super) fn map(&self, export: &Export, access: &Access) -> Mapped {
         let settings = self.settings();

@@ -85,15 +85,16 @@ async fn take(
 ) -> Result<Taken, CollectorError> {
     let access = access(extensions)?;
     let size = export.size();
-    let held = collector.budget().hold(size.saturating_mul(2))?;
-    let mapped = if size <= INLINE_DECODE_BYTES {
+    let held = collector.budget().hold(size)?;
+    let room = collector.budget().room(collector.mapped_bytes(&export))?;
+    let mapped = if room.bytes() <= INLINE_DECODE_BYTES {
         collector.map(&export, &access)
     } else {
         let mapper = collector.clone();
         run(move || Ok(mapper.map(&export, &access))).await?
     };
     let taken = collector.take(DOOR, signal, mapped).await?;
-    drop(held);
+    drop((room, held));
     Ok(taken)
 }
 

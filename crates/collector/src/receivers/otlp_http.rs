@@ -61,11 +61,12 @@ async fn export(
         let decoder = collector.clone();
         let decode = move |body| {
             let export = Export::decode(signal, format, &body)?;
-            Ok(decoder.map(&export, &access))
+            let room = decoder.budget().room(decoder.mapped_bytes(&export))?;
+            Ok((decoder.map(&export, &access), room))
         };
-        let (mapped, held) = collector.budget().decoded(&parts.headers, body, None, decode).await?;
+        let ((mapped, room), held) = collector.budget().decoded(&parts.headers, body, None, decode).await?;
         let taken = collector.take(DOOR, signal, mapped).await?;
-        drop(held);
+        drop((room, held));
         Ok((format, taken))
     }
     .await;

@@ -16,6 +16,7 @@ use super::{Collector, access, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
 use crate::mapping::remote_write::{self, Series, Written};
+use crate::mapping::size;
 use crate::metrics::REMOTE_WRITE as DOOR;
 
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
@@ -67,20 +68,24 @@ async fn take(collector: &Collector, version: Version, request: Request) -> Resu
         Version::V1 => {
             let request = v1::WriteRequest::from_body(body)?;
             let known = decoder.families().learn(&tenant, &request.metadata);
-            Ok(remote_write::from_v1(&request, &known))
+            let room = decoder.budget().room(size::remote_write_v1(&request, &known))?;
+            Ok((remote_write::from_v1(&request, &known), room))
         }
         Version::V2 => {
             let request = v2::Request::from_body(body)?;
-            Ok(remote_write::from_v2(&request, &decoder.families().learn(&tenant, &[])))
+            let known = decoder.families().learn(&tenant, &[]);
+            let room = decoder.budget().room(size::remote_write_v2(&request, &known))?;
+            Ok((remote_write::from_v2(&request, &known), room))
         }
     };
-    let (series, held) = collector.budget().decoded(&parts.headers, body, Some("snappy"), decode).await?;
+    let ((series, room), held) =
+        collector.budget().decoded(&parts.headers, body, Some("snappy"), decode).await?;
     let Series { batch, written, mut receipt } = series;
     let items = written.all() + receipt.rejected();
     let mut stored = Receipt::default();
     let batches = if batch.items() > 0 { vec![(context, batch)] } else { Vec::new() };
     let result = collector.write(batches, &mut stored).await;
-    drop(held);
+    drop((room, held));
     let written = written.without(&stored);
     receipt.merge(stored);
     collector.count(DOOR, Signal::Metrics, items, result.as_ref().map(|()| receipt.rejected()));

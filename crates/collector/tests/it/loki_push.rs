@@ -104,6 +104,20 @@ async fn good_streams_are_kept_and_bad_ones_named() {
 }
 
 #[tokio::test]
+async fn json_names_no_label_that_the_text_form_could_not() {
+    for name in ["a-b", "1a", "", "ü"] {
+        let door = Door::new();
+        let body = format!(
+            r#"{{"streams":[{{"stream":{{"{name}":"v"}},"values":[["1","x"]]}},{{"stream":{{"a":"v"}},"values":[["1","y"]]}}]}}"#
+        );
+        let reply = door.send(door.collector.loki_push(), post("/loki/api/v1/push", &[JSON], body)).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{name}");
+        assert!(reply.text().contains(&format!("label=`{name}` is no name")), "{}", reply.text());
+        assert_eq!(door.batch().items(), 1);
+    }
+}
+
+#[tokio::test]
 async fn what_the_store_says_is_answered_in_plain_text() {
     let body = || snappy(vec![stream(r#"{a="1"}"#, vec![entry(1, b"x", &[])])]);
     let door = Door::new();

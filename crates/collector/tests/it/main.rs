@@ -22,4 +22,6 @@ mod remote_write;
 
 mod loki_push;
 
+mod amplified;
+
 mod arbitrary;

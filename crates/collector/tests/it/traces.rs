@@ -104,3 +104,40 @@ async fn a_span_that_ends_before_it_begins_takes_no_time() {
     let Batch::Traces(batch) = door.batch() else { panic!("spans were expected") };
     assert_eq!(SpansView::new(&batch.spans).unwrap().duration_ns(0), 0);
 }
+
+#[tokio::test]
+async fn long_text_is_cut_at_a_character() {
+    let most = model::Limits::default().max_attribute_bytes;
+    let long = "ü".repeat(most);
+    let array = ArrayValue { values: vec![any(string(&long))] };
+    let full = Span {
+        attributes: vec![
+            pair("odd", string(&format!("x{long}"))),
+            pair("list", Value::ArrayValue(array)),
+            pair("short", string("kept")),
+        ],
+        events: vec![Event {
+            name: long.clone(),
+            attributes: vec![pair("e", string(&long))],
+            ..Event::default()
+        }],
+        status: Some(Status { code: 2, message: long.clone() }),
+        ..span(&long)
+    };
+    let door = Door::new();
+    let body = traces(vec![(resource(&[("host", &long)]), vec![full])]).encode_to_vec();
+    let reply = door.send(door.collector.otlp_http(), post("/v1/traces", &[PROTOBUF], body)).await;
+    assert_eq!((reply.status, reply.body.len()), (StatusCode::OK, 0));
+    let Batch::Traces(batch) = door.batch() else { panic!("spans were expected") };
+    let view = SpansView::new(&batch.spans).unwrap();
+    let even = AttributeRef::String(&long[..most]);
+    assert_eq!(view.fields(0).name, &long[..most]);
+    assert_eq!(view.fields(0).status_message, &long[..most]);
+    let odd = format!("x{}", &long[..most - 2]);
+    assert_eq!(view.attribute(0, "odd"), Some(AttributeRef::String(&odd)), "half a character is left out");
+    let list = format!("[\"{}", &long[..most - 2]);
+    assert_eq!(view.attribute(0, "list"), Some(AttributeRef::String(&list)));
+    assert_eq!(view.attribute(0, "short"), Some(AttributeRef::String("kept")));
+    assert_eq!(view.resource_attribute(0, "host"), Some(even));
+    assert_eq!(view.events().attributes(0).collect::<Vec<_>>(), [("e", even)]);
+}

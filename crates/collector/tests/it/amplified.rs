@@ -1,0 +1,91 @@
+//! Small bodies that say something large once and mean it often: refused before it is written out.
+
+use http::StatusCode;
+use prost::Message as _;
+use wire::otlp::metrics::metric::Data;
+use wire::otlp::metrics::{Histogram, HistogramDataPoint};
+use wire::remote_write::{v1, v2};
+
+use crate::door::{Door, Reply, post};
+use crate::otlp::{logs, metric, metrics, pair, record, resource, span, string, traces};
+
+const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+const V2: (&str, &str) = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
+
+/// A text that takes a hundred megabytes when a thousand items repeat it.
+fn large() -> String {
+    "y".repeat(110 << 10)
+}
+
+fn assert_refused(reply: &Reply, door: &Door, what: &str) {
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE, "{what}");
+    let text = String::from_utf8_lossy(&reply.body);
+    assert!(text.contains("send smaller batches"), "{what}: {text}");
+    assert!(door.batches().is_empty(), "{what}");
+}
+
+#[tokio::test]
+async fn attributes_of_a_resource_that_many_items_would_carry() {
+    let large = large();
+    let around = |key: &str| resource(&[(key, large.as_str())]);
+    let histogram = HistogramDataPoint {
+        bucket_counts: vec![0; 1_000],
+        explicit_bounds: (1..1_000).map(f64::from).collect(),
+        attributes: vec![pair("k", string(&large))],
+        ..HistogramDataPoint::default()
+    };
+    let histogram = Histogram { data_points: vec![histogram], aggregation_temporality: 2 };
+    let cases = [
+        ("/v1/logs", logs(vec![(around("k"), vec![record("x"); 1_000])]).encode_to_vec()),
+        ("/v1/traces", traces(vec![(around("k"), vec![span("x"); 1_000])]).encode_to_vec()),
+        (
+            "/v1/metrics",
+            metrics(vec![(None, vec![metric("h", "", Data::Histogram(histogram))])]).encode_to_vec(),
+        ),
+    ];
+    for (path, body) in cases {
+        assert!(body.len() < 300_000);
+        let door = Door::new();
+        let reply = door.send(door.collector.otlp_http(), post(path, &[PROTOBUF], body)).await;
+        assert_refused(&reply, &door, path);
+    }
+    // What is a label stands once a stream.
+    let door = Door::new();
+    let body = logs(vec![(around("service.name"), vec![record("x"); 1_000])]).encode_to_vec();
+    let reply = door.send(door.collector.otlp_http(), post("/v1/logs", &[PROTOBUF], body)).await;
+    assert_eq!((reply.status, door.batch().items()), (StatusCode::OK, 1_000));
+}
+
+#[tokio::test]
+async fn symbols_and_helps_that_many_series_would_carry() {
+    let snappy = |body: Vec<u8>| snap::raw::Encoder::new().compress_vec(&body).unwrap();
+    let mut symbols = vec![String::new(), "__name__".to_owned(), "a".to_owned(), large()];
+    symbols.extend((0..1_000).map(|number| format!("m{number}")));
+    let series = |number: u32| v2::TimeSeries {
+        labels_refs: vec![1, 4 + number, 2, 3],
+        samples: vec![v2::Sample { value: 1.0, timestamp: 5_000, ..v2::Sample::default() }],
+        ..v2::TimeSeries::default()
+    };
+    let body = v2::Request { symbols, timeseries: (0..1_000).map(series).collect() };
+    let door = Door::new();
+    let request = post("/api/v1/write", &[V2], snappy(body.encode_to_vec()));
+    let reply = door.send(door.collector.prometheus_write(), request).await;
+    assert_refused(&reply, &door, "symbols");
+
+    let label = |name: &str, value: String| v1::Label { name: name.to_owned(), value };
+    let series = |number: usize| v1::TimeSeries {
+        labels: vec![label("__name__", "m".to_owned()), label("i", number.to_string())],
+        samples: vec![v1::Sample { value: 1.0, timestamp: 5_000 }],
+        ..v1::TimeSeries::default()
+    };
+    let metadata = v1::MetricMetadata {
+        r#type: 1,
+        metric_family_name: "m".to_owned(),
+        help: "h".repeat(30_000),
+        unit: String::new(),
+    };
+    let body = v1::WriteRequest { timeseries: (0..5_000).map(series).collect(), metadata: vec![metadata] };
+    let request = post("/api/v1/write", &[PROTOBUF], snappy(body.encode_to_vec()));
+    let reply = door.send(door.collector.prometheus_write(), request).await;
+    assert_refused(&reply, &door, "help");
+}
