@@ -39,6 +39,7 @@ pub fn loki(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Settings) -> 
     let router = Router::new()
         .route("/loki/api/v1/query", get(query::instant).post(query::instant))
         .route("/loki/api/v1/query_range", get(query::range).post(query::range))
+        .route("/loki/api/v1/format_query", get(query::format).post(query::format))
         .route("/loki/api/v1/labels", names.clone())
         .route("/loki/api/v1/label", names)
         .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))

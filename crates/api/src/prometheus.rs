@@ -8,6 +8,8 @@ mod query;
 
 mod series;
 
+mod exemplars;
+
 mod metadata;
 
 mod status;
@@ -46,6 +48,8 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
     let router = Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
+        .route("/api/v1/format_query", get(query::format).post(query::format))
         .route("/api/v1/labels", get(series::names).post(series::names))
         .route("/api/v1/label/{name}/values", get(series::values))
         .route("/api/v1/series", get(series::series).post(series::series))

@@ -321,6 +321,32 @@ impl Expr {
         }
     }
 
+    /// Every selection of series in it, in the order of the text.
+    #[must_use]
+    pub fn selectors(&self) -> Vec<&Selector> {
+        let mut selectors = Vec::new();
+        self.collect_selectors(&mut selectors);
+        selectors
+    }
+
+    fn collect_selectors<'e>(&'e self, selectors: &mut Vec<&'e Selector>) {
+        match self {
+            Expr::Number(_) | Expr::Text(_) => {}
+            Expr::Selector(selector) | Expr::Range(selector, _) => selectors.push(selector),
+            Expr::Subquery(subquery) => subquery.expr.collect_selectors(selectors),
+            Expr::Unary(_, expr) | Expr::Paren(expr) => expr.collect_selectors(selectors),
+            Expr::Binary(binary) => {
+                binary.lhs.collect_selectors(selectors);
+                binary.rhs.collect_selectors(selectors);
+            }
+            Expr::Aggregate(aggregate) => {
+                let param = aggregate.param.iter().chain([&aggregate.expr]);
+                param.for_each(|expr| expr.collect_selectors(selectors));
+            }
+            Expr::Call(_, args) => args.iter().for_each(|arg| arg.collect_selectors(selectors)),
+        }
+    }
+
     /// The expression within any parentheses.
     #[must_use]
     pub fn unparenthesized(&self) -> &Expr {

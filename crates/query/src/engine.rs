@@ -172,12 +172,17 @@ impl Running {
             let (partition, batches) = done.map_err(|error| QueryError::Internal(error.to_string()))?;
             let batches = batches.map_err(|error| from_datafusion(&error))?;
             let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
-            self.results.try_grow(bytes).map_err(|error| from_datafusion(&error))?;
+            self.hold(bytes)?;
             parts.push((partition, batches));
         }
         // In the order of partitions, so that an answer does not depend on which of them was faster.
         parts.sort_by_key(|(partition, _)| *partition);
         Ok(parts.into_iter().flat_map(|(_, batches)| batches).collect())
+    }
+
+    /// Holds memory until the query is over.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
+        self.results.try_grow(bytes).map_err(|error| from_datafusion(&error))
     }
 
     /// The pace of work that is not a leaf's.

@@ -32,15 +32,18 @@ mod turns;
 
 mod pace;
 
+mod exemplars;
+
 pub use answer::{
     Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
     SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
 };
 pub use engine::QueryEngine;
 pub use error::QueryError;
+pub use exemplars::{Exemplar, SeriesExemplars};
 pub use lists::Labelled;
-pub use log::{is_log_query, parse_log_selector};
-pub use prom::parse_metric_selector;
+pub use log::{format_logql, is_log_query, parse_log_selector};
+pub use prom::{format_promql, parse_metric_selector};
 pub use request::{Direction, LogRequest, PromRequest, Tag, TagScope, TagSearch, TraceRequest};
 pub use settings::QuerySettings;
 pub use storage::MetricMetadata;

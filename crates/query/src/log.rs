@@ -49,6 +49,14 @@ pub fn is_log_query(text: &str) -> bool {
     matches!(logql::parse(text), Ok(logql::Expr::Logs(_)))
 }
 
+/// A LogQL query as it is best written, on one line.
+///
+/// # Errors
+/// When the text is not a query; the message has the position.
+pub fn format_logql(text: &str) -> Result<String, QueryError> {
+    Ok(logql::parse(text)?.to_string())
+}
+
 impl QueryEngine {
     /// Evaluates a LogQL query: lines, or a metric of lines at one moment or over a range of steps.
     ///

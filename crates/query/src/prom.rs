@@ -35,6 +35,14 @@ pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     Ok(promql::parse_selector(text)?)
 }
 
+/// A PromQL query as it is best written, on one line.
+///
+/// # Errors
+/// When the text is not a query; the message has the position.
+pub fn format_promql(text: &str) -> Result<String, QueryError> {
+    Ok(promql::parse(text)?.to_string())
+}
+
 impl QueryEngine {
     /// Evaluates a PromQL query, at one moment or over a range of steps.
     ///

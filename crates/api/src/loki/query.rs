@@ -2,12 +2,13 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::Loki;
 use super::encode::{Encoding, items, write_answer};
 use super::params::LogQuestion;
 use crate::error::ApiError;
+use crate::json::written;
 use crate::parameters::Asked;
 use crate::plain_error::PlainError;
 use crate::reply;
@@ -35,6 +36,19 @@ pub(crate) async fn range(State(door): State<Loki>, request: Request) -> Result<
     let asked = Asked::read(request).await?;
     let question = LogQuestion::range(&asked.parameters, door.clock.now().0)?;
     answer(&door, &asked, question).await
+}
+
+/// `GET` and `POST /loki/api/v1/format_query`. What is wrong with a query stands in a JSON object here.
+pub(crate) async fn format(request: Request) -> Result<Response, PlainError> {
+    let asked = Asked::read(request).await?;
+    let formatted = ::query::format_logql(asked.parameters.get("query").unwrap_or_default());
+    let (status, code, name, text) = match formatted {
+        Ok(formatted) => ("success", StatusCode::OK, "data", formatted),
+        Err(error) => ("invalid-query", StatusCode::BAD_REQUEST, "error", error.to_string()),
+    };
+    let mut response = reply::json(written(|json| json.text_object([("status", status), (name, &text)])));
+    *response.status_mut() = code;
+    Ok(response)
 }
 
 async fn answer(door: &Loki, asked: &Asked, question: LogQuestion) -> Result<Response, PlainError> {

@@ -154,7 +154,11 @@ pub(crate) fn limit(parameters: &Parameters) -> Result<Option<usize>, ApiError> 
     Ok((limit > 0).then_some(limit))
 }
 
-fn time(parameters: &Parameters, name: &'static str) -> Result<Option<i64>, ApiError> {
+/// A moment in milliseconds, where the parameter is there.
+///
+/// # Errors
+/// When it is not what it must be.
+pub(crate) fn time(parameters: &Parameters, name: &'static str) -> Result<Option<i64>, ApiError> {
     let parsed = parameters.get(name).map(parse_time).transpose();
     parsed.map_err(|reason| ApiError::parameter(name, reason))
 }

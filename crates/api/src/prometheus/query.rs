@@ -9,6 +9,7 @@ use super::encode::{samples, write_answer};
 use super::envelope::{PromError, write_success};
 use super::params::PromQuestion;
 use crate::error::ApiError;
+use crate::json::written;
 use crate::parameters::Asked;
 use crate::reply;
 
@@ -27,6 +28,14 @@ pub(crate) async fn range(State(door): State<Prometheus>, request: Request) -> R
     let asked = Asked::read(request).await?;
     let question = PromQuestion::range(&asked.parameters)?;
     answer(&door, &asked, question).await
+}
+
+/// `GET` and `POST /api/v1/format_query`.
+pub(crate) async fn format(request: Request) -> Result<Response, PromError> {
+    let asked = Asked::read(request).await?;
+    let formatted = ::query::format_promql(asked.parameters.get("query").unwrap_or_default());
+    let formatted = formatted.map_err(|error| ApiError::parameter("query", error.to_string()))?;
+    Ok(reply::json(written(|json| write_success(json, &[], &[], |json| json.text(&formatted)))))
 }
 
 async fn answer(door: &Prometheus, asked: &Asked, question: PromQuestion) -> Result<Response, PromError> {

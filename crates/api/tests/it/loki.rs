@@ -45,6 +45,26 @@ async fn get(fixture: &Fixture, address: &str) -> Answer {
 }
 
 #[tokio::test]
+async fn a_query_is_formatted() {
+    let fixture = fixture().await;
+    let cases = [
+        ("{app=\"shop\"}|json", 200, r#"{"status":"success","data":"{app=\"shop\"} | json"}"#),
+        (
+            "{app=",
+            400,
+            concat!(
+                r#"{"status":"invalid-query","error":"parse error at line 1, col 6: syntax error: "#,
+                r#"unexpected $end, expecting STRING"}"#
+            ),
+        ),
+    ];
+    for (query, status, expected) in cases {
+        let found = get(&fixture, &address("format_query", query, "")).await;
+        assert_eq!((found.status.as_u16(), found.text()), (status, expected));
+    }
+}
+
+#[tokio::test]
 async fn lines_come_newest_first_under_all_their_labels() {
     let fixture = fixture().await;
     let found = get(&fixture, &address("query_range", "{app=\"shop\"}", "&limit=3")).await.json();

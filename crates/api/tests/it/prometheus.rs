@@ -23,6 +23,8 @@ async fn fixture() -> Fixture {
         }
     }
     let series = builder.series(&Labels::from_pairs([("__name__", "latency")]), SeriesInfo::default());
+    builder.exemplar(series, NOW_S * 1_000 - 500, 0.25, [("trace_id", "abc")]);
+    builder.exemplar(series, NOW_S * 1_000 - 90_000, 1e-9, [("trace_id", "def")]);
     let histogram = NativeHistogram {
         count: 3.0,
         sum: 4.5,
@@ -70,6 +72,57 @@ async fn an_instant_query_is_a_vector() {
     }
     let other = fixture.get(&fixture.prometheus, "two", "/api/v1/query?query=up").await;
     assert_eq!(other.json()["data"]["result"][0]["value"], json!([NOW_S, "1"]));
+}
+
+#[tokio::test]
+async fn exemplars_are_those_of_every_selector() {
+    let fixture = fixture().await;
+    let query = "query=rate(latency[5m])/absent_metric%2Bsum(latency)";
+    let found = fixture.get(&fixture.prometheus, "one", &format!("/api/v1/query_exemplars?{query}")).await;
+    assert_eq!(
+        found.text(),
+        concat!(
+            r#"{"status":"success","data":[{"seriesLabels":{"__name__":"latency"},"exemplars":["#,
+            r#"{"labels":{"trace_id":"def"},"value":"1e-09","timestamp":1699999910},"#,
+            r#"{"labels":{"trace_id":"abc"},"value":"0.25","timestamp":1699999999.5}]}]}"#
+        )
+    );
+    let later = format!("query=latency&start={}&end={NOW_S}", NOW_S - 60);
+    let found = fixture.post(&fixture.prometheus, "one", "/api/v1/query_exemplars", &later).await;
+    assert_eq!(found.json()["data"][0]["exemplars"].as_array().unwrap().len(), 1);
+    for (tenant, query, expected) in [
+        ("two", "query=latency", r#"{"status":"success","data":[]}"#),
+        ("one", "query=1", r#"{"status":"success","data":[]}"#),
+        (
+            "one",
+            "query=latency&start=2&end=1",
+            r#"{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start timestamp"}"#,
+        ),
+    ] {
+        let address = format!("/api/v1/query_exemplars?{query}");
+        assert_eq!(fixture.get(&fixture.prometheus, tenant, &address).await.text(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_query_is_formatted() {
+    let fixture = fixture().await;
+    let cases = [
+        ("sum(rate(x[5m]))by(a)", 200, r#"{"status":"success","data":"sum by (a) (rate(x[5m]))"}"#),
+        (
+            "sum(",
+            400,
+            concat!(
+                r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": "#,
+                r#"1:5: parse error: unclosed left parenthesis"}"#
+            ),
+        ),
+    ];
+    for (query, status, expected) in cases {
+        let form = format!("query={query}");
+        let found = fixture.post(&fixture.prometheus, "one", "/api/v1/format_query", &form).await;
+        assert_eq!((found.status.as_u16(), found.text()), (status, expected));
+    }
 }
 
 #[tokio::test]
