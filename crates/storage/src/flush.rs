@@ -2,6 +2,7 @@
 //! stays readable and in the log, so that a failure at any step loses nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -103,7 +104,10 @@ impl Engine {
         let transaction = self.ids.next(self.clock());
         let apply = |manifest: &mut Manifest| add(manifest, &metas, &self.node, frozen.flushed_to);
         let commit = || partition.manifests.commit(self.current(partition), &transaction, &apply);
-        let manifest = retried(self.settings.store.retry_backoff_ms, commit).await?;
+        let manifest = retried(self.settings.store.retry_backoff_ms, commit).await.inspect_err(|_| {
+            // The segments are there, and the next try uploads others.
+            partition.is_sweep_due.store(true, Ordering::Relaxed);
+        })?;
         partition.committed(manifest, Some(frozen));
         self.count(partition, &metas, start_ns);
         Ok(())
@@ -131,7 +135,7 @@ impl Engine {
                 let payload = PutPayload::from(part.bytes.clone());
                 let put = self.components.store.put_opts(&path, payload, options).await;
                 put.inspect_err(|_| {
-                    partition.is_sweep_due.store(true, std::sync::atomic::Ordering::Relaxed);
+                    partition.is_sweep_due.store(true, Ordering::Relaxed);
                 })?;
                 meta.parts.push(PartMeta {
                     name: part.name.to_owned(),

@@ -87,12 +87,30 @@ impl Manifests {
         Ok(metas.into_iter().filter_map(|meta| version(meta.location)).collect())
     }
 
-    /// Takes up the versions that others made after `current`, without listing.
+    /// Takes up the newest version, which others may have made after `current`.
     ///
     /// # Errors
     /// When the store does not answer or a version does not read back.
     pub(crate) async fn catch_up(&self, current: Arc<Manifest>) -> Result<Arc<Manifest>, StorageError> {
-        Ok(self.follow(current, "").await?.0)
+        let followed = self.follow(current, "").await?.0;
+        // Versions between may have been swept while this node stood still: then the way by one version is cut.
+        Ok(self.newest_after(followed.version).await?.unwrap_or(followed))
+    }
+
+    /// The newest version after this one, by listing; none when there is none.
+    async fn newest_after(&self, version: u64) -> Result<Option<Arc<Manifest>>, StorageError> {
+        let prefix = layout::manifests(&self.tenant, self.signal);
+        let later = self.store.list_with_offset(Some(&prefix), &self.path(version));
+        let later: Vec<_> = later.try_collect().await?;
+        let newest = later.iter().filter_map(|meta| layout::manifest_version(&meta.location)).max();
+        let Some(newest) = newest.filter(|newest| *newest > version) else { return Ok(None) };
+        match self.get(newest).await? {
+            Found::Manifest(manifest) => Ok(Some(Arc::from(manifest))),
+            Found::Damaged(reason) => Err(StorageError::corrupt(self.path(newest), reason)),
+            Found::Missing => {
+                Err(StorageError::Conflict { object: self.path(newest).to_string(), attempts: 1 })
+            }
+        }
     }
 
     /// The newest version after `current`, and whether the transaction is among those on the way.
@@ -139,26 +157,28 @@ impl Manifests {
             transaction.clone_into(&mut next.transaction);
             invariants::check_step(&current, &next)?;
             match self.create(&next).await {
-                Ok(()) => {
-                    self.metrics.manifest_commits.get_or_create(&BySignal::new(self.signal)).inc();
-                    return Ok(Arc::new(next));
-                }
+                Ok(()) => current = Arc::new(next),
                 Err(object_store::Error::AlreadyExists { .. }) => {
                     let (newest, is_ours) = self.follow(current, transaction).await?;
-                    if is_ours {
-                        return Ok(newest);
-                    }
-                    self.metrics.manifest_conflicts.get_or_create(&BySignal::new(self.signal)).inc();
                     current = newest;
+                    if !is_ours {
+                        self.metrics.manifest_conflicts.get_or_create(&BySignal::new(self.signal)).inc();
+                        continue;
+                    }
                 }
                 // The reply may have been lost after the version was made.
                 Err(error) => match self.get(next.version).await {
-                    Ok(Found::Manifest(made)) if made.transaction == transaction => {
-                        return Ok(Arc::from(made));
-                    }
+                    Ok(Found::Manifest(made)) if made.transaction == transaction => current = Arc::from(made),
                     _ => return Err(error.into()),
                 },
             }
+            let Some(newest) = self.newest_after(current.version).await? else {
+                self.metrics.manifest_commits.get_or_create(&BySignal::new(self.signal)).inc();
+                return Ok(current);
+            };
+            // Either others went on from our version, or we stood still for so long that the versions after ours had
+            // been swept: then ours fills a gap that nobody looks at. The change itself tells.
+            current = newest;
         }
         let object = self.path(current.version + 1).to_string();
         Err(StorageError::Conflict { object, attempts: MAX_COMMIT_ATTEMPTS })

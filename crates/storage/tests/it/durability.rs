@@ -401,3 +401,30 @@ async fn writes_and_flushes_while_the_log_is_replayed_lose_and_double_nothing() 
     assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..written));
     assert_eq!(world.read(&storage, "b", Signal::Metrics).await, lines("b", 0..30));
 }
+
+#[tokio::test]
+async fn a_node_that_stood_still_neither_loses_its_flush_nor_sweeps_what_others_wrote() {
+    let mut busy = World::new();
+    busy.settings.retention.sweep_grace_ms = 0;
+    let mut idle = World::new();
+    idle.store = std::sync::Arc::clone(&busy.store);
+    idle.settings.retention.sweep_grace_ms = 0;
+    let (first, second) = (busy.open().await, idle.open().await);
+    write(&second, &busy.context("a"), batch(Signal::Logs, "idle", [0])).await;
+    second.flush().await.unwrap();
+    for round in 0..20_i64 {
+        write(&first, &busy.context("a"), batch(Signal::Logs, "busy", [round])).await;
+        first.flush().await.unwrap();
+    }
+    first.retain().await.unwrap();
+    assert!(busy.objects("/logs/manifest/").await.len() < 12, "the versions in between are swept");
+    second.retain().await.unwrap();
+    write(&second, &busy.context("a"), batch(Signal::Logs, "idle", [1])).await;
+    second.flush().await.unwrap();
+    second.retain().await.unwrap();
+    drop((first, second));
+    let storage = busy.open().await;
+    let mut expected = lines("busy", 0..20);
+    expected.extend(lines("idle", 0..2));
+    assert_eq!(busy.read(&storage, "a", Signal::Logs).await, expected);
+}

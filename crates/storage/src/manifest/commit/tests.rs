@@ -30,6 +30,9 @@ fn segment(number: usize) -> SegmentMeta {
 
 fn adding(number: usize) -> impl Fn(&mut Manifest) -> Change + Send + Sync {
     move |manifest| {
+        if manifest.segments.contains(&segment(number)) {
+            return Change::Nothing;
+        }
         manifest.segments.push(segment(number));
         Change::Changed
     }
@@ -67,6 +70,33 @@ async fn a_transaction_that_is_tried_again_is_known_by_its_name() {
     // As after a reply that was lost: the committer still stands at the empty state.
     let again = manifests.commit(empty, "one", &adding(1)).await.unwrap();
     assert_eq!((again.version, again.segments.len()), (2, 2));
+}
+
+#[tokio::test]
+async fn who_stood_still_while_versions_were_swept_commits_to_the_newest_all_the_same() {
+    for stands_at in [0, 2] {
+        let store = Arc::new(InMemory::new());
+        let manifests = manifests(&store);
+        let mut current = Arc::new(manifests.load().await.unwrap());
+        let mut stale = Arc::clone(&current);
+        for number in 1..=20 {
+            current = manifests.commit(current, &format!("t{number}"), &adding(number)).await.unwrap();
+            if number == stands_at {
+                stale = Arc::clone(&current);
+            }
+        }
+        for version in 1..12 {
+            store.delete(&manifests.path(version)).await.unwrap();
+        }
+        assert_eq!(manifests.catch_up(Arc::clone(&stale)).await.unwrap(), current);
+        let late = manifests.commit(Arc::clone(&stale), "late", &adding(99)).await.unwrap();
+        assert_eq!((late.version, late.segments.len()), (21, 21), "{stands_at}");
+        assert_eq!(manifests.load().await.unwrap(), *late);
+        // And the next one that stood still, which meets the version in the gap.
+        let later = manifests.commit(stale, "later", &adding(100)).await.unwrap();
+        assert_eq!((later.version, later.segments.len()), (22, 22), "{stands_at}");
+        assert_eq!(manifests.load().await.unwrap(), *later);
+    }
 }
 
 #[tokio::test]
