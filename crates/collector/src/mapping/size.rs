@@ -158,3 +158,80 @@ pub(crate) fn json_push(request: &JsonPush) -> usize {
         ENTRY_BYTES + entry.line.len() + metadata
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Array, RecordBatch};
+    use model::ingest::Batch;
+    use model::tenant::{Access, Caller};
+    use model::{Limits, TenantContext, TenantId};
+    use wire::loki::{EntryAdapter, StreamAdapter, Timestamp};
+    use wire::otlp::logs::{LogRecord, ResourceLogs, ScopeLogs};
+    use wire::otlp::trace::{ResourceSpans, ScopeSpans, Span};
+
+    use super::super::{push as mapping_push, remote_write, traces as mapping_traces};
+    use super::*;
+
+    const ITEMS: usize = 2_000;
+
+    fn held(batch: &Batch) -> usize {
+        let tables: Vec<&RecordBatch> = match batch {
+            Batch::Metrics(b) => vec![&b.series, &b.samples, &b.histograms, &b.exemplars],
+            Batch::Logs(b) => vec![&b.streams, &b.entries],
+            Batch::Traces(b) => vec![&b.spans],
+        };
+        let columns = tables.into_iter().flat_map(RecordBatch::columns);
+        columns.map(|column| column.to_data().get_slice_memory_size().unwrap()).sum()
+    }
+
+    fn access() -> Access {
+        let tenant = |_: &Caller, _: Option<&str>| {
+            Ok(TenantContext::new(TenantId::parse("a").unwrap(), Arc::new(Limits::default())))
+        };
+        Access::new(Caller { asked: None }, Arc::new(tenant))
+    }
+
+    /// The smallest items are those whose columns weigh most against their bytes.
+    #[test]
+    fn the_smallest_items_take_no_more_than_is_said() {
+        let span = Span { trace_id: vec![1; 16], span_id: vec![2; 8], ..Span::default() };
+        let scope_spans = vec![ScopeSpans { spans: vec![span; ITEMS], ..ScopeSpans::default() }];
+        let request = ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }],
+        };
+        let mapped = mapping_traces::map(&request, &access());
+        assert!(held(&mapped.batches[0].1) <= traces(&request), "{} spans", held(&mapped.batches[0].1));
+
+        let settings = LogsSettings::default();
+        let record = LogRecord { time_unix_nano: 1, ..LogRecord::default() };
+        let scope_logs = vec![ScopeLogs { log_records: vec![record; ITEMS], ..ScopeLogs::default() }];
+        let request = ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }],
+        };
+        let mapped = super::super::logs::map(&request, &access(), &settings, 1);
+        assert!(
+            held(&mapped.batches[0].1) <= logs(&request, &settings),
+            "{} logs",
+            held(&mapped.batches[0].1)
+        );
+
+        let entry =
+            EntryAdapter { timestamp: Some(Timestamp::from_nanoseconds(1)), ..EntryAdapter::default() };
+        let stream = StreamAdapter { labels: "{a=\"b\"}".to_owned(), entries: vec![entry; ITEMS], hash: 0 };
+        let request = PushRequest { streams: vec![stream] };
+        let pushed = mapping_push::from_protobuf(&request, &settings);
+        assert!(held(&pushed.batch) <= push(&request), "{} lines", held(&pushed.batch));
+
+        let series = |number: usize| v1::TimeSeries {
+            labels: vec![v1::Label { name: "__name__".to_owned(), value: number.to_string() }],
+            samples: vec![v1::Sample::default()],
+            ..v1::TimeSeries::default()
+        };
+        let request = v1::WriteRequest { timeseries: (0..ITEMS).map(series).collect(), metadata: Vec::new() };
+        let known = Known::default();
+        let written = remote_write::from_v1(&request, &known);
+        assert!(held(&written.batch) <= remote_write_v1(&request, &known), "{} series", held(&written.batch));
+    }
+}
