@@ -20,4 +20,6 @@ mod reads;
 
 mod merging;
 
+mod extremes;
+
 mod formats;
