@@ -7,11 +7,11 @@ use model::limits::Retention;
 use model::log::{Entry, LogBatchBuilder};
 use model::metric::{MetricBatchBuilder, SeriesInfo};
 use model::trace::{SpanFields, TraceBatchBuilder};
-use model::{AttributeRef, Batch, Labels, TimeRange};
+use model::{AttributeRef, Batch, Labels, Matcher, Signal, TimeRange};
 use storage::Storage;
 use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
 
-use crate::fixture::{NOW_NS, World, write};
+use crate::fixture::{NOW_NS, World, batch, lines, write};
 
 /// A world that keeps everything for ever, and takes it from the future too.
 fn forever() -> World {
@@ -108,4 +108,88 @@ async fn times_in_milliseconds_that_no_nanoseconds_can_tell_are_kept_or_named() 
     assert!(read(&world, &storage).await[0].contains(&7));
     storage.shutdown().await.unwrap();
     assert!(world.log_files().is_empty());
+}
+
+#[tokio::test]
+async fn tenants_of_every_allowed_character_find_their_data_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in ["memory://", folder.path().to_str().unwrap()] {
+        let world = World::on(storage::open_store(store).unwrap());
+        let storage = world.open().await;
+        let names = ["a!-_.*'()", "A", "...", ".a", "a.", "-", "*", "61", &"x".repeat(150)];
+        for name in names {
+            for signal in Signal::ALL {
+                write(&storage, &world.context(name), batch(signal, name, [1])).await;
+            }
+        }
+        storage.shutdown().await.unwrap();
+        assert!(world.log_files().is_empty());
+        drop(storage);
+        let storage = world.open().await;
+        for name in names {
+            for signal in Signal::ALL {
+                assert_eq!(world.read(&storage, name, signal).await, lines(name, [1]), "{name} {signal}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn labels_of_any_name_are_kept_and_found() {
+    let world = forever();
+    let storage = world.open().await;
+    let mut names: Vec<String> = [
+        "series",
+        "labels",
+        "timestamp_ms",
+        "value",
+        "stream",
+        "line",
+        "Series",
+        "SERIES",
+        "a.b",
+        "a\"b",
+        "a\0b",
+        "ü",
+        " ",
+        "metric_type",
+        "unit",
+        "help",
+        "label.a",
+        "__name__x",
+    ]
+    .map(str::to_owned)
+    .into();
+    names.push("n".repeat(1_024));
+    names.extend((0..600).map(|number| format!("l{number}")));
+    let sets: Vec<Labels> = names
+        .iter()
+        .map(|name| Labels::from_pairs([("__name__", "m"), (name.as_str(), "v"), ("both", "\0\u{10ffff}")]))
+        .collect();
+    for part in sets.chunks(7) {
+        let mut metrics = MetricBatchBuilder::default();
+        let mut logs = LogBatchBuilder::default();
+        for labels in part {
+            let series = metrics.series(labels, SeriesInfo::default());
+            metrics.sample(series, NOW_NS / 1_000_000, 0, 1.0);
+            let stream = logs.stream(labels);
+            logs.entry(stream, Entry { timestamp_ns: NOW_NS, line: "x", ..Entry::default() });
+        }
+        write(&storage, &world.context("a"), Batch::Metrics(metrics.finish())).await;
+        write(&storage, &world.context("a"), Batch::Logs(logs.finish())).await;
+    }
+    let mut expected = sets.clone();
+    expected.sort();
+    for flushed in [false, true] {
+        let ctx = world.context("a");
+        let snapshot = storage.metrics(&ctx, TimeRange::ALL).await.unwrap();
+        assert_eq!(snapshot.select(&[]).await.unwrap().labels(), expected, "flushed={flushed}");
+        let logs = storage.logs(&ctx, TimeRange::ALL).await.unwrap();
+        assert_eq!(logs.select(&[]).await.unwrap().labels(), expected, "flushed={flushed}");
+        for (name, labels) in names.iter().zip(&sets) {
+            let found = snapshot.select(&[Matcher::equal(name, "v")]).await.unwrap();
+            assert_eq!(found.labels(), std::slice::from_ref(labels), "flushed={flushed} {name}");
+        }
+        storage.flush().await.unwrap();
+    }
 }
