@@ -50,7 +50,7 @@ impl QueryEngine {
         self.run(context, None, move |engine, context, running| async move {
             let snapshot = engine.storage().traces(&context, range).await?;
             let scan = TraceScan { trace_ids: TraceIds::One(trace_id), range, service: None };
-            Traces::new(snapshot.scan(scan), Arc::clone(&running.counters)).next().await
+            Traces::new(snapshot.scan(scan), Arc::clone(&running.counters), running.pace()).next().await
         })
         .await
     }
@@ -178,11 +178,9 @@ impl QueryEngine {
         self.run(context, None, move |engine, context, running| async move {
             let snapshot = engine.storage().traces(&context, range).await?;
             let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
-            let mut traces = Traces::new(snapshot.scan(scan), Arc::clone(&running.counters));
+            let mut traces = Traces::new(snapshot.scan(scan), Arc::clone(&running.counters), running.pace());
             let mut values = TagValues::new(tag);
-            let mut pace = running.pace();
             while let Some(trace) = traces.next().await? {
-                pace.step().await;
                 let view = view(&trace)?;
                 match &filter {
                     Some(filter) => {

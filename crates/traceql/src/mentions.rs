@@ -1,8 +1,8 @@
 //! What a query mentions: the fields that its answers show, and the service that it cannot do without.
 
 use crate::ast::{
-    Aggregate, Attribute, BinaryOp, CompareOp, FieldExpr, ScalarExpr, Scope, SpansetExpr, SpansetOp, Stage,
-    Static, StructuralMode,
+    Aggregate, Attribute, BinaryOp, CompareOp, FieldExpr, Intrinsic, ScalarExpr, Scope, SpansetExpr,
+    SpansetOp, Stage, Static, StructuralMode,
 };
 
 /// The fields of the stages, in the order of the text; one that is mentioned twice is there twice.
@@ -53,6 +53,29 @@ fn of_field<'q>(expr: &'q FieldExpr, found: &mut Vec<&'q FieldExpr>) {
             of_field(rhs, found);
         }
     }
+}
+
+/// The condition that a span of every trace that answers must meet, where it can be judged by that span alone.
+pub(crate) fn span_condition(stages: &[Stage]) -> Option<&FieldExpr> {
+    let Stage::Spanset(SpansetExpr::Filter(condition)) = stages.first()? else { return None };
+    let mut fields = Vec::new();
+    of_field(condition, &mut fields);
+    let of_the_span_alone = |field: &&FieldExpr| match field {
+        FieldExpr::Attribute(attribute) => !attribute.parent,
+        FieldExpr::Intrinsic(intrinsic) => matches!(
+            intrinsic,
+            Intrinsic::Name
+                | Intrinsic::Status
+                | Intrinsic::StatusMessage
+                | Intrinsic::Duration
+                | Intrinsic::Kind
+                | Intrinsic::EventName
+                | Intrinsic::InstrumentationName
+                | Intrinsic::InstrumentationVersion
+        ),
+        _ => false,
+    };
+    (!fields.is_empty() && fields.iter().all(of_the_span_alone)).then_some(condition)
 }
 
 /// The name of a service of which every trace that answers the stages has a span.

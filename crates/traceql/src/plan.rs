@@ -9,6 +9,7 @@ use model::trace::SpansView;
 use crate::answer::{ShownField, TraceMatch};
 use crate::ast::{FieldExpr, Query};
 use crate::error::{EvalError, PlanError};
+use crate::eval::condition::Condition;
 use crate::eval::pipeline::{Pipeline, union};
 use crate::eval::trace::Trace;
 use crate::mentions;
@@ -48,6 +49,7 @@ pub struct Leaf {
     pub(crate) pipeline: Pipeline,
     pub(crate) shown: Vec<ShownField>,
     service: Option<String>,
+    span_condition: Option<Condition>,
 }
 
 /// Plans a search.
@@ -62,6 +64,7 @@ pub fn plan(query: &Query, params: &SearchParams) -> Result<Plan, PlanError> {
         pipeline: Pipeline::new(&query.stages)?,
         shown: ShownField::of(&fields),
         service: mentions::service(&query.stages).map(str::to_owned),
+        span_condition: mentions::span_condition(&query.stages).map(Condition::new).transpose()?,
     };
     Ok(Plan { leaf: Arc::new(leaf) })
 }
@@ -78,6 +81,17 @@ impl Leaf {
     #[must_use]
     pub fn service_hint(&self) -> Option<&str> {
         self.service.as_deref()
+    }
+
+    /// Which spans, of any traces, a trace that answers must have one of; none where every trace may answer.
+    ///
+    /// # Errors
+    /// When the columns are not those of spans.
+    pub fn candidates(&self, spans: &RecordBatch) -> Result<Option<Vec<bool>>, EvalError> {
+        let Some(condition) = &self.span_condition else { return Ok(None) };
+        // The condition looks at each span alone: that they are of many traces does not matter.
+        let spans = Trace::new(spans)?;
+        Ok(Some(condition.mask(&spans, &vec![true; spans.rows()])))
     }
 
     /// A worker for a part of the traces.

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Int64Type, SchemaRef};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -22,6 +23,10 @@ use crate::tags::view;
 
 /// A trace of more spans than this is cut: what follows is not looked at.
 pub(crate) const MAX_SPANS_PER_TRACE: usize = 1 << 20;
+
+/// Columns of [`SPANS_SCHEMA`].
+const TRACE_ID_COLUMN: usize = 0;
+const START_COLUMN: usize = 7;
 
 /// A TraceQL leaf over the spans of a snapshot. Its result is the spans of the traces that match.
 pub(crate) struct TracesWork {
@@ -83,9 +88,8 @@ impl Work for TracesWork {
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         // Not by service: the store would leave spans of other services out, and a trace must be whole to be judged.
         let scan = TraceScan { trace_ids: ids_of(partition, self.parts), range: self.scanned, service: None };
-        let traces = Traces::new(self.snapshot.scan(scan), Arc::clone(&self.counters));
-        let (leaf, limit, counters) = (Arc::clone(&self.leaf), self.limit, Arc::clone(&self.counters));
-        Box::pin(evaluate(leaf, traces, limit, memory, pace, counters))
+        let traces = Traces::new(self.snapshot.scan(scan), Arc::clone(&self.counters), pace);
+        Box::pin(evaluate(Arc::clone(&self.leaf), traces, self.limit, memory))
     }
 }
 
@@ -94,14 +98,14 @@ async fn evaluate(
     mut traces: Traces,
     limit: usize,
     mut memory: Memory,
-    mut pace: Pace,
-    counters: Arc<Counters>,
 ) -> Result<Vec<RecordBatch>, QueryError> {
     let mut newest: BTreeMap<(Reverse<i64>, [u8; 16]), RecordBatch> = BTreeMap::new();
     let mut held = 0;
-    while let Some(trace) = traces.next().await? {
-        pace.step().await;
-        counters.series.fetch_add(1, Ordering::Relaxed);
+    loop {
+        // A trace that began before the last of a full list cannot get into it.
+        let last = newest.last_key_value().filter(|_| newest.len() >= limit).map(|(last, _)| *last);
+        let wanted = |start_ns, id| last.is_none_or(|last| (Reverse(start_ns), id) < last);
+        let Some(trace) = traces.next_wanted(Some(&leaf), wanted).await? else { break };
         if let Some(service) = leaf.service_hint()
             && !has_service(&trace, service)?
         {
@@ -110,11 +114,8 @@ async fn evaluate(
         let mut worker = leaf.worker();
         worker.trace(&trace)?;
         for found in worker.finish() {
-            let key = (Reverse(found.start_ns), found.trace_id);
-            if newest.len() < limit || newest.last_key_value().is_some_and(|(last, _)| key < *last) {
-                held += trace.get_array_memory_size();
-                newest.insert(key, trace.clone());
-            }
+            held += trace.get_array_memory_size();
+            newest.insert((Reverse(found.start_ns), found.trace_id), trace.clone());
             if newest.len() > limit
                 && let Some((_, dropped)) = newest.pop_last()
             {
@@ -135,62 +136,119 @@ fn has_service(trace: &RecordBatch, service: &str) -> Result<bool, QueryError> {
 pub(crate) struct Traces {
     stream: BoxStream<'static, Result<RecordBatch, StorageError>>,
     batch: Option<RecordBatch>,
+    /// How many rows of the batch are taken.
+    taken: usize,
+    /// Which rows of the batch make their trace a candidate; none where all do.
+    candidates: Option<Vec<bool>>,
     counters: Arc<Counters>,
+    pace: Pace,
+}
+
+/// The rows of one trace within a batch.
+struct Run {
+    id: [u8; 16],
+    rows: Range<usize>,
+    start_ns: i64,
 }
 
 impl Traces {
     pub(crate) fn new(
         stream: BoxStream<'static, Result<RecordBatch, StorageError>>,
         counters: Arc<Counters>,
+        pace: Pace,
     ) -> Self {
-        Self { stream, batch: None, counters }
+        let stream = stream.fuse().boxed();
+        Self { stream, batch: None, taken: 0, candidates: None, counters, pace }
     }
 
     /// All spans of the trace that comes next, at most [`MAX_SPANS_PER_TRACE`] and a batch.
     pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
+        self.next_wanted(None, |_, _| true).await
+    }
+
+    /// As [`Traces::next`], of the trace that comes next among those that may answer a leaf and whose first start
+    /// and id are wanted. Others are passed over before anything is copied or cut.
+    pub(crate) async fn next_wanted(
+        &mut self,
+        leaf: Option<&traceql::Leaf>,
+        wanted: impl Fn(i64, [u8; 16]) -> bool,
+    ) -> Result<Option<RecordBatch>, QueryError> {
         let mut pieces: Vec<RecordBatch> = Vec::new();
-        let mut id = None;
-        let mut spans = 0;
-        while self.fill().await? {
-            let Some(batch) = self.batch.take() else { break };
-            let view = view(&batch)?;
-            let first = view.trace_id(0);
-            if *id.get_or_insert(first) != first {
-                self.batch = Some(batch);
-                break;
+        let mut current: Option<([u8; 16], i64)> = None;
+        let (mut spans, mut is_candidate) = (0, false);
+        loop {
+            let run = self.run(leaf).await?;
+            let is_another = match (&run, current) {
+                (None, _) => true,
+                (Some(run), Some((id, _))) => run.id != id,
+                (Some(_), None) => false,
+            };
+            if is_another {
+                if let Some((id, start_ns)) = current.take() {
+                    self.counters.series.fetch_add(1, Ordering::Relaxed);
+                    if is_candidate && wanted(start_ns, id) {
+                        return joined(pieces).map(Some);
+                    }
+                }
+                (spans, is_candidate) = (0, false);
+                pieces.clear();
             }
-            let rows = (0..batch.num_rows()).take_while(|row| view.trace_id(*row) == first).count();
-            if spans < MAX_SPANS_PER_TRACE {
-                pieces.push(batch.slice(0, rows));
+            let (Some(run), Some(batch)) = (run, &self.batch) else { return Ok(None) };
+            let start_ns = current.map_or(run.start_ns, |(_, start_ns)| start_ns.min(run.start_ns));
+            current = Some((run.id, start_ns));
+            is_candidate |=
+                self.candidates.as_ref().is_none_or(|mask| mask[run.rows.clone()].contains(&true));
+            // Where the trace may go on in the next batch, its rows are kept until that is known.
+            let may_go_on = run.rows.end == batch.num_rows();
+            let is_needed = may_go_on || !pieces.is_empty() || (is_candidate && wanted(start_ns, run.id));
+            if is_needed && spans < MAX_SPANS_PER_TRACE {
+                pieces.push(batch.slice(run.rows.start, run.rows.len()));
             }
-            spans += rows;
-            self.batch = Some(batch.slice(rows, batch.num_rows() - rows));
-        }
-        match pieces.len() {
-            0 => Ok(None),
-            1 => Ok(pieces.pop()),
-            _ => concat_batches(&SPANS_SCHEMA, &pieces)
-                .map(Some)
-                .map_err(|error| QueryError::Internal(error.to_string())),
+            spans += run.rows.len();
+            self.taken = run.rows.end;
         }
     }
 
-    async fn fill(&mut self) -> Result<bool, QueryError> {
-        while self.batch.as_ref().is_none_or(|batch| batch.num_rows() == 0) {
-            match self.stream.next().await.transpose()? {
-                Some(batch) => {
-                    self.counters.read(&batch);
-                    self.batch = Some(batch);
-                }
-                None => return Ok(false),
-            }
+    /// The rows of the trace that stands next in the batch, or in the next batch.
+    async fn run(&mut self, leaf: Option<&traceql::Leaf>) -> Result<Option<Run>, QueryError> {
+        while self.batch.as_ref().is_none_or(|batch| batch.num_rows() <= self.taken) {
+            self.pace.step().await;
+            let Some(batch) = self.stream.next().await.transpose()? else {
+                self.batch = None;
+                return Ok(None);
+            };
+            self.counters.read(&batch);
+            self.candidates = leaf.map(|leaf| leaf.candidates(&batch)).transpose()?.flatten();
+            (self.batch, self.taken) = (Some(batch), 0);
         }
-        Ok(true)
+        let Some(batch) = &self.batch else { return Ok(None) };
+        let ids = batch.column(TRACE_ID_COLUMN).as_fixed_size_binary();
+        let starts = batch.column(START_COLUMN).as_primitive::<Int64Type>().values();
+        let first = ids.value(self.taken);
+        let end = (self.taken..batch.num_rows()).find(|row| ids.value(*row) != first);
+        let rows = self.taken..end.unwrap_or(batch.num_rows());
+        let id = first.try_into().map_err(|_| QueryError::Internal("a trace id has not 16 bytes".into()))?;
+        let start_ns = starts[rows.clone()].iter().copied().min().unwrap_or(i64::MAX);
+        Ok(Some(Run { id, rows, start_ns }))
+    }
+}
+
+fn joined(mut pieces: Vec<RecordBatch>) -> Result<RecordBatch, QueryError> {
+    match (pieces.len(), pieces.pop()) {
+        (1, Some(only)) => Ok(only),
+        (_, last) => {
+            pieces.extend(last);
+            concat_batches(&SPANS_SCHEMA, &pieces).map_err(|error| QueryError::Internal(error.to_string()))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::TimestampNs;
+    use model::time::ManualClock;
+    use model::trace::{SpanFields, TraceBatchBuilder};
+
     use super::*;
 
     #[test]
@@ -203,6 +261,57 @@ mod tests {
                 next = usize::from(last[0]) + 1;
             }
             assert_eq!(next, 256, "parts={parts}");
+        }
+    }
+
+    /// Traces 1, 2, … of so many spans each; span `k` is called `s{k}`, and traces begin one after the other.
+    fn spans(lengths: &[u8]) -> RecordBatch {
+        let mut builder = TraceBatchBuilder::default();
+        for (trace, length) in (1..).zip(lengths) {
+            for k in 0..*length {
+                builder.span(SpanFields {
+                    trace_id: [trace; 16],
+                    span_id: [k + 1; 8],
+                    name: &format!("s{k}"),
+                    start_ns: i64::from(trace) * 100 + i64::from(*length - k),
+                    ..SpanFields::default()
+                });
+            }
+        }
+        builder.finish().spans
+    }
+
+    fn traces(batch: &RecordBatch, cut_after: usize) -> Traces {
+        let starts = (0..batch.num_rows()).step_by(cut_after);
+        let pieces = starts.map(|at| Ok(batch.slice(at, cut_after.min(batch.num_rows() - at))));
+        let clock = Arc::new(ManualClock::new(TimestampNs(0)));
+        let stream = futures::stream::iter(pieces.collect::<Vec<_>>()).boxed();
+        Traces::new(stream, Arc::default(), Pace::new(clock))
+    }
+
+    #[tokio::test]
+    async fn traces_are_whole_wherever_batches_are_cut() {
+        let lengths = [1, 3, 2, 7, 1, 1, 4];
+        let batch = spans(&lengths);
+        let query = traceql::parse("{ name = \"s2\" }").unwrap();
+        let plan = traceql::plan(&query, &traceql::SearchParams::default()).unwrap();
+        for cut_after in 1..=batch.num_rows() {
+            let mut all = traces(&batch, cut_after);
+            let mut found = Vec::new();
+            while let Some(trace) = all.next().await.unwrap() {
+                found.push((view(&trace).unwrap().trace_id(0)[0], trace.num_rows()));
+            }
+            let expected: Vec<(u8, usize)> = (1..).zip(lengths.map(usize::from)).collect();
+            assert_eq!(found, expected, "cut_after={cut_after}");
+            assert!(all.next().await.unwrap().is_none());
+
+            let mut some = traces(&batch, cut_after);
+            let (mut found, asked) = (Vec::new(), |start_ns, id: [u8; 16]| id[0] != 7 && start_ns > 300);
+            while let Some(trace) = some.next_wanted(Some(&plan.leaf), asked).await.unwrap() {
+                found.push((view(&trace).unwrap().trace_id(0)[0], trace.num_rows()));
+            }
+            assert_eq!(found, [(4, 7)], "cut_after={cut_after}");
+            assert_eq!(some.counters.series.load(Ordering::Relaxed), lengths.len() as u64);
         }
     }
 }

@@ -110,8 +110,13 @@ pub(crate) fn search(
         let mut builder = TraceBatchBuilder::default();
         fill(&mut builder);
         let mut worker = plan.leaf.worker();
-        worker.trace(&builder.finish().spans).expect("these are spans");
-        worker.finish()
+        let spans = builder.finish().spans;
+        worker.trace(&spans).expect("these are spans");
+        let found = worker.finish();
+        let candidates = plan.leaf.candidates(&spans).expect("these are spans");
+        let may_answer = candidates.is_none_or(|spans| spans.contains(&true));
+        assert!(may_answer || found.is_empty(), "{query}: a trace that answers is no candidate");
+        found
     });
     traceql::finish(&plan, parts.collect())
 }

@@ -23,6 +23,29 @@ fn check(trace: fn(&mut TraceBatchBuilder), cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn candidates_are_judged_by_conditions_of_the_span_alone() {
+    let cases = [
+        (r#"{ resource.service.name = "pay" } | count() > 1"#, Some(3)),
+        ("{ span.rows != nil && duration >= 0s } && { true }", None),
+        ("{ span.rows = 3 }", Some(1)),
+        (r#"{ parent.name = "x" }"#, None),
+        ("{ traceDuration > 1s }", None),
+        (r#"{ rootName = "x" }"#, None),
+        ("{}", None),
+    ];
+    let mut builder = TraceBatchBuilder::default();
+    shop(&mut builder);
+    let spans = builder.finish().spans;
+    for (text, expected) in cases {
+        let query = traceql::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let plan = traceql::plan(&query, &SearchParams::default()).unwrap();
+        let candidates = plan.leaf.candidates(&spans).unwrap();
+        let count = candidates.map(|mask| mask.iter().filter(|candidate| **candidate).count());
+        assert_eq!(count, expected, "{text}");
+    }
+}
+
+#[test]
 fn attributes_by_scope_and_type() {
     check(
         shop,
