@@ -44,7 +44,17 @@ pub struct Plan {
     pub(crate) steps: Steps,
     pub(crate) instant: bool,
     pub(crate) max_samples: usize,
+    values: usize,
     pub(crate) sorted_by_query: bool,
+}
+
+impl Plan {
+    /// About how many bytes the plan and the finish hold for one series of each part of the query; what further series
+    /// need shows in the batches of the leaves.
+    #[must_use]
+    pub fn bytes_per_series(&self) -> usize {
+        self.values.saturating_mul(size_of::<(i64, f64)>())
+    }
 }
 
 /// What remains to be computed when the leaves are read.
@@ -124,7 +134,7 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
         )));
     }
     let end_ms = if instant { params.start_ms } else { params.end_ms };
-    let mut planner = Planner { params: EvalParams { end_ms, ..*params }, leaves: Vec::new() };
+    let mut planner = Planner { params: EvalParams { end_ms, ..*params }, leaves: Vec::new(), values: 0 };
     let root = match expr.unparenthesized() {
         matrix @ (Expr::Range(..) | Expr::Subquery(_)) => {
             let (source, windows) = planner.source(matrix, steps)?;
@@ -132,9 +142,10 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
         }
         _ => planner.node(expr, steps)?,
     };
+    let values = planner.values;
     let leaves = planner.leaves.into_iter().map(Arc::new).collect();
     let sorted_by_query = is_sorted_by_query(expr);
-    Ok(Plan { leaves, root, steps, instant, max_samples: params.max_samples, sorted_by_query })
+    Ok(Plan { leaves, root, steps, instant, max_samples: params.max_samples, values, sorted_by_query })
 }
 
 /// Whether the order of an instant vector is the query's own.
@@ -149,10 +160,16 @@ fn is_sorted_by_query(expr: &Expr) -> bool {
 struct Planner {
     params: EvalParams,
     leaves: Vec<Leaf>,
+    /// How many values all parts of the query have, at one series each.
+    values: usize,
 }
 
 impl Planner {
     fn node(&mut self, expr: &Expr, steps: Steps) -> Result<Node, EvalError> {
+        self.values = self.values.saturating_add(steps.count);
+        if self.values > self.params.max_samples {
+            return Err(EvalError::TooManySamples);
+        }
         Ok(match expr {
             Expr::Number(value) => Node::Numbers(vec![*value; steps.count]),
             Expr::Text(text) => Node::Text(text.clone()),
@@ -222,4 +239,20 @@ fn settle(node: Node) -> Result<Node, EvalError> {
         Some(numbers) => Node::Numbers(numbers),
         None => node,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_many_steps_are_bounded_together() {
+        let params =
+            EvalParams { start_ms: 0, end_ms: 0, step_ms: 0, lookback_ms: 300_000, max_samples: 10_000 };
+        let planned = |text: &str| plan(&crate::parse(text).unwrap(), &params).map(|plan| plan.values);
+        assert_eq!(planned("1 + 1"), Ok(3));
+        assert_eq!(planned("sum_over_time(vector(1)[1000s:1s])"), Ok(2_001));
+        let many = format!("sum_over_time(vector({}1)[1000s:1s])", "1 + ".repeat(20));
+        assert_eq!(planned(&many), Err(EvalError::TooManySamples));
+    }
 }

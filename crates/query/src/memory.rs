@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
 
+use crate::error::QueryError;
+
 /// What all queries of one tenant hold together.
 #[derive(Debug, Default)]
 pub(crate) struct TenantBudget {
@@ -62,18 +64,16 @@ impl MemoryPool for QueryPool {
 
     fn try_grow(&self, _reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let before = take(&self.used, additional, self.limit_bytes).map_err(|held| {
-            exhausted("the query", "query_memory_bytes", held, additional, self.limit_bytes)
+            let limit = self.limit_bytes;
+            let message = exhausted("the query", "query_memory_bytes", held, additional, limit);
+            // To ask again would not help, unlike where the tenant's other queries have the memory.
+            DataFusionError::External(Box::new(QueryError::Execution(message)))
         })?;
         if let Err(held) = take(&self.tenant.used, additional, self.tenant_limit_bytes) {
             self.used.fetch_sub(additional, Ordering::Relaxed);
             let limit = self.tenant_limit_bytes;
-            return Err(exhausted(
-                "the tenant's queries together",
-                "tenant_query_memory_bytes",
-                held,
-                additional,
-                limit,
-            ));
+            let (who, key) = ("the tenant's queries together", "tenant_query_memory_bytes");
+            return Err(DataFusionError::ResourcesExhausted(exhausted(who, key, held, additional, limit)));
         }
         self.note_peak(before + additional);
         Ok(())
@@ -94,11 +94,11 @@ impl fmt::Display for QueryPool {
     }
 }
 
-fn exhausted(who: &str, key: &str, held: usize, more: usize, limit: usize) -> DataFusionError {
-    DataFusionError::ResourcesExhausted(format!(
+fn exhausted(who: &str, key: &str, held: usize, more: usize, limit: usize) -> String {
+    format!(
         "{who} would hold too much memory: held_bytes={held} needed_bytes={more} {key}={limit}; \
          ask for fewer series or a shorter range, or have the limit raised"
-    ))
+    )
 }
 
 #[cfg(test)]

@@ -76,6 +76,7 @@ impl QueryEngine {
             max_samples: context.limits().max_query_samples,
         };
         let plan = promql::plan(expr, &params)?;
+        running.hold(plan.bytes_per_series())?;
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         // One snapshot for all leaves, so that both sides of an operator see the same data.
         let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));

@@ -114,7 +114,11 @@ async fn limits_give_errors_that_name_them() {
     let context = fixture.context("a");
     let engine = fixture.engine(2);
     let error = engine.promql(&context, "requests_total", instant(NOW_MS)).await.unwrap_err();
-    assert!(matches!(&error, QueryError::Limited(m) if m.contains("query_memory_bytes=1000")), "{error}");
+    let is_named = |error: &QueryError| matches!(error, QueryError::Execution(m) if m.contains("query_memory_bytes=1000"));
+    assert!(is_named(&error), "{error}");
+    let numbers = "sum_over_time(vector(1)[1h:1s])";
+    let error = engine.promql(&context, numbers, instant(NOW_MS)).await.unwrap_err();
+    assert!(is_named(&error), "numbers are held too: {error}");
 
     let error = engine.promql(&context, "requests_total{", instant(NOW_MS)).await.unwrap_err();
     assert!(matches!(error, QueryError::Parse(_)), "{error}");
