@@ -6,6 +6,10 @@ pub(crate) const MAX_BODY_BYTES: usize = 20 << 20;
 /// Size of one body after decompression, in bytes.
 pub(crate) const MAX_DECODED_BYTES: usize = 64 << 20;
 
+/// Size of one request once it is decoded, in bytes: structs and text. Some four times the largest body, as spans with
+/// many short attributes need.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 256 << 20;
+
 /// Size of one request once it is mapped, in bytes: every item with what its resource says. A record of the store's log
 /// must be able to hold it.
 pub(crate) const MAX_MAPPED_BYTES: usize = 96 << 20;

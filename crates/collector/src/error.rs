@@ -24,6 +24,16 @@ pub enum CollectorError {
         /// The bound, in bytes.
         max_bytes: usize,
     },
+    /// The body is over the bound once it is decoded.
+    #[error(
+        "request has too many parts: bytes_decoded=`{bytes}` max_bytes=`{max_bytes}`, send smaller batches"
+    )]
+    MessageTooLarge {
+        /// The size, about, in bytes.
+        bytes: usize,
+        /// The bound, in bytes.
+        max_bytes: usize,
+    },
     /// The items are over the bound once each carries what its resource says.
     #[error(
         "request is too large once every item carries its resource's attributes: bytes=`{bytes}` \
@@ -73,7 +83,9 @@ impl CollectorError {
     pub fn http_status(&self) -> StatusCode {
         match self {
             Self::Wire(error) => StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::BodyTooLarge { .. } | Self::MappedTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } | Self::MessageTooLarge { .. } | Self::MappedTooLarge { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             _ => match self.kind() {
                 Kind::Invalid => StatusCode::BAD_REQUEST,
                 Kind::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -93,6 +105,7 @@ impl Classified for CollectorError {
             Self::Refused(refusal) => refusal.kind(),
             Self::Wire(_)
             | Self::BodyTooLarge { .. }
+            | Self::MessageTooLarge { .. }
             | Self::MappedTooLarge { .. }
             | Self::Body(_)
             | Self::Invalid(_) => Kind::Invalid,

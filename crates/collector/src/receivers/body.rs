@@ -10,7 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::WireError;
 
-use crate::bounds::{EXPANSION_GUESS, INLINE_DECODE_BYTES, MAX_MAPPED_BYTES};
+use crate::bounds::{EXPANSION_GUESS, INLINE_DECODE_BYTES, MAX_MAPPED_BYTES, MAX_MESSAGE_BYTES};
 use crate::error::CollectorError;
 use crate::settings::BodySettings;
 
@@ -60,6 +60,17 @@ impl Budget {
         Ok(Held { permit })
     }
 
+    /// Room for what a body becomes once it is decoded.
+    ///
+    /// # Errors
+    /// [`CollectorError::MessageTooLarge`], or [`CollectorError::Busy`].
+    pub(crate) fn message(&self, bytes: usize) -> Result<Held, CollectorError> {
+        if bytes > MAX_MESSAGE_BYTES {
+            return Err(CollectorError::MessageTooLarge { bytes, max_bytes: MAX_MESSAGE_BYTES });
+        }
+        self.hold(bytes)
+    }
+
     /// Room for what a request becomes once it is mapped.
     ///
     /// # Errors
@@ -99,7 +110,7 @@ impl Budget {
         Ok((read.freeze(), held))
     }
 
-    /// Reads, decompresses and decodes a body. Large ones are worked on by a blocking thread.
+    /// Reads, decompresses and decodes a body; `size` tells what the decoded message will take. Large ones are worked on by a blocking thread.
     ///
     /// # Errors
     /// When the body is over a bound, broken, or the process is busy.
@@ -108,6 +119,7 @@ impl Budget {
         headers: &HeaderMap,
         body: Body,
         encoding: Option<&str>,
+        size: impl FnOnce(&Bytes) -> usize + Send + 'static,
         decode: impl FnOnce(Bytes) -> Result<T, CollectorError> + Send + 'static,
     ) -> Result<(T, Held), CollectorError> {
         let named = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
@@ -120,8 +132,7 @@ impl Budget {
         let is_small = is_bounded && raw.len() <= INLINE_DECODE_BYTES;
         let work = move || {
             let body = budget.decompress(&encoding, raw, &mut held)?;
-            // The message and its columns are of the size of the body, roughly.
-            held.permit.merge(budget.hold(body.len())?.permit);
+            held.permit.merge(budget.message(size(&body))?.permit);
             Ok((decode(body)?, held))
         };
         if is_small {

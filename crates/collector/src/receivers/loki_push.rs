@@ -5,6 +5,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use model::Signal;
@@ -12,7 +13,7 @@ use model::ingest::Receipt;
 use wire::WireError;
 use wire::loki::{JsonPush, PushRequest};
 
-use super::{Collector, access, text};
+use super::{Collector, access, shape, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
 use crate::mapping::{push, size};
@@ -41,6 +42,10 @@ async fn take(collector: &Collector, request: Request) -> Result<(Receipt, usize
     let header = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let form = form(header)?;
     let settings = collector.settings().logs.clone();
+    let size = move |body: &Bytes| match form {
+        Form::Protobuf => shape::protobuf_bytes(body, &shape::PUSH),
+        Form::Json => shape::json_bytes(body),
+    };
     let budget = collector.budget().clone();
     let decode = move |body| match form {
         Form::Protobuf => {
@@ -56,7 +61,8 @@ async fn take(collector: &Collector, request: Request) -> Result<(Receipt, usize
     };
     // Protobuf is always a snappy block; senders do not say so.
     let encoding = (form == Form::Protobuf).then_some("snappy");
-    let ((pushed, room), held) = collector.budget().decoded(&parts.headers, body, encoding, decode).await?;
+    let ((pushed, room), held) =
+        collector.budget().decoded(&parts.headers, body, encoding, size, decode).await?;
     let push::Pushed { batch, mut receipt, items } = pushed;
     let batches = if batch.items() > 0 { vec![(context, batch)] } else { Vec::new() };
     let result = collector.write(batches, &mut receipt).await;

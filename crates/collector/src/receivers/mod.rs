@@ -12,6 +12,8 @@ mod otlp_grpc;
 
 mod otlp_partial;
 
+mod shape;
+
 mod remote_write;
 
 mod loki_push;

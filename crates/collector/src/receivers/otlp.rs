@@ -10,7 +10,7 @@ use wire::otlp::{
     self, ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Format,
 };
 
-use super::Collector;
+use super::{Collector, shape};
 use crate::error::CollectorError;
 use crate::mapping::tenant::Mapped;
 use crate::mapping::{logs, metrics, size, traces};
@@ -31,6 +31,17 @@ impl Export {
             Signal::Logs => Export::Logs(otlp::decode_logs(format, body)?),
             Signal::Traces => Export::Traces(otlp::decode_traces(format, body)?),
         })
+    }
+
+    /// What a body takes once it is decoded, in bytes, about.
+    pub(super) fn decoded_bytes(signal: Signal, format: Format, body: &[u8]) -> usize {
+        let shape = match (format, signal) {
+            (Format::Json, _) => return shape::json_bytes(body),
+            (Format::Protobuf, Signal::Metrics) => &shape::METRICS,
+            (Format::Protobuf, Signal::Logs) => &shape::LOGS,
+            (Format::Protobuf, Signal::Traces) => &shape::TRACES,
+        };
+        shape::protobuf_bytes(body, shape)
     }
 
     pub(super) const fn signal(&self) -> Signal {

@@ -4,6 +4,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use model::Signal;
@@ -59,12 +60,14 @@ async fn export(
         let format = format_of(&parts.headers)?;
         let access = access(&parts.extensions)?;
         let decoder = collector.clone();
+        let size = move |body: &Bytes| Export::decoded_bytes(signal, format, body);
         let decode = move |body| {
             let export = Export::decode(signal, format, &body)?;
             let room = decoder.budget().room(decoder.mapped_bytes(&export))?;
             Ok((decoder.map(&export, &access), room))
         };
-        let ((mapped, room), held) = collector.budget().decoded(&parts.headers, body, None, decode).await?;
+        let ((mapped, room), held) =
+            collector.budget().decoded(&parts.headers, body, None, size, decode).await?;
         let taken = collector.take(DOOR, signal, mapped).await?;
         drop((room, held));
         Ok((format, taken))

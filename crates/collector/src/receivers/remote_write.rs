@@ -5,6 +5,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::Signal;
@@ -12,7 +13,7 @@ use model::ingest::Receipt;
 use wire::WireError;
 use wire::remote_write::{Version, v1, v2};
 
-use super::{Collector, access, text};
+use super::{Collector, access, shape, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
 use crate::mapping::remote_write::{self, Series, Written};
@@ -64,6 +65,9 @@ async fn take(collector: &Collector, version: Version, request: Request) -> Resu
     snappy_only(&parts.headers)?;
     let context = access(&parts.extensions)?.context(None)?;
     let (decoder, tenant) = (collector.clone(), context.tenant().clone());
+    let size = move |body: &Bytes| {
+        shape::protobuf_bytes(body, if version == Version::V1 { &shape::WRITE_V1 } else { &shape::WRITE_V2 })
+    };
     let decode = move |body| match version {
         Version::V1 => {
             let request = v1::WriteRequest::from_body(body)?;
@@ -79,7 +83,7 @@ async fn take(collector: &Collector, version: Version, request: Request) -> Resu
         }
     };
     let ((series, room), held) =
-        collector.budget().decoded(&parts.headers, body, Some("snappy"), decode).await?;
+        collector.budget().decoded(&parts.headers, body, Some("snappy"), size, decode).await?;
     let Series { batch, written, mut receipt } = series;
     let items = written.all() + receipt.rejected();
     let mut stored = Receipt::default();

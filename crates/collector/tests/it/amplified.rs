@@ -89,3 +89,31 @@ async fn symbols_and_helps_that_many_series_would_carry() {
     let reply = door.send(door.collector.prometheus_write(), request).await;
     assert_refused(&reply, &door, "help");
 }
+
+#[tokio::test]
+async fn empty_messages_that_decoding_would_make_large() {
+    fn nested(inner: &[u8], number: u8) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2];
+        prost::encoding::encode_varint(inner.len() as u64, &mut bytes);
+        bytes.extend_from_slice(inner);
+        bytes
+    }
+    let spans = nested(&nested(&[0x12, 0x00].repeat(2 << 20), 2), 1);
+    let json =
+        format!("{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{}{{}}]}}]}}]}}", "{},".repeat(2 << 20));
+    for (content_type, body) in [(PROTOBUF, spans), (("content-type", "application/json"), json.into_bytes())]
+    {
+        let door = Door::new();
+        let reply = door.send(door.collector.otlp_http(), post("/v1/traces", &[content_type], body)).await;
+        assert_refused(&reply, &door, content_type.1);
+    }
+    let series = [0x0a, 0x00].repeat(6 << 20);
+    let snappy = snap::raw::Encoder::new().compress_vec(&series).unwrap();
+    let door = Door::new();
+    let reply = door
+        .send(door.collector.prometheus_write(), post("/api/v1/write", &[PROTOBUF], snappy.clone()))
+        .await;
+    assert_refused(&reply, &door, "series");
+    let reply = door.send(door.collector.loki_push(), post("/loki/api/v1/push", &[PROTOBUF], snappy)).await;
+    assert_refused(&reply, &door, "streams");
+}
