@@ -10,9 +10,13 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::WireError;
 
+use super::shape::{self, Shape};
 use crate::bounds::{EXPANSION_GUESS, INLINE_DECODE_BYTES, MAX_MAPPED_BYTES, MAX_MESSAGE_BYTES};
 use crate::error::CollectorError;
 use crate::settings::BodySettings;
+
+/// A flag and a length before each message of gRPC.
+const FRAME_HEADER_BYTES: usize = 5;
 
 /// What one permit stands for, so that their number fits 32 bits.
 const PERMIT_BYTES: usize = 1 << 10;
@@ -83,8 +87,12 @@ impl Budget {
     }
 
     /// Reads a body as it arrives. What has not arrived is not held, so that a slow sender keeps nobody out.
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, Held), CollectorError> {
-        let max_bytes = self.settings.max_body_bytes;
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        max_bytes: usize,
+    ) -> Result<(Bytes, Held), CollectorError> {
         let told = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         let told = told.or_else(|| body.size_hint().exact());
         if told.is_some_and(|len| usize::try_from(len).map_or(true, |len| len > max_bytes)) {
@@ -125,7 +133,7 @@ impl Budget {
         let named = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let named = named.collect::<Vec<_>>().join(",");
         let encoding = if named.is_empty() { encoding.unwrap_or_default().to_owned() } else { named };
-        let (raw, mut held) = self.read(headers, body).await?;
+        let (raw, mut held) = self.read(headers, body, self.settings.max_body_bytes).await?;
         let budget = self.clone();
         // A few bytes of gzip or zstd may hold megabytes; what snappy may hold is bounded by its length.
         let is_bounded = ["", "identity", "snappy"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
@@ -139,6 +147,52 @@ impl Budget {
             return work();
         }
         run(work).await
+    }
+
+    /// Reads the one frame of a unary gRPC request and decompresses its message, so that `shape` can tell what the
+    /// decoded message will take. Gives the frame anew; what is no frame goes on as it is, for gRPC to refuse.
+    ///
+    /// Source: "gRPC over HTTP2", section "Length-Prefixed-Message".
+    ///
+    /// # Errors
+    /// When the message is over a bound, broken, or the process is busy.
+    pub(crate) async fn frame(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        shape: &'static Shape,
+    ) -> Result<(Bytes, Held), CollectorError> {
+        let max_bytes = self.settings.max_decoded_bytes.saturating_add(FRAME_HEADER_BYTES);
+        let (raw, mut held) = self.read(headers, body, max_bytes).await?;
+        let Some(header) = raw.first_chunk::<FRAME_HEADER_BYTES>() else { return Ok((raw, held)) };
+        let [flag, length @ ..] = *header;
+        let message = raw.slice(FRAME_HEADER_BYTES..);
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length > message.len() {
+            return Ok((raw, held));
+        }
+        if length < message.len() {
+            return Err(CollectorError::Invalid("a unary request has one message, send one".to_owned()));
+        }
+        let encoding = headers.get("grpc-encoding").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_known = ["gzip", "zstd", "deflate"].contains(&encoding);
+        if flag != 0 && !is_known {
+            return Ok((raw, held));
+        }
+        let (budget, encoding) = (self.clone(), encoding.to_owned());
+        let is_small = flag == 0 && message.len() <= INLINE_DECODE_BYTES;
+        let work = move || {
+            let (message, frame) = match flag {
+                0 => (message, raw),
+                _ => {
+                    let message = budget.decompress(&encoding, message, &mut held)?;
+                    (message.clone(), framed(&message))
+                }
+            };
+            held.permit.merge(budget.message(shape::protobuf_bytes(&message, shape))?.permit);
+            Ok((frame, held))
+        };
+        if is_small { work() } else { run(work).await }
     }
 
     fn decompress(&self, encoding: &str, raw: Bytes, held: &mut Held) -> Result<Bytes, CollectorError> {
@@ -158,6 +212,16 @@ impl Budget {
         held.shrink(body.len());
         Ok(body)
     }
+}
+
+/// A message as an uncompressed frame.
+fn framed(message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + message.len());
+    frame.extend_from_slice(&[0]);
+    let length = u32::try_from(message.len()).expect("decompressed messages are bounded far below 2^32");
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(message);
+    frame.freeze()
 }
 
 /// Runs work over 500 µs where it holds nobody up.

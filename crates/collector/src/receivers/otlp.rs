@@ -4,7 +4,6 @@ use bytes::Bytes;
 use model::Signal;
 use model::ingest::Receipt;
 use model::tenant::Access;
-use prost::Message as _;
 use wire::WireError;
 use wire::otlp::{
     self, ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Format,
@@ -49,15 +48,6 @@ impl Export {
             Export::Metrics(_) => Signal::Metrics,
             Export::Logs(_) => Signal::Logs,
             Export::Traces(_) => Signal::Traces,
-        }
-    }
-
-    /// Its size as protobuf, in bytes.
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Export::Metrics(request) => request.encoded_len(),
-            Export::Logs(request) => request.encoded_len(),
-            Export::Traces(request) => request.encoded_len(),
         }
     }
 }

@@ -4,10 +4,8 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::map_request_with_state;
-use bytes::Bytes;
-use futures::StreamExt as _;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use model::Signal;
 use tonic::codec::CompressionEncoding::{Deflate, Gzip, Zstd};
 use tonic::{Response, Status, async_trait};
@@ -19,8 +17,9 @@ use wire::otlp::{
     ExportMetricsServiceResponse, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 
-use super::body::{Budget, Held, run};
+use super::body::run;
 use super::otlp::{Export, Taken};
+use super::shape::{self, Shape};
 use super::{Collector, access, otlp_partial};
 use crate::bounds::INLINE_DECODE_BYTES;
 use crate::error::CollectorError;
@@ -43,27 +42,37 @@ pub(super) fn router(collector: &Collector) -> Router {
         .add_service(service!(LogsServiceServer))
         .add_service(service!(TraceServiceServer));
     let router = services.routes().into_axum_router();
-    router.layer(map_request_with_state(collector.budget().clone(), counted))
+    router.layer(from_fn_with_state(collector.clone(), checked))
 }
 
-/// Holds the bytes of a request's frames until its message is read.
-async fn counted(axum::extract::State(budget): axum::extract::State<Budget>, request: Request) -> Request {
-    request.map(|body| {
-        let frames = body.into_data_stream().scan(Vec::<Held>::new(), move |held, frame| {
-            let frame: Result<Bytes, axum::BoxError> = match frame {
-                Ok(frame) => match budget.hold(frame.len()) {
-                    Ok(more) => {
-                        held.push(more);
-                        Ok(frame)
-                    }
-                    Err(busy) => Err(Box::new(otlp_partial::grpc_status(&busy))),
-                },
-                Err(error) => Err(error.into()),
-            };
-            futures::future::ready(Some(frame))
-        });
-        Body::from_stream(frames)
-    })
+/// Looks at a message before it is decoded, as the doors of HTTP do, and holds its bytes until it is answered.
+async fn checked(
+    State(collector): State<Collector>,
+    request: Request,
+    next: Next,
+) -> axum::response::Response {
+    let Some(shape) = shape_of(request.uri().path()) else { return next.run(request).await };
+    let (parts, body) = request.into_parts();
+    match collector.budget().frame(&parts.headers, body, shape).await {
+        Ok((frame, held)) => {
+            let response = next.run(Request::from_parts(parts, Body::from(frame))).await;
+            drop(held);
+            response
+        }
+        Err(error) => {
+            collector.done(DOOR, Some(&error));
+            otlp_partial::grpc_status(&error).into_http()
+        }
+    }
+}
+
+fn shape_of(path: &str) -> Option<&'static Shape> {
+    match path {
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Some(&shape::METRICS),
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Some(&shape::LOGS),
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Some(&shape::TRACES),
+        _ => None,
+    }
 }
 
 async fn export(
@@ -84,8 +93,6 @@ async fn take(
     export: Export,
 ) -> Result<Taken, CollectorError> {
     let access = access(extensions)?;
-    let size = export.size();
-    let held = collector.budget().hold(size)?;
     let room = collector.budget().room(collector.mapped_bytes(&export))?;
     let mapped = if room.bytes() <= INLINE_DECODE_BYTES {
         collector.map(&export, &access)
@@ -94,7 +101,7 @@ async fn take(
         run(move || Ok(mapper.map(&export, &access))).await?
     };
     let taken = collector.take(DOOR, signal, mapped).await?;
-    drop((room, held));
+    drop(room);
     Ok(taken)
 }
 

@@ -117,3 +117,30 @@ async fn empty_messages_that_decoding_would_make_large() {
     let reply = door.send(door.collector.loki_push(), post("/loki/api/v1/push", &[PROTOBUF], snappy)).await;
     assert_refused(&reply, &door, "streams");
 }
+
+#[tokio::test]
+async fn empty_messages_over_grpc_also_where_they_are_compressed() {
+    let mut inner = vec![0x0a];
+    let spans = [0x12, 0x00].repeat(2 << 20);
+    let mut scope = vec![0x12];
+    prost::encoding::encode_varint(spans.len() as u64, &mut scope);
+    scope.extend_from_slice(&spans);
+    prost::encoding::encode_varint(scope.len() as u64, &mut inner);
+    inner.extend_from_slice(&scope);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, &inner).unwrap();
+    let frame = |flag: u8, message: &[u8]| {
+        [&[flag], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
+    };
+    let two = [frame(0, b""), frame(0, b"")].concat();
+    for (what, body) in
+        [("plain", frame(0, &inner)), ("gzip", frame(1, &gzip.finish().unwrap())), ("two", two)]
+    {
+        let door = Door::new();
+        let headers = [("content-type", "application/grpc"), ("grpc-encoding", "gzip")];
+        let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        let reply = door.send(door.collector.otlp_grpc(), post(path, &headers, body)).await;
+        assert_eq!((reply.status, reply.header("grpc-status")), (StatusCode::OK, "3"), "{what}");
+        assert!(door.batches().is_empty(), "{what}");
+    }
+}

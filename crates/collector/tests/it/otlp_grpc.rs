@@ -96,7 +96,7 @@ async fn messages_have_bounds() {
     let door = Door::with(Settings { bodies, ..Settings::default() });
     let request = logs(vec![(None, vec![record(&"x".repeat(2_000))])]);
     let mut client = LogsServiceClient::new(router(&door, Some("acme")));
-    assert_eq!(client.export(request.clone()).await.unwrap_err().code(), Code::OutOfRange);
+    assert_eq!(client.export(request.clone()).await.unwrap_err().code(), Code::InvalidArgument);
 
     let bodies = BodySettings { max_in_flight_bytes: 1 << 10, ..BodySettings::default() };
     let door = Door::with(Settings { bodies, ..Settings::default() });
