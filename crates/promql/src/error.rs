@@ -51,6 +51,9 @@ pub enum EvalError {
     /// The query holds more samples at once than it may.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
+    /// Who asked waits no longer.
+    #[error("query was stopped")]
+    Stopped,
     /// Two series of one result have the same labels.
     #[error("vector cannot contain metrics with the same labelset")]
     SameLabels,

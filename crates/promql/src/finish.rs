@@ -35,6 +35,18 @@ pub struct Output {
 /// When series do not pair, labels are not unique, a parameter is not valid, there are too many samples, or a batch
 /// does not fit its leaf.
 pub fn finish(plan: &Plan, leaves: Vec<Vec<RecordBatch>>) -> Result<Output, EvalError> {
+    finish_unless(plan, leaves, &|| false)
+}
+
+/// As [`finish`], for as long as `is_stopped` says no; it is asked before each part and each series of it.
+///
+/// # Errors
+/// As [`finish`], and when it was stopped.
+pub fn finish_unless(
+    plan: &Plan,
+    leaves: Vec<Vec<RecordBatch>>,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Output, EvalError> {
     if leaves.len() != plan.leaves.len() {
         return Err(EvalError::Batch {
             leaf: leaves.len(),
@@ -42,7 +54,7 @@ pub fn finish(plan: &Plan, leaves: Vec<Vec<RecordBatch>>) -> Result<Output, Eval
         });
     }
     let mut notes = Annotations::default();
-    let mut finish = Finish { plan: Some(plan), leaves, notes: &mut notes };
+    let mut finish = Finish { plan: Some(plan), leaves, notes: &mut notes, is_stopped };
     let value = result::of(plan, &mut finish)?;
     let (warnings, infos) = notes.into_lists();
     Ok(Output { value, warnings, infos })
@@ -50,7 +62,7 @@ pub fn finish(plan: &Plan, leaves: Vec<Vec<RecordBatch>>) -> Result<Output, Eval
 
 /// The numbers of a node that reads nothing; none where it gives something else.
 pub(crate) fn constant(node: &Node, notes: &mut Annotations) -> Result<Option<Vec<f64>>, EvalError> {
-    let mut finish = Finish { plan: None, leaves: Vec::new(), notes };
+    let mut finish = Finish { plan: None, leaves: Vec::new(), notes, is_stopped: &|| false };
     Ok(match finish.compute(node)? {
         Computed::Numbers(numbers) => Some(numbers),
         Computed::Grid(_) | Computed::Text(_) => None,
@@ -68,10 +80,14 @@ struct Finish<'p> {
     plan: Option<&'p Plan>,
     leaves: Vec<Vec<RecordBatch>>,
     notes: &'p mut Annotations,
+    is_stopped: &'p dyn Fn() -> bool,
 }
 
 impl<'p> Finish<'p> {
     fn compute(&mut self, node: &Node) -> Result<Computed, EvalError> {
+        if (self.is_stopped)() {
+            return Err(EvalError::Stopped);
+        }
         Ok(match node {
             Node::Numbers(numbers) => Computed::Numbers(numbers.clone()),
             Node::Text(text) => Computed::Text(text.clone()),
@@ -83,7 +99,7 @@ impl<'p> Finish<'p> {
                 }
                 let kernel = Kernel::Range(*function, numbers);
                 let series = self.samples(source)?;
-                Computed::Grid(range(&kernel, windows, *keep_name, &series, self.notes)?)
+                Computed::Grid(self.range(&kernel, windows, *keep_name, &series)?)
             }
             Node::Matrix { .. } => {
                 return Err(EvalError::Unsupported("a range vector in this place".to_owned()));
@@ -163,6 +179,26 @@ impl<'p> Finish<'p> {
         }
     }
 
+    fn range(
+        &mut self,
+        kernel: &Kernel,
+        windows: &Windows,
+        keep_name: bool,
+        series: &[RawSeries],
+    ) -> Result<Grid, EvalError> {
+        let mut grid = Grid::empty(windows.steps);
+        for series in series {
+            if (self.is_stopped)() {
+                return Err(EvalError::Stopped);
+            }
+            let labels = series.labels.clone();
+            let mut result = kernels::run(kernel, windows, labels, series.samples(), self.notes);
+            result.name_dropped = !keep_name || series.name_dropped;
+            grid.series.push(result);
+        }
+        grid.unite()
+    }
+
     /// The samples over which windows lie.
     fn samples(&mut self, source: &Source) -> Result<Vec<RawSeries>, EvalError> {
         match source {
@@ -195,22 +231,6 @@ fn as_samples(series: &GridSeries, steps: Steps) -> RawSeries {
         }
     }
     raw
-}
-
-fn range(
-    kernel: &Kernel,
-    windows: &Windows,
-    keep_name: bool,
-    series: &[RawSeries],
-    notes: &mut Annotations,
-) -> Result<Grid, EvalError> {
-    let mut grid = Grid::empty(windows.steps);
-    for series in series {
-        let mut result = kernels::run(kernel, windows, series.labels.clone(), series.samples(), notes);
-        result.name_dropped = !keep_name || series.name_dropped;
-        grid.series.push(result);
-    }
-    grid.unite()
 }
 
 /// Refuses parameters that no step may have.
@@ -249,4 +269,19 @@ fn absent(labels: &model::Labels, input: &Grid, steps: Steps) -> Grid {
     }
     let series = if absent.is_absent() { Vec::new() } else { vec![absent] };
     Grid { steps, series }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{EvalParams, plan};
+
+    #[test]
+    fn a_stopped_query_computes_no_further() {
+        let params =
+            EvalParams { start_ms: 0, end_ms: 0, step_ms: 0, lookback_ms: 300_000, max_samples: 10_000 };
+        let plan = plan(&crate::parse("sum_over_time(vector(1)[10s:1s])").unwrap(), &params).unwrap();
+        assert!(finish(&plan, Vec::new()).is_ok());
+        assert_eq!(finish_unless(&plan, Vec::new(), &|| true), Err(EvalError::Stopped));
+    }
 }

@@ -38,7 +38,7 @@ mod error;
 pub use annotations::Annotations;
 pub use ast::Expr;
 pub use error::{EvalError, ParseError};
-pub use finish::{Output, finish};
+pub use finish::{Output, finish, finish_unless};
 pub use functions::Function;
 pub use kernels::SeriesSamples;
 pub use leaf::{Leaf, Worker};

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use datafusion::execution::TaskContext;
@@ -139,15 +139,27 @@ impl QueryEngine {
     }
 }
 
+/// Tells work on another thread that nobody waits for it any more.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Running {
-    /// Runs what computes for long without waiting, beside the threads that other queries need.
+    /// Runs what computes for long without waiting, beside the threads that other queries need. The work is told
+    /// when the query is stopped.
     pub(crate) async fn compute<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&dyn Fn() -> bool) -> T + Send + 'static,
     ) -> Result<T, QueryError> {
         let held = Arc::clone(self);
+        let stop = StopOnDrop(Arc::default());
+        let is_stopped = Arc::clone(&stop.0);
         let done = self.handle.spawn_blocking(move || {
-            let result = work();
+            let result = work(&|| is_stopped.load(Ordering::Relaxed));
             drop(held);
             result
         });

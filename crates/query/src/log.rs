@@ -108,7 +108,7 @@ impl QueryEngine {
             let set = snapshot.select(leaf.matchers()).await?;
             leaves.push(self.log_leaf(leaf, &set, running).await?);
         }
-        let output = running.compute(move || logql::finish(&plan, leaves)).await??;
+        let output = running.compute(move |_| logql::finish(&plan, leaves)).await??;
         Ok(LogAnswer { value: output.value, stats: running.stats() })
     }
 

@@ -87,7 +87,8 @@ impl QueryEngine {
             let counters = Arc::clone(&running.counters);
             leaves.push(running.leaf(MetricsWork::new(Arc::clone(leaf), set, parallelism, counters)).await?);
         }
-        let output = running.compute(move || promql::finish(&plan, leaves)).await??;
+        let output =
+            running.compute(move |is_stopped| promql::finish_unless(&plan, leaves, is_stopped)).await??;
         Ok(PromAnswer {
             value: output.value,
             warnings: output.warnings,
