@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
 use model::{Clock, Ingest};
@@ -89,13 +89,18 @@ pub(crate) fn open(parts: &Parts, listen: &Listen, registry: &mut Registry) -> V
     ]
 }
 
+/// The answer where nothing is, as the originals give it.
+async fn nothing_here() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
 /// The routes of operations: metrics, readiness and health, which name no tenant and need none.
 pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition) -> Router {
     let metrics = {
         let exposition = exposition.clone();
-        get(move || async move { exposition.response() })
+        get(move |headers: HeaderMap| async move { exposition.response(&headers) })
     };
-    match role {
+    let routes = match role {
         Role::Metrics => Router::new()
             .route("/metrics", metrics)
             .route("/-/ready", ready(storage, "Prometheus Server is Ready.\n"))
@@ -103,8 +108,10 @@ pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition)
         Role::Logs | Role::Traces => {
             Router::new().route("/metrics", metrics).route("/ready", ready(storage, "ready\n"))
         }
-        Role::Collector => Router::new(),
-    }
+        // What gRPC answers to an unknown method is the receiver's.
+        Role::Collector => return Router::new(),
+    };
+    routes.fallback(nothing_here)
 }
 
 /// Ready from the first moment: what was acknowledged before a crash and is not replayed yet is not refused, it is

@@ -1,9 +1,11 @@
 //! The server's metrics: the registry that every room fills, and its text on `/metrics`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
@@ -28,10 +30,48 @@ impl Exposition {
         text
     }
 
-    /// The reply of `/metrics`.
+    /// The reply of `/metrics`: OpenMetrics for those who accept it, Prometheus' text format for others.
     #[must_use]
-    pub(crate) fn response(&self) -> Response {
-        ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], self.text())
-            .into_response()
+    pub(crate) fn response(&self, headers: &HeaderMap) -> Response {
+        let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        if accepts.into_iter().any(|value| value.contains("application/openmetrics-text")) {
+            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            return ([(CONTENT_TYPE, content_type)], self.text()).into_response();
+        }
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        ([(CONTENT_TYPE, content_type)], prometheus_text(&self.text())).into_response()
+    }
+}
+
+/// OpenMetrics text as Prometheus' text format: there a counter's family has the name of its series, with `_total`, and
+/// neither units nor an end are told.
+fn prometheus_text(text: &str) -> String {
+    let counters: HashSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(keyword), Some(name), Some(rest)) if counters.contains(name) => {
+                out.extend(["# ", keyword, " ", name, "_total ", rest]);
+            }
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_have_the_name_of_their_series_in_prometheus_text() {
+        let text = "# HELP a What it is.\n# TYPE a counter\n# UNIT a s\na_total{x=\"y\"} 1\n# HELP b Other.\n# TYPE b gauge\n\
+                    b 2\n# EOF\n";
+        let expected = "# HELP a_total What it is.\n# TYPE a_total counter\na_total{x=\"y\"} 1\n# HELP b Other.\n\
+                        # TYPE b gauge\nb 2\n";
+        assert_eq!(prometheus_text(text), expected);
     }
 }

@@ -70,6 +70,10 @@ fn check_name(file: &TextFile, violations: &mut Vec<Violation>) {
             violations.push(Violation::new(&file.path, 1, message));
         }
     }
+    if file.path.file_name().is_some_and(|name| name == "mod.rs") {
+        let message = "a module's file has the module's name and stands beside its folder".to_owned();
+        violations.push(Violation::new(&file.path, 1, message));
+    }
 }
 
 fn check_context(file: &TextFile, violations: &mut Vec<Violation>) {
@@ -145,7 +149,13 @@ mod tests {
 
     #[test]
     fn empty_names_are_refused() {
-        for path in ["crates/a/src/utils.rs", "crates/common/src/lib.rs", "crates/a/tests/it/helpers.rs"] {
+        let paths = [
+            "crates/a/src/utils.rs",
+            "crates/common/src/lib.rs",
+            "crates/a/tests/it/helpers.rs",
+            "crates/a/src/b/mod.rs",
+        ];
+        for path in paths {
             assert_eq!(check(&[file(path, "//! A.\n")]).len(), 1, "{path}");
         }
         assert!(check(&[file("crates/a/src/utility_bill.rs", "//! A.\n")]).is_empty());
