@@ -44,8 +44,13 @@ pub(crate) struct Counters {
 impl Counters {
     /// Counts a batch that was read.
     pub(crate) fn read(&self, batch: &RecordBatch) {
-        self.items.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        self.bytes.fetch_add(batch.get_array_memory_size() as u64, Ordering::Relaxed);
+        self.add(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+    }
+
+    /// Counts items and their bytes.
+    pub(crate) fn add(&self, items: u64, bytes: u64) {
+        self.items.fetch_add(items, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

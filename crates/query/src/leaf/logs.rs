@@ -86,7 +86,6 @@ async fn evaluate(
     let mut worker = leaf.worker();
     let mut batches = set.entries(part, scan);
     while let Some(batch) = batches.next().await.transpose()? {
-        counters.read(&batch);
         let streams = batch.column(0).as_primitive::<UInt32Type>().values();
         let mut row = 0;
         while row < streams.len() {
@@ -99,6 +98,8 @@ async fn evaluate(
         }
         memory.hold(worker.memory_bytes())?;
     }
+    let stats = worker.stats();
+    counters.add(stats.lines_processed, stats.bytes_processed);
     Ok(vec![worker.finish()?])
 }
 

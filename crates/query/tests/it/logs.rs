@@ -72,6 +72,9 @@ async fn lines_are_counted_per_label() {
     let answer = fixture.engine(2).logql(&fixture.context("a"), query, request).await.unwrap();
     let LogValue::Vector(samples) = answer.value else { panic!("an instant query gives a vector") };
     assert_eq!(samples.len(), 2);
+    // 720 lines were looked at, of some 21 bytes each.
+    assert_eq!(answer.stats.items, 720);
+    assert!((720 * 18..720 * 24).contains(&answer.stats.bytes), "{:?}", answer.stats);
 }
 
 #[tokio::test]
