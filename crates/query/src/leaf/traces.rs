@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::error::ArrowError;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -114,8 +115,9 @@ async fn evaluate(
         let mut worker = leaf.worker();
         worker.trace(&trace)?;
         for found in worker.finish() {
-            held += trace.get_array_memory_size();
-            newest.insert((Reverse(found.start_ns), found.trace_id), trace.clone());
+            let kept = copied(&trace)?;
+            held += kept.get_array_memory_size();
+            newest.insert((Reverse(found.start_ns), found.trace_id), kept);
             if newest.len() > limit
                 && let Some((_, dropped)) = newest.pop_last()
             {
@@ -125,6 +127,16 @@ async fn evaluate(
         memory.hold(held)?;
     }
     Ok(newest.into_values().collect())
+}
+
+/// The rows in memory of their own: a slice would hold, and count as, the whole batch that it was cut from.
+fn copied(trace: &RecordBatch) -> Result<RecordBatch, QueryError> {
+    let fault = |error: ArrowError| QueryError::Internal(error.to_string());
+    let rows = UInt32Array::from_iter_values((0_u32..).take(trace.num_rows()));
+    let (schema, mut columns, _) = take_record_batch(trace, &rows).map_err(fault)?.into_parts();
+    // Builders reserve for many rows; most traces have few.
+    columns.iter_mut().for_each(|column| column.shrink_to_fit());
+    RecordBatch::try_new(schema, columns).map_err(fault)
 }
 
 fn has_service(trace: &RecordBatch, service: &str) -> Result<bool, QueryError> {

@@ -1,5 +1,6 @@
 //! Traces by id, TraceQL searches, tags and their values.
 
+use model::limits::Limits;
 use model::time::{NS_PER_MS, NS_PER_S};
 use model::trace::{SpanFields, SpansView, TraceBatchBuilder};
 use model::{AttributeRef, Batch, TimeRange};
@@ -89,4 +90,26 @@ async fn tags_and_values() {
     let search = TagSearch { tags: vec![("http.status_code".into(), "200".into())], ..TagSearch::default() };
     let answer = engine.tag_search(&context, &search, request(20)).await.unwrap();
     assert_eq!(answer.traces.len(), 1);
+}
+
+#[tokio::test]
+async fn many_kept_traces_hold_only_their_own_memory() {
+    let limits = Limits { query_memory_bytes: 32 << 20, ..Limits::default() };
+    let fixture = Fixture::with_limits(limits).await;
+    let mut builder = TraceBatchBuilder::default();
+    for n in 1..=2_000_u16 {
+        let mut trace_id = [0; 16];
+        trace_id[14..].copy_from_slice(&n.to_be_bytes());
+        builder.attribute("text", AttributeRef::String(&"x".repeat(100)));
+        builder.span(SpanFields {
+            trace_id,
+            span_id: [1; 8],
+            name: "root",
+            start_ns: NOW_NS - i64::from(n) * NS_PER_MS,
+            ..SpanFields::default()
+        });
+    }
+    fixture.write("a", Batch::Traces(builder.finish())).await;
+    let answer = fixture.engine(1).traceql_search(&fixture.context("a"), "{}", request(2_000)).await.unwrap();
+    assert_eq!(answer.traces.len(), 2_000);
 }
