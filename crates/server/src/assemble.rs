@@ -49,12 +49,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let store_url = config.store_url();
     let store =
         storage::open_store(&store_url).with_context(|| format!("cannot open the store {store_url}"))?;
-    let components = storage::Components {
-        clock: Arc::clone(&clock),
-        store,
-        limits: Arc::clone(&limits),
-        seed: seeds.random(),
-    };
+    let components = storage::Components::new(Arc::clone(&clock), store, Arc::clone(&limits), seeds.random());
     let storage = Storage::open(storage_settings(config), components).await?;
 
     let mut registry = Registry::default();

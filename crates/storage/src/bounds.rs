@@ -22,6 +22,9 @@ pub(crate) const RESYNC_WINDOW_BYTES: usize = 1 << 20;
 /// The pause between two tries to lock the data folder.
 pub(crate) const LOCK_PAUSE_MS: u64 = 10;
 
+/// The node's file: a ULID and perhaps a line's end.
+pub(crate) const MAX_NODE_FILE_BYTES: u64 = 64;
+
 /// Tenants that one process keeps state for; each costs some kilobytes.
 pub(crate) const MAX_TENANTS: usize = 100_000;
 

@@ -108,12 +108,6 @@ impl From<StorageError> for IngestError {
     }
 }
 
-impl From<tokio::task::JoinError> for StorageError {
-    fn from(error: tokio::task::JoinError) -> Self {
-        StorageError::Internal(format!("a task ended early: {error}"))
-    }
-}
-
 impl Classified for StorageError {
     fn kind(&self) -> Kind {
         match self {

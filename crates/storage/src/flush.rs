@@ -15,6 +15,7 @@ use crate::manifest::commit::Change;
 use crate::manifest::{Manifest, PartMeta, SegmentMeta, WalPosition};
 use crate::metrics::BySignal;
 use crate::partition::{Frozen, Partition};
+use crate::runtime::{Runtime, blocking};
 use crate::segment::writer::{NewSegment, write_segments};
 use crate::storage::Engine;
 
@@ -96,7 +97,7 @@ impl Engine {
     async fn flush_frozen(&self, partition: &Partition, frozen: &Arc<Frozen>) -> Result<(), StorageError> {
         let start_ns = self.clock().monotonic_ns();
         let view = frozen.head.view();
-        let segments = tokio::task::spawn_blocking(move || write_segments(&view)).await??;
+        let segments = blocking(self.runtime(), move || write_segments(&view)).await??;
         let mut metas = Vec::with_capacity(segments.len());
         for segment in segments {
             metas.push(self.upload(partition, segment).await?);
@@ -104,10 +105,12 @@ impl Engine {
         let transaction = self.ids.next(self.clock());
         let apply = |manifest: &mut Manifest| add(manifest, &metas, &self.node, frozen.flushed_to);
         let commit = || partition.manifests.commit(self.current(partition), &transaction, &apply);
-        let manifest = retried(self.settings.store.retry_backoff_ms, commit).await.inspect_err(|_| {
-            // The segments are there, and the next try uploads others.
-            partition.is_sweep_due.store(true, Ordering::Relaxed);
-        })?;
+        let manifest = retried(self.runtime(), self.settings.store.retry_backoff_ms, commit)
+            .await
+            .inspect_err(|_| {
+                // The segments are there, and the next try uploads others.
+                partition.is_sweep_due.store(true, Ordering::Relaxed);
+            })?;
         partition.committed(manifest, Some(frozen));
         self.count(partition, &metas, start_ns);
         Ok(())
@@ -119,7 +122,7 @@ impl Engine {
 
     /// Uploads the files of one segment under a new id. An upload whose reply was lost is left to the sweep.
     async fn upload(&self, partition: &Partition, segment: NewSegment) -> Result<SegmentMeta, StorageError> {
-        retried(self.settings.store.retry_backoff_ms, || async {
+        retried(self.runtime(), self.settings.store.retry_backoff_ms, || async {
             let mut meta = SegmentMeta {
                 id: self.ids.next(self.clock()),
                 day: segment.day.clone(),
@@ -176,7 +179,11 @@ fn add(manifest: &mut Manifest, metas: &[SegmentMeta], node: &str, flushed_to: W
 }
 
 /// Tries a few times, waiting longer after each failure.
-async fn retried<T, F>(backoff_ms: u64, mut attempt: impl FnMut() -> F) -> Result<T, StorageError>
+async fn retried<T, F>(
+    runtime: &dyn Runtime,
+    backoff_ms: u64,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, StorageError>
 where
     F: Future<Output = Result<T, StorageError>>,
 {
@@ -185,7 +192,7 @@ where
         match attempt().await {
             Err(error @ (StorageError::Store(_) | StorageError::Conflict { .. })) => {
                 tracing::warn!(%error, "the store does not take a flush: trying again");
-                tokio::time::sleep(wait).await;
+                runtime.sleep(wait).await;
                 wait *= 2;
             }
             result => return result,

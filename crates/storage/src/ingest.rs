@@ -23,6 +23,7 @@ use crate::bounds::{MAX_EXAMPLE_BYTES, RETRY_AFTER_S};
 use crate::error::StorageError;
 use crate::metrics::{ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
 use crate::partition::PartitionId;
+use crate::runtime::detached;
 use crate::storage::{Engine, Storage};
 use crate::wal::record;
 
@@ -59,7 +60,7 @@ impl Engine {
         let room = self.wal.reserve(bytes.len())?;
         let engine = Arc::clone(self);
         // In a task of its own: a writer that goes away in between must not leave its record out of the head.
-        let done = self.tracker.spawn(async move {
+        let task = self.tracker.track_future(async move {
             let ticket = partition.begin(|| engine.wal.tail());
             engine.wal.append(id, bytes, room).await?;
             partition.items.inc_by(batch.items() as u64);
@@ -69,7 +70,7 @@ impl Engine {
             }
             Ok::<(), StorageError>(())
         });
-        done.await.map_err(StorageError::from)??;
+        detached(self.runtime(), task).await??;
         Ok(receipt)
     }
 

@@ -9,6 +9,10 @@ pub mod settings;
 
 pub(crate) mod bounds;
 
+pub mod disk;
+
+pub mod runtime;
+
 pub(crate) mod layout;
 
 pub(crate) mod metrics;
@@ -45,12 +49,14 @@ pub(crate) mod storage;
 
 pub(crate) mod snapshot;
 
+pub use disk::{Disk, SystemDisk};
 pub use error::StorageError;
 pub use read::{
     LogColumns, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, SeriesSet, StreamSet, TraceIds,
     TraceScan, TracesSnapshot,
 };
 pub use retention::RetentionReport;
+pub use runtime::{Runtime, Tokio};
 pub use settings::{
     Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, StoreSettings, WalSettings,
 };

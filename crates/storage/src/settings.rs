@@ -8,7 +8,9 @@ use model::limits::LimitsSource;
 use model::time::Clock;
 use object_store::ObjectStore;
 
+use crate::disk::{Disk, SystemDisk};
 use crate::error::StorageError;
+use crate::runtime::{Runtime, Tokio};
 
 /// When the log is forced to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,9 +128,14 @@ impl Settings {
     }
 }
 
-/// The parts that the engine is given; tests and simulation give others than the binary does.
+/// The parts that the engine is given; a simulation gives others than the binary does. What the engine does depends on
+/// these and its settings alone.
 #[derive(Clone, Debug)]
 pub struct Components {
+    /// Where tasks run and how they wait.
+    pub runtime: Arc<dyn Runtime>,
+    /// Where the log is.
+    pub disk: Arc<dyn Disk>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where segments and manifests live.
@@ -137,4 +144,17 @@ pub struct Components {
     pub limits: Arc<dyn LimitsSource>,
     /// The start of every random choice.
     pub seed: u64,
+}
+
+impl Components {
+    /// On the machine's own disk, inside of the caller's tokio runtime.
+    #[must_use]
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        store: Arc<dyn ObjectStore>,
+        limits: Arc<dyn LimitsSource>,
+        seed: u64,
+    ) -> Self {
+        Self { runtime: Arc::new(Tokio), disk: Arc::new(SystemDisk), clock, store, limits, seed }
+    }
 }

@@ -63,6 +63,7 @@ impl Storage {
             manifest,
             heads,
             store: Arc::clone(&engine.components.store),
+            runtime: Arc::clone(&engine.components.runtime),
             cache: Arc::clone(&engine.cache),
             metrics: Arc::clone(&engine.metrics),
         };

@@ -1,7 +1,6 @@
 //! The engine put together: opening, background work, snapshots for reads, shutdown.
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,18 +13,20 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::bounds::{FLUSH_TICK_MS, LOCK_PAUSE_MS};
+use crate::bounds::{FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES};
+use crate::disk::{self, Disk, Lock};
 use crate::error::StorageError;
 use crate::ids::Ids;
 use crate::layout;
 use crate::manifest::WalPosition;
 use crate::metrics::Metrics;
 use crate::retention::RetentionReport;
+use crate::runtime::{Runtime, blocking};
 use crate::segment::cache::SegmentCache;
 use crate::settings::{Components, Settings};
 use crate::tenants::Tenants;
 use crate::wal::replay::{Replay, ReplayProgress};
-use crate::wal::writer::{Wal, WalParts, sync_dir};
+use crate::wal::writer::{Wal, WalParts};
 
 /// The engine. Clones share it; when the last one is dropped the background work ends, as if the process had.
 #[derive(Clone)]
@@ -50,12 +51,16 @@ pub(crate) struct Engine {
     pub(crate) is_closing: AtomicBool,
     pub(crate) stopping: CancellationToken,
     pub(crate) tracker: TaskTracker,
-    _lock: Arc<File>,
+    _lock: Arc<Lock>,
 }
 
 impl Engine {
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.components.clock
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.components.runtime
     }
 }
 
@@ -70,19 +75,23 @@ impl Storage {
         let data_dir = settings.data_dir.clone();
         // Two folders never draw the same name, also where seed and clock are the same.
         let name = Ids::new(components.seed, &data_dir.to_string_lossy(), 0).next(&*components.clock);
-        let lock = lock_folder(&data_dir, settings.lock_wait_ms).await?;
-        let (node, sequences) = tokio::task::spawn_blocking(move || read_folder(&data_dir, name)).await??;
+        let lock = lock_folder(&components, &data_dir, settings.lock_wait_ms).await?;
+        let disk = Arc::clone(&components.disk);
+        let read = blocking(&*components.runtime, move || read_folder(&*disk, &data_dir, name));
+        let (node, sequences) = read.await??;
         let metrics = Arc::new(Metrics::default());
         let tenants = Tenants::open(Arc::clone(&components.store), Arc::clone(&metrics)).await?;
         let first_sequence = next_sequence(&sequences, &tenants, &node);
-        let wal = Wal::open(WalParts {
+        let parts = WalParts {
             data_dir: settings.data_dir.clone(),
             settings: settings.wal.clone(),
             first_sequence,
+            disk: Arc::clone(&components.disk),
             clock: Arc::clone(&components.clock),
             metrics: Arc::clone(&metrics),
             _lock: Arc::clone(&lock),
-        })?;
+        };
+        let wal = Wal::open(parts, &*components.runtime)?;
         let engine = Arc::new(Engine {
             ids: Ids::new(components.seed, &node, first_sequence),
             cache: Arc::new(SegmentCache::new(settings.read.cache_bytes)),
@@ -113,6 +122,7 @@ impl Storage {
     /// Waits until the replay of the log is over, or the engine stops.
     pub async fn replayed(&self) {
         tokio::select! {
+            biased;
             () = self.engine.replay.finished() => {}
             () = self.engine.stopping.cancelled() => {}
         }
@@ -184,7 +194,7 @@ impl Engine {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tracker.spawn(task(Arc::clone(self)));
+        self.runtime().spawn(Box::pin(self.tracker.track_future(task(Arc::clone(self)))));
     }
 
     /// Waits for the time, or until somebody asks; false when the engine stops.
@@ -199,7 +209,7 @@ impl Engine {
             biased;
             () = self.stopping.cancelled() => false,
             () = asked => true,
-            () = tokio::time::sleep(time) => true,
+            () = self.runtime().sleep(time) => true,
         }
     }
 
@@ -211,9 +221,9 @@ impl Engine {
         };
         for sequence in self.wal.closed_files().flushed(flushed_to) {
             let path = layout::wal_file(&self.settings.data_dir, sequence);
-            let result = tokio::fs::remove_file(&path).await;
-            match result {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let (disk, file) = (Arc::clone(&self.components.disk), path.clone());
+            match blocking(self.runtime(), move || disk.remove(&file)).await? {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(StorageError::io("delete log file", path, error));
                 }
                 _ => self.wal.closed_files().remove(sequence),
@@ -240,80 +250,82 @@ impl Engine {
 }
 
 /// Makes the folders and takes the lock; waits a while for another process that has it.
-async fn lock_folder(data_dir: &FilePath, wait_ms: u64) -> Result<Arc<File>, StorageError> {
+async fn lock_folder(
+    components: &Components,
+    data_dir: &FilePath,
+    wait_ms: u64,
+) -> Result<Arc<Lock>, StorageError> {
     let path = layout::lock_file(data_dir);
-    let folder = data_dir.to_path_buf();
-    let file = tokio::task::spawn_blocking(move || open_lock_file(&folder)).await??;
-    for _ in 0..wait_ms.div_ceil(LOCK_PAUSE_MS) {
-        match file.try_lock() {
-            Err(std::fs::TryLockError::WouldBlock) => {
-                tokio::time::sleep(Duration::from_millis(LOCK_PAUSE_MS)).await;
+    let (disk, folder) = (Arc::clone(&components.disk), data_dir.to_path_buf());
+    blocking(&*components.runtime, move || make_folders(&*disk, &folder)).await??;
+    let mut tries = wait_ms.div_ceil(LOCK_PAUSE_MS);
+    loop {
+        match components.disk.lock(&path) {
+            Ok(lock) => return Ok(Arc::new(lock)),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Err(StorageError::io("lock", path, error));
             }
-            _ => break,
+            Err(_) if tries == 0 => return Err(StorageError::Locked { path }),
+            Err(_) => components.runtime.sleep(Duration::from_millis(LOCK_PAUSE_MS)).await,
         }
-    }
-    match file.try_lock() {
-        Ok(()) => Ok(Arc::new(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::Locked { path }),
-        Err(std::fs::TryLockError::Error(e)) => Err(StorageError::io("lock", path, e)),
+        tries -= 1;
     }
 }
 
-fn open_lock_file(data_dir: &FilePath) -> Result<File, StorageError> {
+fn make_folders(disk: &dyn Disk, data_dir: &FilePath) -> Result<(), StorageError> {
     for dir in [data_dir.to_path_buf(), layout::wal_dir(data_dir), layout::quarantine_dir(data_dir)] {
-        std::fs::create_dir_all(&dir).map_err(|e| StorageError::io("create folder", dir, e))?;
+        disk.create_folder(&dir).map_err(|e| StorageError::io("create folder", dir, e))?;
     }
-    // New folders must survive a loss of power as the log in them does.
-    for dir in [Some(data_dir), data_dir.parent().filter(|parent| parent.is_dir())].into_iter().flatten() {
-        sync_dir(dir).map_err(|e| StorageError::io("sync folder", dir, e))?;
-    }
-    let path = layout::lock_file(data_dir);
-    let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    lock.map_err(|e| StorageError::io("open lock file", &path, e))
+    Ok(())
 }
 
 /// Finds the node's name and the log files. The caller has the lock.
-fn read_folder(data_dir: &FilePath, new_name: String) -> Result<(String, Vec<u64>), StorageError> {
-    let node = node_name(data_dir, new_name)?;
+fn read_folder(
+    disk: &dyn Disk,
+    data_dir: &FilePath,
+    new_name: String,
+) -> Result<(String, Vec<u64>), StorageError> {
+    let node = node_name(disk, data_dir, new_name)?;
     let dir = layout::wal_dir(data_dir);
-    let list = || -> std::io::Result<Vec<u64>> {
-        let mut sequences = Vec::new();
-        for entry in std::fs::read_dir(&dir)? {
-            sequences.extend(layout::wal_sequence(&entry?.path()));
-        }
-        sequences.sort_unstable();
-        Ok(sequences)
-    };
-    let sequences = list().map_err(|e| StorageError::io("list log folder", &dir, e))?;
+    let files = disk.list(&dir).map_err(|e| StorageError::io("list log folder", &dir, e))?;
+    let mut sequences: Vec<u64> = files.iter().filter_map(|file| layout::wal_sequence(file)).collect();
+    sequences.sort_unstable();
     Ok((node, sequences))
 }
 
 /// The node's name, which is given when the folder is new. A folder that was emptied is another node: positions in manifests
 /// must not hide records of its new log.
-fn node_name(data_dir: &FilePath, new_name: String) -> Result<String, StorageError> {
+fn node_name(disk: &dyn Disk, data_dir: &FilePath, new_name: String) -> Result<String, StorageError> {
     let path = layout::node_file(data_dir);
-    let mut name = String::new();
-    match File::open(&path).and_then(|file| file.take(64).read_to_string(&mut name)) {
-        Ok(_) if ulid::Ulid::from_string(name.trim()).is_ok() => return Ok(name.trim().to_owned()),
+    match read_name(disk, &path) {
+        Ok(name) if ulid::Ulid::from_string(name.trim()).is_ok() => return Ok(name.trim().to_owned()),
         Ok(_) => {
             return Err(StorageError::corrupt(
                 path.display(),
                 "it holds no node's name, restore it or move the data folder's log away",
             ));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(StorageError::io("read", path, error)),
     }
     let staged = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&staged)?;
-        file.write_all(new_name.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&staged, &path)?;
-        sync_dir(data_dir)
+    let write = || -> io::Result<()> {
+        let mut file = disk::replace(disk, &staged)?;
+        file.append(new_name.as_bytes())?;
+        file.sync()?;
+        disk.rename(&staged, &path)?;
+        disk.sync_folder(data_dir)
     };
     write().map_err(|e| StorageError::io("write", &path, e))?;
     Ok(new_name)
+}
+
+/// The text of the node's file; bytes that are no text come as ones that are no name either.
+fn read_name(disk: &dyn Disk, path: &FilePath) -> io::Result<String> {
+    let mut file = disk.open(path)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?.min(MAX_NODE_FILE_BYTES)).unwrap_or(0)];
+    file.read_exact_at(0, &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A sequence after every log file, and after every position that a manifest names for this node.

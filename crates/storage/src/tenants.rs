@@ -1,7 +1,7 @@
 //! The tenants that this process knows: found in the store when it opens, made when they write first. Looking one up
 //! takes no lock.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -25,7 +25,8 @@ pub(crate) struct Tenants {
     store: Arc<dyn ObjectStore>,
     metrics: Arc<Metrics>,
     memory: Arc<HeadMemory>,
-    known: ArcSwap<HashMap<TenantId, Signals>>,
+    /// In an order of its own, so that the same run does the same in the same order.
+    known: ArcSwap<BTreeMap<TenantId, Signals>>,
     creation: Mutex<()>,
 }
 
@@ -46,7 +47,7 @@ impl Tenants {
             let message = format!("the store has too many tenants: tenants={}", found.len());
             return Err(StorageError::Limited(message));
         }
-        let known: HashMap<TenantId, Signals> = stream::iter(found)
+        let known: BTreeMap<TenantId, Signals> = stream::iter(found)
             .map(|tenant| tenants.load(tenant))
             .buffer_unordered(OPEN_CONCURRENCY)
             .try_collect()
@@ -112,7 +113,7 @@ impl Tenants {
             self.partition(self.manifests(&id.tenant, signal), Manifest::empty(&id.tenant, signal))
         });
         let partition = Arc::clone(&signals[index(id.signal)]);
-        let mut more = HashMap::clone(&known);
+        let mut more = BTreeMap::clone(&known);
         more.insert(id.tenant.clone(), signals);
         self.known.store(Arc::new(more));
         Ok(partition)

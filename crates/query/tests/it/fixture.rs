@@ -28,12 +28,12 @@ impl Fixture {
         let clock = Arc::new(ManualClock::new(TimestampNs(NOW_S * NS_PER_S)));
         let limits = Arc::new(limits);
         let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
-        let components = Components {
-            clock: Arc::clone(&clock) as _,
-            store: storage::open_store("memory://").unwrap(),
-            limits: Arc::new(SameLimits(Arc::clone(&limits))),
-            seed: 7,
-        };
+        let components = Components::new(
+            Arc::clone(&clock) as _,
+            storage::open_store("memory://").unwrap(),
+            Arc::new(SameLimits(Arc::clone(&limits))),
+            7,
+        );
         let storage = Storage::open(settings, components).await.unwrap();
         Self { storage, clock, limits, _folder: folder }
     }

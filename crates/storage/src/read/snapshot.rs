@@ -10,6 +10,7 @@ use crate::head::HeadView;
 use crate::layout;
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{BySignal, Metrics};
+use crate::runtime::Runtime;
 use crate::segment::cache::SegmentCache;
 use crate::segment::reader::SegmentFile;
 
@@ -26,6 +27,8 @@ pub(crate) struct Source {
     pub(crate) heads: Vec<HeadView>,
     /// Where the segments are.
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// Where long work runs.
+    pub(crate) runtime: Arc<dyn Runtime>,
     /// What is kept of segments between reads.
     pub(crate) cache: Arc<SegmentCache>,
     /// The engine's metrics.
@@ -49,6 +52,7 @@ impl Source {
         let path = layout::segment(&self.tenant, self.signal, meta, &part.name);
         let file = SegmentFile {
             store: Arc::clone(&self.store),
+            runtime: Arc::clone(&self.runtime),
             path,
             bytes: part.bytes,
             cache: Arc::clone(&self.cache),

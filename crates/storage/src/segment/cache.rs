@@ -10,6 +10,7 @@ use moka::sync::Cache;
 use object_store::path::Path;
 use parking_lot::Mutex;
 use parquet::bloom_filter::Sbbf;
+use xxhash_rust::xxh3::Xxh3Builder;
 
 use super::reader::Footer;
 use super::series::SegmentSeries;
@@ -46,7 +47,7 @@ impl Value {
 
 /// The cache of one process.
 pub(crate) struct SegmentCache {
-    values: Cache<(Path, Kind), Value>,
+    values: Cache<(Path, Kind), Value, Xxh3Builder>,
     quarantined: Mutex<HashSet<Path>>,
 }
 
@@ -61,7 +62,11 @@ impl SegmentCache {
     pub(crate) fn new(max_bytes: u64) -> Self {
         let weigher = |_: &(Path, Kind), value: &Value| u32::try_from(value.bytes()).unwrap_or(u32::MAX);
         Self {
-            values: Cache::builder().max_capacity(max_bytes).weigher(weigher).build(),
+            values: Cache::builder()
+                .max_capacity(max_bytes)
+                .weigher(weigher)
+                // The same every time: what is kept decides which requests the store sees.
+                .build_with_hasher(Xxh3Builder::new()),
             quarantined: Mutex::default(),
         }
     }

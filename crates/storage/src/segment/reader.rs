@@ -27,6 +27,7 @@ use super::cache::SegmentCache;
 use super::schema::{FORMAT, FORMAT_KEY};
 use crate::bounds::{MAX_FOOTER_BYTES, READ_BATCH_ROWS};
 use crate::error::StorageError;
+use crate::runtime::Runtime;
 
 /// What is read of a file's end at first: enough for most footers with their page indexes.
 const TAIL_BYTES: u64 = 64 << 10;
@@ -36,6 +37,8 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub(crate) struct SegmentFile {
     /// Where it is.
     pub(crate) store: Arc<dyn ObjectStore>,
+    /// Where long work runs.
+    pub(crate) runtime: Arc<dyn Runtime>,
     /// Its path.
     pub(crate) path: Path,
     /// Its size, as the manifest has it.

@@ -14,6 +14,7 @@ use crate::bounds::MAX_FOOTER_BYTES;
 use crate::error::StorageError;
 use crate::head::index::LabelIndex;
 use crate::head::series::Info;
+use crate::runtime::blocking;
 use crate::signal::Table;
 use crate::signal::logs::StreamMeta;
 use crate::signal::metrics::COUNT_COLUMNS;
@@ -82,7 +83,7 @@ impl SegmentFile {
         }
         let bytes = self.range(0..self.bytes).await?;
         let file = self.clone();
-        let decoded = tokio::task::spawn_blocking(move || file.decode(|| file.decode_series(bytes))).await?;
+        let decoded = blocking(&*self.runtime, move || file.decode(|| file.decode_series(bytes))).await?;
         let series = Arc::new(decoded?);
         self.cache.put_series(&self.path, &series);
         Ok(series)

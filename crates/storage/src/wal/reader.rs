@@ -1,12 +1,12 @@
 //! Reads one log file record by record, with bounded memory, and finds the next whole record behind a damaged stretch.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 
 use super::record::{HEADER_BYTES, Header, MAGIC, is_intact};
 use super::{FILE_HEADER_BYTES, file_header};
 use crate::bounds::RESYNC_WINDOW_BYTES;
+use crate::disk::{Disk, FileReader};
 
 /// What comes next in a log file.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) enum Step {
 /// A log file that is being read.
 #[derive(Debug)]
 pub(crate) struct LogFile {
-    file: File,
+    file: Box<dyn FileReader>,
     len: u64,
     offset: u64,
 }
@@ -47,13 +47,13 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// Opens a file and looks at its header. Bytes in the header's place that are not one are part of the first
     /// damaged stretch.
-    pub(crate) fn open(path: &Path, sequence: u64) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let len = file.metadata()?.len();
-        let mut log = Self { len, offset: 0, file: file.try_clone()? };
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, sequence: u64) -> io::Result<Self> {
+        let file = disk.open(path)?;
+        let len = file.len()?;
+        let mut log = Self { len, offset: 0, file };
         let mut header = [0; FILE_HEADER_BYTES as usize];
         if len >= FILE_HEADER_BYTES {
-            file.read_exact(&mut header)?;
+            log.file.read_exact_at(0, &mut header)?;
             if header == file_header(sequence) {
                 log.offset = FILE_HEADER_BYTES;
             }
@@ -92,8 +92,7 @@ impl LogFile {
     pub(crate) fn bytes(&mut self, start: u64, end: u64, limit: usize) -> io::Result<Vec<u8>> {
         let wanted = end.min(self.len).saturating_sub(start).min(limit as u64);
         let mut bytes = vec![0; usize::try_from(wanted).unwrap_or(limit)];
-        self.file.seek(SeekFrom::Start(start))?;
-        self.file.read_exact(&mut bytes)?;
+        self.file.read_exact_at(start, &mut bytes)?;
         Ok(bytes)
     }
 

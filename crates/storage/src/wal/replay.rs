@@ -1,18 +1,19 @@
 //! Brings the log's records back into the heads after a start, while the engine serves already. A thread reads and
 //! decodes, a task puts into heads; what is damaged is set aside and everything else goes on.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reader::{LogFile, Step};
 use super::record::{self, Record};
 use super::writer::LastOffsets;
 use crate::bounds::{MAX_REPLAY_QUEUE, RESYNC_WINDOW_BYTES};
+use crate::disk;
 use crate::error::StorageError;
 use crate::layout;
 use crate::manifest::WalPosition;
@@ -91,7 +92,17 @@ impl Engine {
     pub(crate) async fn replay_log(self: &Arc<Self>) {
         let (items, mut queue) = mpsc::channel(MAX_REPLAY_QUEUE);
         let reading = Arc::clone(self);
-        let reader = tokio::task::spawn_blocking(move || reading.read_log(&items));
+        let (done, whole) = oneshot::channel();
+        let started = self.components.runtime.spawn_thread(
+            "replay",
+            Box::pin(async move {
+                reading.read_log(&items).await;
+                let _stopping = done.send(());
+            }),
+        );
+        if let Err(error) = &started {
+            tracing::error!(%error, "the log cannot be read: no log file is deleted until it is");
+        }
         let mut last = LastOffsets::new();
         let mut is_whole = true;
         let mut is_over = false;
@@ -134,8 +145,8 @@ impl Engine {
         if !is_over {
             return;
         }
-        if let Err(error) = reader.await {
-            tracing::error!(%error, "the log was not read to its end: no log file is deleted until it is");
+        if whole.await.is_err() {
+            tracing::error!("the log was not read to its end: no log file is deleted until it is");
             is_whole = false;
         }
         self.end_replay(is_whole).await;
@@ -181,18 +192,19 @@ impl Engine {
         while self.tenants.memory().bytes() >= self.settings.flush.max_total_head_bytes {
             self.flush_wanted.notify_one();
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => return false,
-                () = tokio::time::sleep(FULL_PAUSE) => {}
+                () = self.components.runtime.sleep(FULL_PAUSE) => {}
             }
         }
         true
     }
 
     /// Reads all files in order; ends early when nobody takes the items any more.
-    fn read_log(&self, items: &mpsc::Sender<Item>) {
+    async fn read_log(&self, items: &mpsc::Sender<Item>) {
         let last = self.replay.sequences.last().copied();
         for sequence in &self.replay.sequences {
-            let item = match self.read_file(*sequence, last == Some(*sequence), items) {
+            let item = match self.read_file(*sequence, last == Some(*sequence), items).await {
                 Ok(true) => Item::FileDone { sequence: *sequence },
                 Ok(false) => return,
                 Err(error) => {
@@ -203,14 +215,14 @@ impl Engine {
                     Item::FileFailed
                 }
             };
-            if items.blocking_send(item).is_err() {
+            if items.send(item).await.is_err() {
                 return;
             }
         }
     }
 
     /// Reads one file; false when nobody takes the items any more.
-    fn read_file(
+    async fn read_file(
         &self,
         sequence: u64,
         is_last: bool,
@@ -218,11 +230,11 @@ impl Engine {
     ) -> Result<bool, StorageError> {
         let path = layout::wal_file(&self.settings.data_dir, sequence);
         let failed = |error| StorageError::io("read log file", path.clone(), error);
-        let mut log = LogFile::open(&path, sequence).map_err(failed)?;
+        let mut log = LogFile::open(&*self.components.disk, &path, sequence).map_err(failed)?;
         loop {
             match log.step().map_err(failed)? {
                 Step::Record { offset, bytes } => {
-                    if !self.hand_over(WalPosition { sequence, offset }, &bytes, items) {
+                    if !self.hand_over(WalPosition { sequence, offset }, &bytes, items).await {
                         return Ok(false);
                     }
                 }
@@ -242,7 +254,7 @@ impl Engine {
     }
 
     /// Decodes a record and hands it over, unless it is in segments already; false when nobody takes it.
-    fn hand_over(&self, position: WalPosition, bytes: &[u8], items: &mpsc::Sender<Item>) -> bool {
+    async fn hand_over(&self, position: WalPosition, bytes: &[u8], items: &mpsc::Sender<Item>) -> bool {
         let is_flushed = |(tenant, signal): (model::TenantId, model::Signal)| {
             let partition = self.tenants.get(&tenant, signal);
             partition.is_some_and(|p| position < p.state().manifest.flushed_to(&self.node))
@@ -254,12 +266,13 @@ impl Engine {
         match record::decode(bytes) {
             Ok(record) => {
                 let end = WalPosition { offset: position.offset + bytes.len() as u64, ..position };
-                items.blocking_send(Item::Record { position, end, record: Box::new(record) }).is_ok()
+                items.send(Item::Record { position, end, record: Box::new(record) }).await.is_ok()
             }
             Err(reason) => {
                 let target =
                     layout::quarantined_record(&self.settings.data_dir, position.sequence, position.offset);
-                let copied = std::fs::write(&target, bytes);
+                let mut chunks = [Ok(bytes.to_vec())].into_iter();
+                let copied = self.copy_aside(&target, || chunks.next().unwrap_or(Ok(Vec::new())));
                 self.report_damage(position, bytes.len() as u64, &target, &copied, &reason);
                 true
             }
@@ -269,20 +282,27 @@ impl Engine {
     fn set_aside(&self, log: &mut LogFile, sequence: u64, start: u64, end: u64) {
         let target = layout::quarantined_record(&self.settings.data_dir, sequence, start);
         let mut from = start;
-        let mut copy = || -> io::Result<()> {
-            let mut file = std::fs::File::create(&target)?;
-            loop {
-                let chunk = log.bytes(from, end, RESYNC_WINDOW_BYTES)?;
-                if chunk.is_empty() {
-                    return file.sync_all();
-                }
-                file.write_all(&chunk)?;
-                from += chunk.len() as u64;
-            }
-        };
-        let copied = copy();
+        let copied = self.copy_aside(&target, || {
+            let chunk = log.bytes(from, end, RESYNC_WINDOW_BYTES)?;
+            from += chunk.len() as u64;
+            Ok(chunk)
+        });
         let position = WalPosition { sequence, offset: start };
         self.report_damage(position, from - start, &target, &copied, "no whole record begins here");
+    }
+
+    /// Writes chunks up to an empty one into a file, in place of what an earlier replay may have left there.
+    fn copy_aside(&self, target: &Path, mut next: impl FnMut() -> io::Result<Vec<u8>>) -> io::Result<()> {
+        let disk = &*self.components.disk;
+        let mut file = disk::replace(disk, target)?;
+        loop {
+            let chunk = next()?;
+            if chunk.is_empty() {
+                file.sync()?;
+                return disk.sync_folder(&layout::quarantine_dir(&self.settings.data_dir));
+            }
+            file.append(&chunk)?;
+        }
     }
 
     fn report_damage(
@@ -303,10 +323,8 @@ impl Engine {
     }
 
     /// Cuts the torn end off the file that was being written when the process ended.
-    fn cut(&self, path: &PathBuf, len: u64, bytes: u64) -> io::Result<()> {
-        let file = std::fs::File::options().write(true).open(path)?;
-        file.set_len(len)?;
-        file.sync_all()?;
+    fn cut(&self, path: &Path, len: u64, bytes: u64) -> io::Result<()> {
+        self.components.disk.truncate(path, len)?;
         self.metrics.wal_torn_bytes.inc_by(bytes);
         tracing::warn!(path = %path.display(), bytes, "the torn end of the log was cut off");
         Ok(())

@@ -1,9 +1,8 @@
-//! The log's writing end: one thread that drains a bounded queue, writes what waits with one call and one sync, and
+//! The log's writing end: one task on a thread of its own that drains a bounded queue, writes what waits with one call and one sync, and
 //! tells those who wait. Records arrive encoded; what they mean is not known here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,11 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{FILE_HEADER_BYTES, file_header};
 use crate::bounds::{MAX_GROUP_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_RECORDS};
+use crate::disk::{Disk, FileWriter, Lock};
 use crate::error::StorageError;
 use crate::layout;
 use crate::manifest::WalPosition;
 use crate::metrics::Metrics;
 use crate::partition::PartitionId;
+use crate::runtime::Runtime;
 use crate::settings::{Fsync, WalSettings};
 
 /// Where the last record of each tenant's signal begins in one log file.
@@ -89,12 +90,14 @@ pub(crate) struct WalParts {
     pub(crate) settings: WalSettings,
     /// The sequence of the first file to be written; greater than any that was ever written.
     pub(crate) first_sequence: u64,
+    /// Where the files are.
+    pub(crate) disk: Arc<dyn Disk>,
     /// The time, for the metrics.
     pub(crate) clock: Arc<dyn Clock>,
     /// The engine's metrics.
     pub(crate) metrics: Arc<Metrics>,
     /// The lock on the data folder, which must outlive the thread.
-    pub(crate) _lock: Arc<File>,
+    pub(crate) _lock: Arc<Lock>,
 }
 
 impl Wal {
@@ -102,7 +105,7 @@ impl Wal {
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub(crate) fn open(parts: WalParts) -> Result<Self, StorageError> {
+    pub(crate) fn open(parts: WalParts, runtime: &dyn Runtime) -> Result<Self, StorageError> {
         let (commands, queue) = mpsc::channel(MAX_QUEUED_RECORDS);
         let closed = Arc::new(ClosedFiles::default());
         let start = WalPosition { sequence: parts.first_sequence, offset: FILE_HEADER_BYTES };
@@ -119,9 +122,8 @@ impl Wal {
         };
         let path = layout::wal_file(&writer.parts.data_dir, writer.next_sequence);
         writer.begin_file().map_err(|e| StorageError::io("create log file", path, e))?;
-        std::thread::Builder::new()
-            .name("wal".to_owned())
-            .spawn(move || writer.run(queue))
+        runtime
+            .spawn_thread("wal", Box::pin(writer.run(queue)))
             .map_err(|e| StorageError::Internal(format!("cannot start the log's thread: {e}")))?;
         Ok(Self { commands, room: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), tail, closed, fsync })
     }
@@ -193,7 +195,7 @@ impl Wal {
 }
 
 struct OpenFile {
-    file: File,
+    file: Box<dyn FileWriter>,
     sequence: u64,
     offset: u64,
     last: LastOffsets,
@@ -213,8 +215,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Command>) {
-        while let Some(first) = queue.blocking_recv() {
+    async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        while let Some(first) = queue.recv().await {
             let mut group = Vec::new();
             let mut group_bytes = 0;
             let mut next = Some(first);
@@ -289,18 +291,18 @@ impl Writer {
             return Err(io::Error::other("no log file is open"));
         };
         match group {
-            [one] => open.file.write_all(&one.bytes)?,
+            [one] => open.file.append(&one.bytes)?,
             many => {
                 self.buffer.clear();
                 many.iter().for_each(|waiting| self.buffer.extend_from_slice(&waiting.bytes));
-                open.file.write_all(&self.buffer)?;
+                open.file.append(&self.buffer)?;
                 // One large group must not hold its memory for ever.
                 self.buffer.shrink_to(1 << 20);
             }
         }
         if self.parts.settings.fsync == Fsync::Always {
             let start_ns = self.parts.clock.monotonic_ns();
-            open.file.sync_data()?;
+            open.file.sync()?;
             observe(&self.parts, start_ns);
         } else {
             open.is_dirty = true;
@@ -334,9 +336,9 @@ impl Writer {
         let path = layout::wal_file(&self.parts.data_dir, sequence);
         // A number is used once, also when its file could not be made whole.
         self.next_sequence += 1;
-        let file = new_file(&path, sequence).inspect_err(|_| {
+        let file = new_file(&*self.parts.disk, &path, sequence).inspect_err(|_| {
             // A file without a whole header holds no record: on a full disk they would only pile up.
-            let _left = std::fs::remove_file(&path);
+            let _left = self.parts.disk.remove(&path);
         })?;
         self.file = Some(OpenFile {
             file,
@@ -352,10 +354,10 @@ impl Writer {
 
     /// Leaves a file that failed: what was acknowledged stays in it, what was not is cut off where that works.
     fn abandon_file(&mut self) {
-        let Some(open) = self.file.take() else {
+        let Some(mut open) = self.file.take() else {
             return;
         };
-        if let Err(error) = open.file.set_len(open.offset).and_then(|()| open.file.sync_all()) {
+        if let Err(error) = open.file.truncate(open.offset) {
             tracing::warn!(%error, sequence = open.sequence, "the unacknowledged end of a log file stays");
         }
         self.closed.add(open.sequence, open.last);
@@ -377,7 +379,7 @@ impl Writer {
             return Ok(());
         };
         let start_ns = self.parts.clock.monotonic_ns();
-        open.file.sync_data().map_err(|e| e.to_string())?;
+        open.file.sync().map_err(|e| e.to_string())?;
         open.is_dirty = false;
         observe(&self.parts, start_ns);
         Ok(())
@@ -393,11 +395,11 @@ impl Writer {
 }
 
 /// Makes a log file with its header, and makes both durable.
-fn new_file(path: &Path, sequence: u64) -> io::Result<File> {
-    let mut file = File::options().write(true).create_new(true).open(path)?;
-    file.write_all(&file_header(sequence))?;
-    file.sync_all()?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+fn new_file(disk: &dyn Disk, path: &Path, sequence: u64) -> io::Result<Box<dyn FileWriter>> {
+    let mut file = disk.create(path)?;
+    file.append(&file_header(sequence))?;
+    file.sync()?;
+    disk.sync_folder(path.parent().unwrap_or(Path::new(".")))?;
     Ok(file)
 }
 
@@ -405,9 +407,4 @@ fn new_file(path: &Path, sequence: u64) -> io::Result<File> {
 fn observe(parts: &WalParts, start_ns: u64) {
     let elapsed_ns = parts.clock.monotonic_ns().saturating_sub(start_ns);
     parts.metrics.wal_sync_seconds.observe(elapsed_ns as f64 / 1e9);
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -48,12 +48,12 @@ impl World {
     }
 
     pub(crate) async fn try_open(&self) -> Result<Storage, StorageError> {
-        let components = Components {
-            clock: Arc::clone(&self.clock) as _,
-            store: Arc::clone(&self.store) as _,
-            limits: Arc::new(SameLimits(Arc::new(self.limits.clone()))),
-            seed: 7,
-        };
+        let components = Components::new(
+            Arc::clone(&self.clock) as _,
+            Arc::clone(&self.store) as _,
+            Arc::new(SameLimits(Arc::new(self.limits.clone()))),
+            7,
+        );
         Storage::open(self.settings.clone(), components).await
     }
 

@@ -33,12 +33,12 @@ impl Rig {
             wal: WalSettings { fsync: Fsync::IntervalMs(1_000), segment_bytes: 1 << 20 },
             ..Settings::default()
         };
-        let components = Components {
-            clock: Arc::new(ManualClock::new(TimestampNs(BASE_NS))),
-            store: Arc::clone(&store),
-            limits: Arc::new(SameLimits(Arc::clone(&limits))),
-            seed: 7,
-        };
+        let components = Components::new(
+            Arc::new(ManualClock::new(TimestampNs(BASE_NS))),
+            Arc::clone(&store),
+            Arc::new(SameLimits(Arc::clone(&limits))),
+            7,
+        );
         let storage = Storage::open(settings, components).await.unwrap();
         storage.replayed().await;
         let ctx = TenantContext::new(TenantId::parse("tenant-a").unwrap(), limits);

@@ -19,7 +19,7 @@ fn record(line: &str) -> Vec<u8> {
 fn read(bytes: &[u8]) -> Vec<Step> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    let mut log = LogFile::open(file.path(), 3).unwrap();
+    let mut log = LogFile::open(&crate::disk::SystemDisk, file.path(), 3).unwrap();
     let mut steps = Vec::new();
     while steps.len() < 1_000 {
         match log.step().unwrap() {
