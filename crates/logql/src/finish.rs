@@ -184,7 +184,7 @@ fn matching(shape: &Binary) -> Matching {
         Some(group) => (Cardinality::OneToMany, group.include.clone()),
     };
     let card = if shape.op.is_set() { Cardinality::default() } else { card };
-    Matching { on, labels, card, include }
+    Matching { on, labels, card, include, ..Matching::default() }
 }
 
 fn absent(grid: &Grid, labels: &[(String, String)]) -> Grid {

@@ -13,6 +13,18 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The label that carries a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// The label that holds the metric's type, where a writer gave it as one.
+pub const METRIC_TYPE: &str = "__type__";
+
+/// The label that holds the metric's unit, where a writer gave it as one.
+pub const METRIC_UNIT: &str = "__unit__";
+
+/// Whether a label says which metric it is and of what kind: what is computed from it is another metric.
+#[must_use]
+pub fn is_of_metric(name: &str) -> bool {
+    [METRIC_NAME, METRIC_TYPE, METRIC_UNIT].contains(&name)
+}
+
 /// A sorted set of labels; cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Labels(Arc<[u8]>);
@@ -118,10 +130,10 @@ impl Labels {
         Self(bytes.into())
     }
 
-    /// The set without the metric's name.
+    /// The set without the metric's name, type and unit.
     #[must_use]
-    pub fn without_metric_name(&self) -> Self {
-        self.filter(|name| name != METRIC_NAME)
+    pub fn without_metric(&self) -> Self {
+        self.filter(|name| !is_of_metric(name))
     }
 
     /// The set with one label set to a value, or removed when the value is empty.

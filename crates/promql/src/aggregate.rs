@@ -12,7 +12,7 @@ pub(crate) mod sum;
 
 use hashbrown::HashMap;
 use model::Labels;
-use model::labels::METRIC_NAME;
+use model::labels::is_of_metric;
 
 use crate::annotations::Annotations;
 use crate::ast::{AggregateOp, Grouping};
@@ -44,7 +44,7 @@ impl Grouping {
     #[must_use]
     pub fn key(&self, labels: &Labels) -> Labels {
         if self.without {
-            labels.filter(|name| name != METRIC_NAME && !self.names(name))
+            labels.filter(|name| !is_of_metric(name) && !self.names(name))
         } else if self.labels.is_empty() {
             Labels::empty()
         } else {
@@ -91,7 +91,7 @@ pub fn aggregate(
     grid: Grid,
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
-    let by_name = !grouping.without && grouping.names(METRIC_NAME);
+    let by_name = !grouping.without && grouping.labels.iter().any(|label| is_of_metric(label));
     let name_dropped = by_name && grid.series.iter().any(|series| series.name_dropped);
     let mut out = compute(op, grouping, param, grid, notes)?;
     if name_dropped {

@@ -182,7 +182,7 @@ pub struct Binary {
 }
 
 /// How the series of two vectors pair.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matching {
     /// True for `on`, false for `ignoring`.
     pub on: bool,
@@ -192,6 +192,17 @@ pub struct Matching {
     pub card: Cardinality,
     /// Labels that the side of many takes from the side of one.
     pub include: Vec<String>,
+    /// What stands in for series that are not there.
+    pub fill: Fill,
+}
+
+/// Numbers for the side on which a pair has no series.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fill {
+    /// `fill_left`.
+    pub left: Option<f64>,
+    /// `fill_right`.
+    pub right: Option<f64>,
 }
 
 /// How many series of each side may pair.

@@ -12,7 +12,7 @@ use model::Matcher;
 use syntax::pratt::Budget;
 use syntax::{Binding, Cursor, Pratt, Span, SyntaxError, number, string};
 
-use crate::ast::{AggregateOp, Binary, BinaryOp, Cardinality, Expr, Matching};
+use crate::ast::{AggregateOp, Binary, BinaryOp, Cardinality, Expr, Fill, Matching};
 use crate::error::ParseError;
 use crate::lexer::{self, Tok};
 use crate::typecheck;
@@ -263,11 +263,48 @@ impl<'s> Parser<'s> {
                 }
             }
         }
-        let is_fill = self.word().is_some_and(|word| word.starts_with("fill"));
-        if is_fill && self.cursor.peek_nth(1) == Some(&Tok::LeftParen) {
-            return Err(SyntaxError::new(self.cursor.span(), "fill modifiers are not supported"));
-        }
+        matching.fill = self.fill()?;
         Ok((bool_modifier, matching))
+    }
+
+    /// `fill(x)`, or one of `fill_left(x)` and `fill_right(x)`, or both. The words may be names of metrics too.
+    fn fill(&mut self) -> Result<Fill, SyntaxError> {
+        let mut fill = Fill::default();
+        while self.cursor.peek_nth(1) == Some(&Tok::LeftParen) {
+            let span = self.cursor.span();
+            let word = self.word().unwrap_or_default();
+            let (left, right) = match word.as_str() {
+                "fill" => (true, true),
+                "fill_left" => (true, false),
+                "fill_right" => (false, true),
+                _ => break,
+            };
+            if (left && fill.left.is_some()) || (right && fill.right.is_some()) {
+                return Err(SyntaxError::new(span, "fill value may not be set multiple times for one side"));
+            }
+            self.cursor.bump();
+            let value = self.fill_value()?;
+            fill.left = if left { Some(value) } else { fill.left };
+            fill.right = if right { Some(value) } else { fill.right };
+        }
+        Ok(fill)
+    }
+
+    /// A number with or without a sign, between parentheses.
+    fn fill_value(&mut self) -> Result<f64, SyntaxError> {
+        const CONTEXT: &str = "fill modifier";
+        self.expect(Tok::LeftParen, CONTEXT, "\"(\"")?;
+        let is_negative = self.cursor.at(&Tok::Sub);
+        if is_negative || self.cursor.at(&Tok::Add) {
+            self.cursor.bump();
+        }
+        let is_word = self.word().is_some_and(|word| word == "inf" || word == "nan");
+        if !is_word && !matches!(self.cursor.peek(), Some(Tok::Number | Tok::Duration)) {
+            return Err(self.unexpected(CONTEXT, "number"));
+        }
+        let value = self.number_literal()?;
+        self.expect(Tok::RightParen, CONTEXT, "\")\"")?;
+        Ok(if is_negative { -value } else { value })
     }
 }
 

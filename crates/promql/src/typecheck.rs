@@ -2,7 +2,7 @@
 
 use syntax::{Span, SyntaxError, string};
 
-use crate::ast::{Binary, Cardinality, Expr, Matching};
+use crate::ast::{Binary, Cardinality, Expr, Fill, Matching};
 use crate::functions::Function;
 use crate::value::ValueType;
 
@@ -68,7 +68,17 @@ pub(crate) fn binary(binary: &Binary, spans: BinarySpans) -> Result<(), SyntaxEr
         }
     }
     let whole = spans.lhs.to(spans.rhs);
+    let is_filled = binary.matching.fill != Fill::default();
+    if op.is_set() && is_filled {
+        let message =
+            format!("filling in missing series not allowed for {} operation", string::quote(op.as_str()));
+        return error(spans.op, message);
+    }
     if scalars(&binary.lhs) || scalars(&binary.rhs) {
+        if is_filled {
+            let message = "filling in missing series only allowed between instant vectors".to_owned();
+            return error(whole, message);
+        }
         if binary.matching != Matching::default() {
             return error(whole, "vector matching only allowed between instant vectors".to_owned());
         }

@@ -9,7 +9,7 @@ use model::histogram::NativeHistogram;
 
 pub use crate::aggregate::{Param, aggregate};
 pub use crate::annotations::Annotations;
-pub use crate::ast::{AggregateOp, BinaryOp, Cardinality, Grouping, Matching};
+pub use crate::ast::{AggregateOp, BinaryOp, Cardinality, Fill, Grouping, Matching};
 pub use crate::binary::{binary, binary_scalar, binary_scalars};
 pub use present::Present;
 
@@ -227,7 +227,7 @@ impl Grid {
     /// When two series are the same without them.
     pub fn drop_names(mut self) -> Result<Self, EvalError> {
         for series in self.series.iter_mut().filter(|series| series.name_dropped) {
-            series.labels = series.labels.without_metric_name();
+            series.labels = series.labels.without_metric();
             series.name_dropped = false;
         }
         self.unite()

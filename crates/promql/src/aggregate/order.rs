@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+use model::Labels;
+use xxhash_rust::xxh64::xxh64;
+
 use super::{Groups, ignored_histograms};
 use crate::annotations::Annotations;
 use crate::ast::{AggregateOp, Grouping};
@@ -92,8 +95,25 @@ pub(super) fn limit(grouping: &Grouping, ks: &[f64], mut grid: Grid) -> Result<G
 /// Whether a series is within a share of all: decided by its labels alone, so that `r` and `r - 1` part the series.
 fn within(series: &GridSeries, ratio: f64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than a float has")]
-    let share = series.labels.stable_hash() as f64 / 18_446_744_073_709_551_616.0;
+    let share = label_hash(&series.labels) as f64 / u64::MAX as f64;
     if ratio >= 0.0 { share < ratio } else { share >= 1.0 + ratio }
+}
+
+/// Prometheus' hash of a label set, so that both pick the same series: xxHash64 over names and values, each behind its
+/// length, which takes one byte below 255 and otherwise 255 and three bytes, the lowest first.
+fn label_hash(labels: &Labels) -> u64 {
+    let mut bytes = Vec::with_capacity(labels.as_bytes().len());
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < u8::MAX => bytes.push(length),
+            _ => {
+                bytes.push(u8::MAX);
+                bytes.extend(text.len().to_le_bytes().iter().take(3));
+            }
+        }
+        bytes.extend(text.as_bytes());
+    }
+    xxh64(&bytes, 0)
 }
 
 pub(super) fn limit_ratio(

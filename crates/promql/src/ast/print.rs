@@ -5,7 +5,7 @@ use std::fmt;
 use model::MatchOp;
 use syntax::{duration, number, string};
 
-use super::{Aggregate, At, Binary, Cardinality, Duration, Expr, Moved, Selector};
+use super::{Aggregate, At, Binary, Cardinality, Duration, Expr, Fill, Moved, Selector};
 
 /// Whether a label's name can stand without quotes.
 fn is_plain_label(name: &str) -> bool {
@@ -154,6 +154,18 @@ impl fmt::Display for Binary {
             Cardinality::OneToOne => {}
             Cardinality::ManyToOne => write!(f, " group_left ({})", label_list(&matching.include))?,
             Cardinality::OneToMany => write!(f, " group_right ({})", label_list(&matching.include))?,
+        }
+        let number = |value: f64| {
+            if value == f64::INFINITY { "Inf".to_owned() } else { number::format_short(value) }
+        };
+        match matching.fill {
+            Fill { left: Some(left), right: Some(right) } if left.to_bits() == right.to_bits() => {
+                write!(f, " fill ({})", number(left))?;
+            }
+            Fill { left, right } => {
+                left.map_or(Ok(()), |left| write!(f, " fill_left ({})", number(left)))?;
+                right.map_or(Ok(()), |right| write!(f, " fill_right ({})", number(right)))?;
+            }
         }
         write!(f, " {}", self.rhs)
     }

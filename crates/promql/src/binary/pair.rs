@@ -7,7 +7,7 @@ use model::labels::METRIC_NAME;
 use super::drops_name;
 use super::element::{self, Operand, Outcome};
 use crate::annotations::Annotations;
-use crate::ast::{BinaryOp, Cardinality, Matching};
+use crate::ast::{BinaryOp, Cardinality, Fill, Matching};
 use crate::error::EvalError;
 use crate::vector::{Grid, GridSeries, Present};
 
@@ -17,7 +17,40 @@ pub(super) fn signature(matching: &Matching, labels: &Labels) -> Labels {
     if matching.on { labels.filter(named) } else { labels.filter(|name| name != METRIC_NAME && !named(name)) }
 }
 
+/// Series that are filled in, of either side.
+struct StandIns {
+    many: Vec<GridSeries>,
+    one: Vec<GridSeries>,
+}
+
+/// For each signature of `there`, a series of this number where `missing` has none of that signature.
+fn stand_ins(matching: &Matching, value: f64, there: &Grid, missing: &Grid) -> Vec<GridSeries> {
+    let steps = there.steps.count;
+    let mut absent: HashMap<Labels, Present> = HashMap::new();
+    let mut order = Vec::new();
+    for series in &there.series {
+        let signature = signature(matching, &series.labels);
+        if !absent.contains_key(&signature) {
+            order.push(signature.clone());
+            absent.insert(signature, Present::all(steps));
+        }
+    }
+    for series in &missing.series {
+        if let Some(absent) = absent.get_mut(&signature(matching, &series.labels)) {
+            absent.subtract(&series.presence());
+        }
+    }
+    let filled = order.into_iter().filter_map(|labels| {
+        let present = absent.remove(&labels)?;
+        let mut series = GridSeries::full(labels, vec![value; steps]);
+        series.present = present;
+        Some(series)
+    });
+    filled.collect()
+}
+
 /// The series of one signature on the side of one, and what paired with them.
+#[derive(Default)]
 struct Ones<'a> {
     series: Vec<&'a GridSeries>,
     /// Per result labels (one entry where the side of many may have one only): the steps that have a result.
@@ -35,9 +68,18 @@ pub(super) fn join(
     let swapped = matching.card == Cardinality::OneToMany;
     let one_to_one = matching.card == Cardinality::OneToOne;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+    // The words name the sides as Prometheus evaluates them: `fill_left` is always the side of many.
+    let Fill { left, right } = matching.fill;
+    let stand_ins = StandIns {
+        many: left.map(|value| stand_ins(matching, value, one, many)).unwrap_or_default(),
+        one: right.map(|value| stand_ins(matching, value, many, one)).unwrap_or_default(),
+    };
     let mut ones = ones_of(matching, many, one)?;
+    for series in &stand_ins.one {
+        ones.entry(series.labels.clone()).or_default().series.push(series);
+    }
     let mut out = Grid::empty(many.steps);
-    for series in &many.series {
+    for series in many.series.iter().chain(&stand_ins.many) {
         let Some(ones) = ones.get_mut(&signature(matching, &series.labels)) else { continue };
         let Ones { series: partners, matched } = ones;
         for partner in partners.iter() {
@@ -103,10 +145,7 @@ fn ones_of<'a>(
     let mut ones: HashMap<Labels, Ones<'a>> = HashMap::with_capacity(one.series.len());
     for series in &one.series {
         let signature = signature(matching, &series.labels);
-        let entry = ones
-            .entry(signature)
-            .or_insert_with_key(|_| Ones { series: Vec::new(), matched: HashMap::new() });
-        entry.series.push(series);
+        ones.entry(signature).or_default().series.push(series);
     }
     if ones.len() == one.series.len() {
         return Ok(ones);
@@ -130,12 +169,14 @@ fn ones_of<'a>(
 
 fn duplicate(card: Cardinality, signature: &Labels, first: &GridSeries, second: &GridSeries) -> String {
     let side = if card == Cardinality::OneToMany { "left" } else { "right" };
+    let mut pair = [&first.labels, &second.labels];
+    pair.sort();
     format!(
         "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
          many-to-many matching not allowed: matching labels must be unique on one side",
         braced(signature),
-        braced(&second.labels),
-        braced(&first.labels),
+        braced(pair[0]),
+        braced(pair[1]),
     )
 }
 

@@ -23,7 +23,7 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
             points.retain(|(at, _)| before_ms < *at && *at <= last_ms);
             points.sort_by_key(|(at, _)| *at);
             let labels = &series.labels;
-            let labels = if series.name_dropped { labels.without_metric_name() } else { labels.clone() };
+            let labels = if series.name_dropped { labels.without_metric() } else { labels.clone() };
             SeriesValues { labels, points }
         });
         let series: Vec<SeriesValues> = series.collect();

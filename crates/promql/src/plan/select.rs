@@ -1,6 +1,6 @@
 //! Selectors and subqueries: leaves, and where their windows lie.
 
-use model::labels::METRIC_NAME;
+use model::labels::is_of_metric;
 
 use super::{Planner, Source};
 use crate::ast::{AggregateOp, At, Expr, Grouping, Moved, Selector};
@@ -90,7 +90,7 @@ impl Leaf {
                 | AggregateOp::Group
         );
         // A name that is to go from the result may still part the groups.
-        let by_name = !grouping.without && grouping.labels.iter().any(|label| label == METRIC_NAME);
+        let by_name = !grouping.without && grouping.labels.iter().any(|label| is_of_metric(label));
         match &mut self.work {
             Work::Kernel { keep_name, reduce: reduce @ None, .. } if folds && (*keep_name || !by_name) => {
                 *reduce = Some((op, grouping.clone()));
