@@ -144,6 +144,8 @@ impl Engine {
                     name: part.name.to_owned(),
                     bytes: part.bytes.len() as u64,
                     rows: part.rows,
+                    tail_bytes: part.tail.bytes,
+                    tail_xxh3: part.tail.checksum,
                 });
             }
             Ok(meta)

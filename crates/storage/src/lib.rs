@@ -57,6 +57,7 @@ pub use read::{
 };
 pub use retention::RetentionReport;
 pub use runtime::{Runtime, Tokio};
+pub use segment::blocks::Checksum;
 pub use settings::{
     Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, StoreSettings, WalSettings,
 };

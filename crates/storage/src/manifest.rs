@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use model::{Signal, TenantId, TimeRange};
 use serde::{Deserialize, Serialize};
 
+use crate::segment::blocks::Checksum;
+
 pub(crate) mod commit;
 
 pub(crate) mod invariants;
@@ -32,6 +34,10 @@ pub struct PartMeta {
     pub bytes: u64,
     /// Rows in it.
     pub rows: u64,
+    /// The length of the file's end, from behind its last row group and filter: page indexes and footer.
+    pub tail_bytes: u64,
+    /// The checksum of that end. The footer has the checksums of what stands before it.
+    pub tail_xxh3: Checksum,
 }
 
 /// A segment: immutable files that together hold rows of one day.

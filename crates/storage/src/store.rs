@@ -25,6 +25,11 @@ use parking_lot::Mutex;
 use crate::bounds::MAX_KNOWN_FOLDERS;
 use crate::error::StorageError;
 
+/// Among the extensions of a read's options: bytes that were cached did not have their checksum. Every cache on the way
+/// drops what it has of the object and asks the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh;
+
 /// Opens a store: `memory://`, `file:///absolute/path`, `file://./relative/path`, or a plain path. A folder is made
 /// where it is missing.
 ///

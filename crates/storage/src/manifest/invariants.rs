@@ -67,6 +67,9 @@ fn check_segment(segment: &SegmentMeta) -> Result<(), StorageError> {
         if !names.insert(part.name.as_str()) {
             return broken(format!("segment `{id}` has part `{}` twice", part.name));
         }
+        if part.tail_bytes == 0 || part.tail_bytes > part.bytes {
+            return broken(format!("the end of part `{}` of segment `{id}` is not in the file", part.name));
+        }
         if part.bytes == 0 || !part.name.bytes().all(|b| b.is_ascii_lowercase()) {
             return broken(format!("part `{}` of segment `{id}` is empty or badly named", part.name));
         }

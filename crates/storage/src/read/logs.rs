@@ -222,7 +222,9 @@ async fn hopeful(
             continue;
         }
         let filter: Option<Arc<Sbbf>> = match filters.get(group).copied().flatten() {
-            Some((offset, length)) => Some(file.filter(group, offset..offset.saturating_add(length)).await?),
+            Some((offset, length)) => {
+                Some(file.filter(footer, group, offset..offset.saturating_add(length)).await?)
+            }
             None => None,
         };
         if filter.is_none_or(|filter| needles.may_match(&filter)) {

@@ -11,6 +11,7 @@ use crate::layout;
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{BySignal, Metrics};
 use crate::runtime::Runtime;
+use crate::segment::blocks::Tail;
 use crate::segment::cache::SegmentCache;
 use crate::segment::reader::SegmentFile;
 
@@ -55,6 +56,7 @@ impl Source {
             runtime: Arc::clone(&self.runtime),
             path,
             bytes: part.bytes,
+            tail: Tail { bytes: part.tail_bytes, checksum: part.tail_xxh3 },
             cache: Arc::clone(&self.cache),
             read_bytes: self.metrics.read_bytes.get_or_create(&BySignal::new(self.signal)).clone(),
         };

@@ -180,7 +180,7 @@ async fn with_trace(
             Some(offset..offset.saturating_add(length))
         });
         let may_have = match place {
-            Some(place) => file.filter(group, place).await?.check(&id[..]),
+            Some(place) => file.filter(footer, group, place).await?.check(&id[..]),
             None => true,
         };
         if may_have {

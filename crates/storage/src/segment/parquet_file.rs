@@ -1,4 +1,5 @@
-//! Writes one Parquet file into memory, row group by row group, with bytes of ours between the row groups.
+//! Writes one Parquet file into memory, row group by row group, with bytes of ours between the row groups, and takes the
+//! checksums of all of it on the way.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -7,16 +8,27 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use super::schema::{FORMAT, FORMAT_KEY};
+use super::blocks::{HashingSink, Tail};
+use super::schema::{BLOCKS_KEY, FORMAT, FORMAT_KEY};
 use crate::bounds::MAX_ROW_GROUP_BYTES;
 use crate::error::StorageError;
 
 /// A file that is being written.
 pub(crate) struct ParquetFile {
-    writer: ArrowWriter<Vec<u8>>,
+    writer: ArrowWriter<HashingSink<Vec<u8>>>,
     group_rows: usize,
     rows_in_group: usize,
     rows: u64,
+}
+
+/// A file that is whole.
+pub(crate) struct Finished {
+    /// All of it.
+    pub(crate) bytes: Bytes,
+    /// Its rows.
+    pub(crate) rows: u64,
+    /// What the manifest says of its end.
+    pub(crate) tail: Tail,
 }
 
 /// A place in the file, as the footer names it: offset and length.
@@ -32,7 +44,7 @@ impl ParquetFile {
         properties: WriterProperties,
         group_rows: usize,
     ) -> Result<Self, StorageError> {
-        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
+        let writer = ArrowWriter::try_new(HashingSink::new(Vec::new()), schema, Some(properties))?;
         Ok(Self { writer, group_rows, rows_in_group: 0, rows: 0 })
     }
 
@@ -92,22 +104,30 @@ impl ParquetFile {
     /// When they cannot be written.
     pub(crate) fn embed(&mut self, bytes: &[u8]) -> Result<Place, StorageError> {
         let offset = self.writer.bytes_written() as u64;
-        let written = self.writer.write_all(bytes);
-        written.map_err(|error| StorageError::Internal(format!("writing to memory failed: {error}")))?;
+        self.writer.write_all(bytes).map_err(|error| not_written(&error))?;
         Ok((offset, bytes.len() as u64))
     }
 
-    /// The finished file and its number of rows, with pairs of ours in its footer.
+    /// The finished file, with pairs of ours in its footer.
     ///
     /// # Errors
     /// When Parquet cannot write the footer.
-    pub(crate) fn finish(mut self, metadata: Vec<(&str, String)>) -> Result<(Bytes, u64), StorageError> {
-        let format = [(FORMAT_KEY, FORMAT.to_owned())];
-        for (key, value) in format.into_iter().chain(metadata) {
+    pub(crate) fn finish(mut self, metadata: Vec<(&str, String)>) -> Result<Finished, StorageError> {
+        self.end_group()?;
+        // What Parquet holds back belongs to the data as well.
+        self.writer.sync().map_err(|error| not_written(&error))?;
+        let blocks = self.writer.inner_mut().end_data().to_text();
+        let ours = [(FORMAT_KEY, FORMAT.to_owned()), (BLOCKS_KEY, blocks)];
+        for (key, value) in ours.into_iter().chain(metadata) {
             self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
         self.writer.finish()?;
-        let rows = self.rows;
-        Ok((std::mem::take(self.writer.inner_mut()).into(), rows))
+        let sink = self.writer.inner_mut();
+        let tail = sink.tail();
+        Ok(Finished { bytes: std::mem::take(sink.inner_mut()).into(), rows: self.rows, tail })
     }
+}
+
+fn not_written(error: &std::io::Error) -> StorageError {
+    StorageError::Internal(format!("writing to memory failed: {error}"))
 }

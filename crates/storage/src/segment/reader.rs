@@ -1,7 +1,9 @@
 //! Reads one Parquet file of a segment by ranges: footer and page index (cached), then the rows that are wanted, of the
 //! columns that are wanted.
 //!
-//! Damaged bytes become [`StorageError::Corrupt`], also where the decoder would panic.
+//! No byte reaches a decoder before its checksum was compared: the tail's with the manifest's, the data's block by block
+//! with the footer's. What does not fit is read once more past every cache, and is then [`StorageError::Corrupt`]. So is
+//! what a decoder panics at.
 
 use std::any::Any;
 use std::ops::Range;
@@ -14,7 +16,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -23,14 +25,13 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use prometheus_client::metrics::counter::Counter;
 
+use super::blocks::{Blocks, Checksum, Tail, joined};
 use super::cache::SegmentCache;
-use super::schema::{FORMAT, FORMAT_KEY};
+use super::schema::{BLOCKS_KEY, FORMAT, FORMAT_KEY};
 use crate::bounds::{MAX_FOOTER_BYTES, READ_BATCH_ROWS};
 use crate::error::StorageError;
 use crate::runtime::Runtime;
-
-/// What is read of a file's end at first: enough for most footers with their page indexes.
-const TAIL_BYTES: u64 = 64 << 10;
+use crate::store::Fresh;
 
 /// A file of a segment in the store.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct SegmentFile {
     pub(crate) path: Path,
     /// Its size, as the manifest has it.
     pub(crate) bytes: u64,
+    /// Its end, as the manifest has it.
+    pub(crate) tail: Tail,
     /// What is kept of it.
     pub(crate) cache: Arc<SegmentCache>,
     /// Counts the bytes that are read.
@@ -54,6 +57,8 @@ pub(crate) struct SegmentFile {
 pub(crate) struct Footer {
     /// The schema and where everything is.
     pub(crate) metadata: ArrowReaderMetadata,
+    /// The checksums of the data.
+    pub(crate) blocks: Blocks,
 }
 
 impl Footer {
@@ -83,7 +88,7 @@ impl Footer {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.parquet().memory_size()
+        self.parquet().memory_size() + self.blocks.memory_bytes()
     }
 }
 
@@ -112,24 +117,38 @@ impl SegmentFile {
 
     fn parquet_error(&self, error: ParquetError) -> StorageError {
         match error {
-            ParquetError::External(error) => match error.downcast::<object_store::Error>() {
-                Ok(error) => StorageError::Store(*error),
+            ParquetError::External(error) => match error.downcast::<StorageError>() {
+                Ok(error) => *error,
                 Err(error) => self.corrupt(error),
             },
             error => self.corrupt(error),
         }
     }
 
-    /// Bytes of the file.
-    ///
-    /// # Errors
-    /// The store's; a range beyond the file is damage.
-    pub(crate) async fn range(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
-        if range.start > range.end || range.end > self.bytes {
-            return Err(self.corrupt(format!("a range beyond the file: {range:?}")));
-        }
+    /// Bytes of the file, as they come from the store.
+    async fn range(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
+        self.whole(range.clone(), self.store.get_range(&self.path, range).await).await
+    }
+
+    /// Bytes of the file that no cache had.
+    async fn fresh_range(&self, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let mut options = GetOptions::new().with_range(Some(range.clone()));
+        options.extensions.insert(Fresh);
+        let bytes = match self.store.get_opts(&self.path, options).await {
+            Ok(result) => result.bytes().await,
+            Err(error) => Err(error),
+        };
+        self.whole(range, bytes).await
+    }
+
+    /// What the store answered for a range, where it is all of it.
+    async fn whole(
+        &self,
+        range: Range<u64>,
+        answer: object_store::Result<Bytes>,
+    ) -> Result<Bytes, StorageError> {
         let want = range.end - range.start;
-        match self.store.get_range(&self.path, range).await {
+        match answer {
             Ok(bytes) if bytes.len() as u64 == want => {
                 self.read_bytes.inc_by(want);
                 Ok(bytes)
@@ -145,6 +164,70 @@ impl SegmentFile {
         }
     }
 
+    /// Bytes of the file's data, a piece for each range, with their checksums compared.
+    ///
+    /// # Errors
+    /// The store's; [`StorageError::Corrupt`] for a range beyond the data and for blocks that changed.
+    pub(crate) async fn data(
+        &self,
+        blocks: &Blocks,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, StorageError> {
+        let widened: Option<Vec<_>> = ranges.iter().map(|range| blocks.widened(range)).collect();
+        let beyond = || self.corrupt(format!("ranges beyond the data: {ranges:?}"));
+        let fetched = joined(widened.ok_or_else(beyond)?);
+        let pieces = self.ranges(&fetched).await?;
+        let mut verified = Vec::with_capacity(pieces.len());
+        for (range, bytes) in fetched.iter().zip(pieces) {
+            verified.push(self.verified(blocks, range, bytes).await?);
+        }
+        let slices = ranges.iter().map(|range| {
+            let place = fetched.partition_point(|piece| piece.end < range.end);
+            let start = usize::try_from(range.start - fetched[place].start).ok()?;
+            let len = usize::try_from(range.end - range.start).ok()?;
+            Some(verified[place].slice(start..start + len))
+        });
+        slices.collect::<Option<_>>().ok_or_else(beyond)
+    }
+
+    async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError> {
+        let is_whole = |pieces: &[Bytes]| {
+            let lengths = ranges.iter().map(|range| range.end - range.start);
+            pieces.len() == ranges.len() && pieces.iter().map(|piece| piece.len() as u64).eq(lengths)
+        };
+        match self.store.get_ranges(&self.path, ranges).await {
+            Ok(pieces) if is_whole(&pieces) => {
+                self.read_bytes.inc_by(pieces.iter().map(|piece| piece.len() as u64).sum());
+                Ok(pieces)
+            }
+            // One range after the other tells damage from a store that fails.
+            _ => {
+                let mut pieces = Vec::with_capacity(ranges.len());
+                for range in ranges {
+                    pieces.push(self.range(range.clone()).await?);
+                }
+                Ok(pieces)
+            }
+        }
+    }
+
+    async fn verified(
+        &self,
+        blocks: &Blocks,
+        range: &Range<u64>,
+        bytes: Bytes,
+    ) -> Result<Bytes, StorageError> {
+        if blocks.damaged(range.start, &bytes).is_empty() {
+            return Ok(bytes);
+        }
+        let again = self.fresh_range(range.clone()).await?;
+        let damaged = blocks.damaged(range.start, &again);
+        if damaged.is_empty() {
+            return Ok(again);
+        }
+        Err(self.corrupt(format!("blocks that do not have their checksums: numbers={damaged:?}")))
+    }
+
     /// The footer with the page index, from the cache where it is there.
     ///
     /// # Errors
@@ -153,41 +236,41 @@ impl SegmentFile {
         if let Some(footer) = self.cache.footer(&self.path) {
             return Ok(footer);
         }
-        let mut tail_bytes = TAIL_BYTES.min(self.bytes);
-        loop {
-            let tail = self.range(self.bytes - tail_bytes..self.bytes).await?;
-            let parsed = self.decode(|| self.parse_footer(&tail))?;
-            match parsed {
-                Ok(footer) => {
-                    let footer = Arc::new(footer);
-                    self.cache.put_footer(&self.path, &footer);
-                    return Ok(footer);
-                }
-                Err(needed) if needed > tail_bytes && needed <= self.bytes.min(MAX_FOOTER_BYTES as u64) => {
-                    tail_bytes = needed;
-                }
-                Err(needed) => return Err(self.corrupt(format!("the footer claims {needed} bytes"))),
+        if self.tail.bytes > self.bytes.min(MAX_FOOTER_BYTES as u64) {
+            return Err(self.corrupt(format!("a footer of {} bytes", self.tail.bytes)));
+        }
+        let range = self.bytes - self.tail.bytes..self.bytes;
+        let mut tail = self.range(range.clone()).await?;
+        if Checksum::of(&tail) != self.tail.checksum {
+            tail = self.fresh_range(range).await?;
+            if Checksum::of(&tail) != self.tail.checksum {
+                return Err(self.corrupt("the footer does not have the checksum that the manifest names"));
             }
         }
+        let footer = Arc::new(self.decode(|| self.parse_footer(&tail))?);
+        self.cache.put_footer(&self.path, &footer);
+        Ok(footer)
     }
 
-    /// The footer, or how many bytes of the file's end are needed.
-    fn parse_footer(&self, tail: &Bytes) -> Result<Result<Footer, u64>, StorageError> {
+    fn parse_footer(&self, tail: &Bytes) -> Result<Footer, StorageError> {
         let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-        match reader.try_parse_sized(tail, self.bytes) {
-            Ok(()) => {}
-            Err(ParquetError::NeedMoreData(needed)) => return Ok(Err(needed as u64)),
-            Err(error) => return Err(self.corrupt(error)),
-        }
+        reader.try_parse_sized(tail, self.bytes).map_err(|error| self.corrupt(error))?;
         let metadata = reader.finish().map_err(|error| self.corrupt(error))?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options);
-        let footer = Footer { metadata: metadata.map_err(|error| self.corrupt(error))? };
+        let metadata = metadata.map_err(|error| self.corrupt(error))?;
+        let mut footer = Footer { metadata, blocks: Blocks::default() };
         match footer.value(FORMAT_KEY) {
-            Some(FORMAT) => Ok(Ok(footer)),
-            Some(other) => Err(self.corrupt(format!("format {other} is not known"))),
-            None => Err(self.corrupt("the footer does not name a format")),
+            Some(FORMAT) => {}
+            Some(other) => return Err(self.corrupt(format!("format {other} is not known"))),
+            None => return Err(self.corrupt("the footer does not name a format")),
         }
+        let blocks = footer.value(BLOCKS_KEY).ok_or_else(|| self.corrupt("the footer has no checksums"))?;
+        footer.blocks = Blocks::parse(blocks).map_err(|error| self.corrupt(error))?;
+        if footer.blocks.data_bytes() + self.tail.bytes != self.bytes {
+            return Err(self.corrupt("data and footer are not the whole file"));
+        }
+        Ok(footer)
     }
 
     /// A Bloom filter that lies in the file, by row group, from the cache where it is there.
@@ -196,13 +279,14 @@ impl SegmentFile {
     /// The store's; [`StorageError::Corrupt`] for what is not a filter.
     pub(crate) async fn filter(
         &self,
+        footer: &Footer,
         row_group: usize,
         place: Range<u64>,
     ) -> Result<Arc<Sbbf>, StorageError> {
         if let Some(filter) = self.cache.filter(&self.path, row_group) {
             return Ok(filter);
         }
-        let bytes = self.range(place).await?;
+        let bytes = self.data(&footer.blocks, &[place]).await?.swap_remove(0);
         let filter = self.decode(|| Sbbf::from_bytes(&bytes).map_err(|error| self.corrupt(error)))?;
         if filter.num_blocks() == 0 {
             return Err(self.corrupt("a filter without blocks"));
@@ -215,7 +299,7 @@ impl SegmentFile {
     /// The rows at the places, of the columns at the top level, as batches of at most [`READ_BATCH_ROWS`] rows.
     pub(crate) fn rows(
         &self,
-        footer: &Footer,
+        footer: &Arc<Footer>,
         columns: impl IntoIterator<Item = usize>,
         places: &[Range<usize>],
     ) -> BoxStream<'static, Result<RecordBatch, StorageError>> {
@@ -225,7 +309,7 @@ impl SegmentFile {
         }
         let file = self.clone();
         let mask = ProjectionMask::roots(footer.metadata.parquet_schema(), columns);
-        let reader = RangeReader { file: self.clone(), metadata: Arc::clone(footer.metadata.metadata()) };
+        let reader = RangeReader { file: self.clone(), footer: Arc::clone(footer) };
         let built = self.decode(|| {
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.metadata.clone())
                 .with_batch_size(READ_BATCH_ROWS)
@@ -282,49 +366,33 @@ fn select(footer: &Footer, places: &[Range<usize>]) -> (Vec<usize>, RowSelection
 /// Gives Parquet's reader the ranges that it asks for.
 struct RangeReader {
     file: SegmentFile,
-    metadata: Arc<ParquetMetaData>,
+    footer: Arc<Footer>,
 }
 
 fn external(error: StorageError) -> ParquetError {
-    match error {
-        StorageError::Store(error) => ParquetError::External(Box::new(error)),
-        error => ParquetError::General(error.to_string()),
-    }
+    ParquetError::External(Box::new(error))
 }
 
 impl AsyncFileReader for RangeReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        async move { self.file.range(range).await.map_err(external) }.boxed()
+        async move {
+            let mut bytes = self.file.data(&self.footer.blocks, &[range]).await.map_err(external)?;
+            Ok(bytes.swap_remove(0))
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        async move {
-            if ranges.iter().any(|range| range.start > range.end || range.end > self.file.bytes) {
-                return Err(ParquetError::General("a page lies beyond the file".to_owned()));
-            }
-            self.file.read_bytes.inc_by(ranges.iter().map(|range| range.end - range.start).sum());
-            match self.file.store.get_ranges(&self.file.path, &ranges).await {
-                Ok(bytes) => Ok(bytes),
-                // One range after the other tells damage from a store that fails.
-                Err(_) => {
-                    let mut bytes = Vec::with_capacity(ranges.len());
-                    for range in ranges {
-                        bytes.push(self.file.range(range).await.map_err(external)?);
-                    }
-                    Ok(bytes)
-                }
-            }
-        }
-        .boxed()
+        async move { self.file.data(&self.footer.blocks, &ranges).await.map_err(external) }.boxed()
     }
 
     fn get_metadata<'a>(
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        async move { Ok(Arc::clone(&self.metadata)) }.boxed()
+        async move { Ok(Arc::clone(self.footer.metadata.metadata())) }.boxed()
     }
 }

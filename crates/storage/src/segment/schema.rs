@@ -28,6 +28,8 @@ pub(crate) const OTHER_LABELS: &str = "other_labels";
 pub(crate) const FORMAT_KEY: &str = "stella.format";
 /// The value for [`FORMAT_KEY`] that this code writes and reads.
 pub(crate) const FORMAT: &str = "1";
+/// The checksums of the blocks of the file's data, as JSON: `{"data_bytes": n, "xxh3": "..."}`.
+pub(crate) const BLOCKS_KEY: &str = "stella.blocks";
 /// The streams of a logs file in order, as JSON: labels and the number of rows of each.
 pub(crate) const STREAMS_KEY: &str = "stella.streams";
 /// Where the token filter of each row group of a logs file lies, as JSON: `[[offset, length], ...]`.

@@ -9,7 +9,7 @@ use model::metric::MetricType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::reader::{Footer, SegmentFile};
-use super::schema::{FORMAT, FORMAT_KEY, LABEL_PREFIX, OTHER_LABELS, STREAMS_KEY};
+use super::schema::{LABEL_PREFIX, OTHER_LABELS, STREAMS_KEY};
 use crate::bounds::MAX_FOOTER_BYTES;
 use crate::error::StorageError;
 use crate::head::index::LabelIndex;
@@ -81,24 +81,22 @@ impl SegmentFile {
         if self.bytes > MAX_FOOTER_BYTES as u64 {
             return Err(self.corrupt(format!("a series file of {} bytes", self.bytes)));
         }
-        let bytes = self.range(0..self.bytes).await?;
+        let footer = self.footer().await?;
+        let all = 0..footer.blocks.data_bytes();
+        let data = self.data(&footer.blocks, std::slice::from_ref(&all)).await?.swap_remove(0);
         let file = self.clone();
-        let decoded = blocking(&*self.runtime, move || file.decode(|| file.decode_series(bytes))).await?;
+        let decode = move || file.decode(|| file.decode_series(&footer, data));
+        let decoded = blocking(&*self.runtime, decode).await?;
         let series = Arc::new(decoded?);
         self.cache.put_series(&self.path, &series);
         Ok(series)
     }
 
-    fn decode_series(&self, bytes: bytes::Bytes) -> Result<SegmentSeries, StorageError> {
-        let corrupt = |error: parquet::errors::ParquetError| self.corrupt(error);
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(corrupt)?;
-        let pairs = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
-        if !pairs.iter().any(|pair| pair.key == FORMAT_KEY && pair.value.as_deref() == Some(FORMAT)) {
-            return Err(self.corrupt("the footer does not name a format that is known"));
-        }
+    fn decode_series(&self, footer: &Footer, data: bytes::Bytes) -> Result<SegmentSeries, StorageError> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(data, footer.metadata.clone());
         let mut series = SegmentSeries::default();
         let mut counts: [Vec<u64>; 3] = Default::default();
-        for batch in builder.build().map_err(corrupt)? {
+        for batch in builder.build().map_err(|error| self.corrupt(error))? {
             let batch = batch.map_err(|error| self.corrupt(error))?;
             self.take_series(&batch, &mut series, &mut counts)?;
         }

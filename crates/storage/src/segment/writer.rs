@@ -14,6 +14,8 @@ use crate::head::HeadView;
 use crate::head::scan::Wanted;
 use crate::head::series::Info;
 use crate::read::merge::merge_iterators;
+use crate::segment::blocks::Tail;
+use crate::segment::parquet_file::Finished;
 use crate::signal::{Keys, Table, logs, metrics, traces};
 
 const NS_PER_DAY: i64 = 86_400 * model::time::NS_PER_S;
@@ -40,6 +42,15 @@ pub(crate) struct NewPart {
     pub(crate) bytes: Bytes,
     /// Rows in it.
     pub(crate) rows: u64,
+    /// What the manifest says of its end.
+    pub(crate) tail: Tail,
+}
+
+impl NewPart {
+    /// A part with the name.
+    pub(crate) fn new(name: &'static str, file: Finished) -> Self {
+        Self { name, bytes: file.bytes, rows: file.rows, tail: file.tail }
+    }
 }
 
 /// The rows of one segment, sorted and without duplicates.

@@ -62,8 +62,7 @@ pub(crate) fn parts(rows: &Rows) -> Result<Vec<NewPart>, StorageError> {
         places.push(embed(&mut file, &mut tokens)?);
     }
     let footer = vec![(STREAMS_KEY, streams_json(rows)?), (TOKEN_FILTERS_KEY, json(&places)?)];
-    let (bytes, rows) = file.finish(footer)?;
-    Ok(vec![NewPart { name: ONLY_PART, bytes, rows }])
+    Ok(vec![NewPart::new(ONLY_PART, file.finish(footer)?)])
 }
 
 fn enter_lines(rows: &RecordBatch, tokens: &mut TokenFilterBuilder) {

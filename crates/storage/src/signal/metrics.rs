@@ -38,8 +38,7 @@ pub(crate) fn parts(rows: &Rows) -> Result<Vec<NewPart>, StorageError> {
                 _ => file.write_plain(batch)?,
             }
         }
-        let (bytes, rows) = file.finish(Vec::new())?;
-        parts.push(NewPart { name: schema::part(*table), bytes, rows });
+        parts.push(NewPart::new(schema::part(*table), file.finish(Vec::new())?));
     }
     Ok(parts)
 }
@@ -130,8 +129,7 @@ fn series_part(rows: &Rows) -> Result<NewPart, StorageError> {
     let mut file =
         ParquetFile::new(Arc::clone(&schema), series_properties(&sorted_by)?, SAMPLE_ROW_GROUP_ROWS)?;
     file.write_plain(&RecordBatch::try_new(schema, columns)?)?;
-    let (bytes, rows) = file.finish(Vec::new())?;
-    Ok(NewPart { name: SERIES_PART, bytes, rows })
+    Ok(NewPart::new(SERIES_PART, file.finish(Vec::new())?))
 }
 
 /// How many rows of a table each series or stream has.

@@ -58,8 +58,8 @@ pub(crate) fn parts(rows: &Rows) -> Result<Vec<NewPart>, StorageError> {
     if file.end_group()? {
         services.push(open.take());
     }
-    let (bytes, rows) = file.finish(vec![(SERVICES_KEY, json(&services)?)])?;
-    Ok(vec![NewPart { name: ONLY_PART, bytes, rows }])
+    let file = file.finish(vec![(SERVICES_KEY, json(&services)?)])?;
+    Ok(vec![NewPart::new(ONLY_PART, file)])
 }
 
 /// Adds the services of the rows; none remain when there are too many.

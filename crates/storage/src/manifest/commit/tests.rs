@@ -6,6 +6,7 @@ use object_store::memory::InMemory;
 
 use super::*;
 use crate::manifest::{PartMeta, SegmentMeta, WalPosition};
+use crate::segment::blocks::Checksum;
 
 fn manifests(store: &Arc<InMemory>) -> Manifests {
     Manifests {
@@ -24,7 +25,13 @@ fn segment(number: usize) -> SegmentMeta {
         end_ns: 2,
         rows: 3,
         level: 0,
-        parts: vec![PartMeta { name: String::new(), bytes: 10, rows: 3 }],
+        parts: vec![PartMeta {
+            name: String::new(),
+            bytes: 10,
+            rows: 3,
+            tail_bytes: 8,
+            tail_xxh3: Checksum(1),
+        }],
     }
 }
 
