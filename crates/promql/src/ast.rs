@@ -43,13 +43,35 @@ pub struct Selector {
     pub moved: Moved,
 }
 
-/// The modifiers `offset` and `@`.
+/// The modifiers behind a selector or subquery.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moved {
     /// How far back; negative for ahead.
     pub offset: Option<Duration>,
     /// A fixed moment instead of the step's.
     pub at: Option<At>,
+    /// What the borders of a window are; subqueries have none.
+    pub extended: Option<Extended>,
+}
+
+/// How a selector sees the samples around its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extended {
+    /// The last sample before the window stands for its left border.
+    Anchored,
+    /// The value at a border lies between the samples around it.
+    Smoothed,
+}
+
+impl Extended {
+    /// The modifier as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Extended::Anchored => "anchored",
+            Extended::Smoothed => "smoothed",
+        }
+    }
 }
 
 /// A fixed moment.

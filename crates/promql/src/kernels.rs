@@ -3,6 +3,8 @@
 
 mod changes;
 
+mod extended;
+
 mod extremes;
 
 mod first_last;
@@ -26,6 +28,7 @@ use model::histogram::NativeHistogram;
 use model::metric::is_stale;
 
 use crate::annotations::Annotations;
+use crate::ast::Extended;
 use crate::value::Point;
 use crate::vector::{GridSeries, Steps};
 
@@ -104,6 +107,15 @@ pub(crate) struct Windows {
     pub(crate) offset_ms: i64,
     /// A moment instead of the steps'.
     pub(crate) at_ms: Option<i64>,
+    /// Samples around the windows that count too.
+    pub(crate) margin: Margin,
+}
+
+/// Time before and after a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Margin {
+    pub(crate) before_ms: i64,
+    pub(crate) after_ms: i64,
 }
 
 impl Windows {
@@ -116,7 +128,8 @@ impl Windows {
     /// From before the first sample to the last that any window may hold.
     pub(crate) fn hull(&self) -> (i64, i64) {
         let last = self.steps.count.saturating_sub(1);
-        (self.bounds(0).0, self.bounds(last).1)
+        let Margin { before_ms, after_ms } = self.margin;
+        (self.bounds(0).0.saturating_sub(before_ms), self.bounds(last).1.saturating_add(after_ms))
     }
 }
 
@@ -205,6 +218,15 @@ impl RangeFunction {
         })
     }
 
+    /// Whether the function knows windows with borders of this kind.
+    pub(crate) const fn takes(self, extended: Extended) -> bool {
+        match self {
+            Self::Rate | Self::Increase | Self::Delta => true,
+            Self::Changes | Self::Resets => matches!(extended, Extended::Anchored),
+            _ => false,
+        }
+    }
+
     /// Whether the result is a sample of the series itself, so that it keeps the metric's name.
     pub(crate) const fn keeps_name(self) -> bool {
         matches!(self, Self::Last | Self::First)
@@ -218,8 +240,12 @@ pub(crate) enum Kernel {
     Instant,
     /// When that sample was taken, in seconds.
     Timestamp,
+    /// The value between the samples around the step.
+    Smoothed,
     /// A function over the window.
     Range(RangeFunction, Vec<Vec<f64>>),
+    /// A function over the window and its borders.
+    Extended(RangeFunction, Extended),
 }
 
 /// Computes a value per step from the samples of a series.
@@ -240,13 +266,31 @@ pub(crate) fn run(
     match kernel {
         Kernel::Instant => lookback::instant(windows, samples, &mut out),
         Kernel::Timestamp => lookback::timestamp(windows, samples, &mut out),
-        Kernel::Range(function, params) if samples.has_markers() => {
+        _ if samples.has_markers() => {
             let cleaned = samples.cleaned();
-            range(*function, params, windows, cleaned.samples(), &mut out, notes);
+            over_windows(kernel, windows, cleaned.samples(), &mut out, notes);
         }
-        Kernel::Range(function, params) => range(*function, params, windows, samples, &mut out, notes),
+        _ => over_windows(kernel, windows, samples, &mut out, notes),
     }
     out
+}
+
+/// Kernels to which staleness markers are no samples; there are none among these.
+fn over_windows(
+    kernel: &Kernel,
+    windows: &Windows,
+    samples: SeriesSamples<'_>,
+    out: &mut GridSeries,
+    notes: &mut Annotations,
+) {
+    match kernel {
+        Kernel::Smoothed => extended::instant(windows, samples, out, notes),
+        Kernel::Range(function, params) => range(*function, params, windows, samples, out, notes),
+        Kernel::Extended(function, borders) => {
+            extended::range(*function, *borders, windows, samples, out, notes);
+        }
+        Kernel::Instant | Kernel::Timestamp => {}
+    }
 }
 
 fn repeat(once: &GridSeries, count: usize) -> GridSeries {

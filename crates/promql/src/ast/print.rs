@@ -72,7 +72,8 @@ impl fmt::Display for Moved {
             Some(At::End) => f.write_str(" @ end()")?,
             None => {}
         }
-        self.offset.as_ref().map_or(Ok(()), |offset| write!(f, " offset {offset}"))
+        self.offset.as_ref().map_or(Ok(()), |offset| write!(f, " offset {offset}"))?;
+        self.extended.map_or(Ok(()), |extended| write!(f, " {}", extended.as_str()))
     }
 }
 

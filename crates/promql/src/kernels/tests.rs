@@ -5,7 +5,8 @@ use model::metric::STALE_NAN_BITS;
 use super::*;
 
 fn windows(start_ms: i64, end_ms: i64, step_ms: i64, range_ms: i64) -> Windows {
-    Windows { steps: Steps::range(start_ms, end_ms, step_ms).unwrap(), range_ms, offset_ms: 0, at_ms: None }
+    let steps = Steps::range(start_ms, end_ms, step_ms).unwrap();
+    Windows { steps, range_ms, offset_ms: 0, at_ms: None, margin: Margin::default() }
 }
 
 fn values(kernel: &Kernel, windows: &Windows, timestamps_ms: &[i64], values: &[f64]) -> Vec<Option<f64>> {

@@ -3,7 +3,7 @@
 use syntax::{Pratt, Span, SyntaxError};
 
 use super::{Node, Parser};
-use crate::ast::{At, BinaryOp, Duration, Expr, Moved, Subquery};
+use crate::ast::{At, BinaryOp, Duration, Expr, Extended, Moved, Subquery};
 use crate::lexer::Tok;
 use crate::typecheck;
 use crate::value::ValueType;
@@ -12,7 +12,7 @@ impl Parser<'_> {
     /// `[...]`, `offset` and `@` behind an operand.
     pub(super) fn postfix(&mut self, mut node: Node) -> Result<Node, SyntaxError> {
         loop {
-            let (start, of) = (self.cursor.span(), node.1);
+            let of = node.1;
             if self.cursor.eat(&Tok::LeftBracket) {
                 node = self.brackets(node)?;
             } else if self.cursor.eat(&Tok::At) {
@@ -28,14 +28,18 @@ impl Parser<'_> {
                 if moved.offset.replace(offset).is_some() {
                     return Err(SyntaxError::new(of, "offset may not be set multiple times"));
                 }
-            } else if self.at_word("smoothed") || self.at_word("anchored") {
-                let message = format!("the modifier {} is not supported", self.cursor.text());
-                return Err(SyntaxError::new(start, message));
+            } else if let Some(extended) = self.extended() {
+                self.cursor.bump();
+                extend(&mut node, extended, of)?;
             } else {
                 return Ok(node);
             }
             node.1 = node.1.to(self.cursor.last_span());
         }
+    }
+
+    fn extended(&self) -> Option<Extended> {
+        [Extended::Anchored, Extended::Smoothed].into_iter().find(|word| self.at_word(word.as_str()))
     }
 
     /// What follows `[`: a range, or a range and a step.
@@ -201,6 +205,36 @@ fn positive(duration: &Duration, span: Span) -> Result<(), SyntaxError> {
         }
         Duration::Seconds(seconds) if *seconds > 9e9 => Err(SyntaxError::new(span, "duration out of range")),
         _ => Ok(()),
+    }
+}
+
+/// `anchored` stands behind ranges, `smoothed` behind ranges and instant selectors.
+fn extend(node: &mut Node, extended: Extended, at: Span) -> Result<(), SyntaxError> {
+    let word = extended.as_str();
+    let moved = match (&mut node.0, extended) {
+        (Expr::Range(selector, _), _) | (Expr::Selector(selector), Extended::Smoothed) => &mut selector.moved,
+        (Expr::Selector(_), Extended::Anchored) => {
+            let message = "anchored modifier can only be used with range vector selectors";
+            return Err(SyntaxError::new(at, message));
+        }
+        (Expr::Subquery(_), _) => {
+            return Err(SyntaxError::new(at, format!("{word} modifier is not supported for subqueries")));
+        }
+        _ => {
+            let message = format!(
+                "{word} modifier must be preceded by an instant vector selector or range vector selector"
+            );
+            return Err(SyntaxError::new(at, message));
+        }
+    };
+    match moved.extended.replace(extended) {
+        None => Ok(()),
+        Some(first) if first == extended => {
+            Err(SyntaxError::new(at, format!("{word} modifier may not be set multiple times")))
+        }
+        Some(_) => {
+            Err(SyntaxError::new(at, "anchored and smoothed modifiers cannot be used at the same time"))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Calls: functions of windows go into leaves where they can, all others stay in the finish.
 
 use super::{Node, Planner, absent, settle};
-use crate::ast::{AggregateOp, Expr, Grouping};
+use crate::ast::{AggregateOp, Expr, Extended, Grouping};
 use crate::error::EvalError;
 use crate::finish;
 use crate::functions::Function;
@@ -18,7 +18,7 @@ impl Planner {
         steps: Steps,
     ) -> Result<Node, EvalError> {
         if let Some(range_function) = RangeFunction::lookup(function.name) {
-            let node = self.range_call(range_function, args, steps)?;
+            let node = self.range_call(function.name, range_function, args, steps)?;
             return Ok(if function.name == "absent_over_time" {
                 self.absent(node, args.first(), steps)
             } else {
@@ -63,6 +63,7 @@ impl Planner {
 
     fn range_call(
         &mut self,
+        name: &str,
         function: RangeFunction,
         args: &[Expr],
         steps: Steps,
@@ -77,13 +78,19 @@ impl Planner {
         let Some(matrix) = matrix.map(Expr::unparenthesized) else {
             return Err(EvalError::Unsupported("a function of windows without a range vector".to_owned()));
         };
+        if let Expr::Range(selector, _) = matrix {
+            check_extended(name, function, selector.moved.extended)?;
+        }
         let known: Option<Vec<Vec<f64>>> = params
             .iter()
             .map(|param| if let Node::Numbers(numbers) = param { Some(numbers.clone()) } else { None })
             .collect();
         if let (Expr::Range(selector, range), Some(numbers)) = (matrix, known) {
             let windows = self.windows(&selector.moved, self.positive_ms(range)?, steps)?;
-            let kernel = Kernel::Range(function, numbers);
+            let kernel = match selector.moved.extended {
+                Some(extended) => Kernel::Extended(function, extended),
+                None => Kernel::Range(function, numbers),
+            };
             return Ok(Node::Leaf(self.leaf(
                 selector,
                 windows,
@@ -102,4 +109,15 @@ impl Planner {
         let labels = absent::labels(of);
         Node::Absent { labels, input: Box::new(input), steps }
     }
+}
+
+/// Only some functions know windows with borders.
+fn check_extended(name: &str, function: RangeFunction, extended: Option<Extended>) -> Result<(), EvalError> {
+    let Some(extended) = extended.filter(|extended| !function.takes(*extended)) else { return Ok(()) };
+    let known = match extended {
+        Extended::Anchored => "changes, delta, increase, rate, resets",
+        Extended::Smoothed => "delta, increase, rate",
+    };
+    let word = extended.as_str();
+    Err(EvalError::Parameter(format!("{word} modifier can only be used with: {known} - not with {name}")))
 }

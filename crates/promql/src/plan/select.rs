@@ -3,9 +3,9 @@
 use model::labels::is_of_metric;
 
 use super::{Planner, Source};
-use crate::ast::{AggregateOp, At, Expr, Grouping, Moved, Selector};
+use crate::ast::{AggregateOp, At, Expr, Extended, Grouping, Moved, Selector};
 use crate::error::EvalError;
-use crate::kernels::{Kernel, Windows};
+use crate::kernels::{Kernel, Margin, Windows};
 use crate::leaf::{Leaf, Work, raw_schema, values_schema};
 use crate::vector::Steps;
 
@@ -20,8 +20,14 @@ impl Planner {
         steps: Steps,
         timestamp: bool,
     ) -> Result<usize, EvalError> {
-        let windows = self.windows(&selector.moved, self.params.lookback_ms, steps)?;
-        let kernel = if timestamp { Kernel::Timestamp } else { Kernel::Instant };
+        let mut windows = self.windows(&selector.moved, self.params.lookback_ms, steps)?;
+        // The window itself looks back far enough.
+        windows.margin.before_ms = 0;
+        let kernel = match selector.moved.extended {
+            _ if timestamp => Kernel::Timestamp,
+            Some(_) => Kernel::Smoothed,
+            None => Kernel::Instant,
+        };
         Ok(self.leaf(selector, windows, Work::Kernel { kernel, keep_name: !timestamp, reduce: None }))
     }
 
@@ -39,13 +45,24 @@ impl Planner {
             At::Start => self.params.start_ms,
             At::End => self.params.end_ms,
         });
-        Ok(Windows { steps, range_ms, offset_ms: self.offset_ms(moved.offset.as_ref())?, at_ms })
+        let lookback_ms = self.params.lookback_ms;
+        let margin = match moved.extended {
+            None => Margin::default(),
+            Some(Extended::Anchored) => Margin { before_ms: lookback_ms, after_ms: 0 },
+            Some(Extended::Smoothed) => Margin { before_ms: lookback_ms, after_ms: lookback_ms },
+        };
+        Ok(Windows { steps, range_ms, offset_ms: self.offset_ms(moved.offset.as_ref())?, at_ms, margin })
     }
 
     /// The samples of a range vector: those of a leaf, or the values of a subquery.
     pub(super) fn source(&mut self, matrix: &Expr, steps: Steps) -> Result<(Source, Windows), EvalError> {
         match matrix.unparenthesized() {
             Expr::Range(selector, range) => {
+                if let Some(extended) = selector.moved.extended {
+                    let word = extended.as_str();
+                    let message = format!("{word} modifier can only be used in an argument of a function");
+                    return Err(EvalError::Parameter(message));
+                }
                 let windows = self.windows(&selector.moved, self.positive_ms(range)?, steps)?;
                 Ok((Source::Leaf(self.leaf(selector, windows, Work::Raw)), windows))
             }
