@@ -4,6 +4,8 @@ mod call;
 
 mod classic;
 
+mod info;
+
 mod result;
 
 use arrow::array::RecordBatch;
@@ -138,6 +140,11 @@ impl<'p> Finish<'p> {
             }
             Node::Absent { labels, input, steps } => {
                 Computed::Grid(absent(labels, &self.grid(input)?, *steps))
+            }
+            Node::Info { input, selector, values, moments } => {
+                let base = self.grid(input)?;
+                let (values, moments) = (self.leaf(*values)?, self.leaf(*moments)?);
+                Computed::Grid(info::enrich(selector, base, &values, &moments)?)
             }
             Node::Call { function, args, steps } => self.call(function, args, *steps)?,
         })

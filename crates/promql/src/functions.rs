@@ -50,7 +50,7 @@ const fn variadic(
 }
 
 /// All functions, sorted by name.
-static FUNCTIONS: [Function; 88] = [
+static FUNCTIONS: [Function; 89] = [
     exactly("abs", &[Vector], Vector),
     exactly("absent", &[Vector], Vector),
     exactly("absent_over_time", &[Matrix], Vector),
@@ -92,6 +92,7 @@ static FUNCTIONS: [Function; 88] = [
     optional("hour", &[Vector], 0, Vector),
     exactly("idelta", &[Matrix], Vector),
     exactly("increase", &[Matrix], Vector),
+    optional("info", &[Vector, Vector], 1, Vector),
     exactly("irate", &[Matrix], Vector),
     variadic("label_join", &[Vector, Text, Text, Text], 3, None),
     exactly("label_replace", &[Vector, Text, Text, Text, Text], Vector),

@@ -6,6 +6,8 @@ mod call;
 
 mod duration;
 
+pub(crate) mod info;
+
 mod select;
 
 use std::sync::Arc;
@@ -97,6 +99,13 @@ pub(crate) enum Node {
         labels: model::Labels,
         input: Box<Node>,
         steps: Steps,
+    },
+    /// Series with the labels of others added; `values` and `moments` are leaves.
+    Info {
+        input: Box<Node>,
+        selector: info::InfoSelector,
+        values: usize,
+        moments: usize,
     },
     /// A function of the values of a step.
     Call {
@@ -213,7 +222,7 @@ impl Node {
     pub(crate) fn is_constant(&self) -> bool {
         match self {
             Node::Numbers(_) | Node::Text(_) => true,
-            Node::Leaf(_) | Node::Range { .. } | Node::Matrix { .. } => false,
+            Node::Leaf(_) | Node::Range { .. } | Node::Matrix { .. } | Node::Info { .. } => false,
             Node::Negate(inner) | Node::Absent { input: inner, .. } => inner.is_constant(),
             Node::Binary { lhs, rhs, .. } => lhs.is_constant() && rhs.is_constant(),
             Node::Aggregate { param, input, .. } => {

@@ -2,7 +2,7 @@
 
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
-use syntax::{SyntaxError, string};
+use syntax::{Span, SyntaxError, string};
 
 use super::{Node, Parser};
 use crate::ast::{Expr, Moved, Selector};
@@ -11,8 +11,18 @@ use crate::lexer::Tok;
 const CONTEXT: &str = "label matching";
 
 impl Parser<'_> {
-    /// A selector without modifiers.
+    /// A selector without modifiers, which must not match everything.
     pub(super) fn selector(&mut self) -> Result<Node, SyntaxError> {
+        let (selector, span) = self.any_selector()?;
+        if selector.matchers.iter().all(Matcher::matches_empty) {
+            let message = "vector selector must contain at least one non-empty matcher";
+            return Err(SyntaxError::new(span, message));
+        }
+        Ok((Expr::Selector(selector), span))
+    }
+
+    /// A selector without modifiers, whatever it matches.
+    pub(super) fn any_selector(&mut self) -> Result<(Selector, Span), SyntaxError> {
         let start = self.cursor.span();
         let mut selector = Selector { name: None, matchers: Vec::new(), moved: Moved::default() };
         if matches!(self.cursor.peek(), Some(Tok::Word | Tok::Metric)) {
@@ -48,11 +58,7 @@ impl Parser<'_> {
         if let Some(name) = &selector.name {
             selector.matchers.push(Matcher::equal(METRIC_NAME, name));
         }
-        if selector.matchers.iter().all(Matcher::matches_empty) {
-            let message = "vector selector must contain at least one non-empty matcher";
-            return Err(SyntaxError::new(span, message));
-        }
-        Ok((Expr::Selector(selector), span))
+        Ok((selector, span))
     }
 
     fn matcher(&mut self, matchers: &mut Vec<Matcher>, name: &mut Option<String>) -> Result<(), SyntaxError> {

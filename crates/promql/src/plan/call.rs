@@ -30,6 +30,9 @@ impl Planner {
         {
             return Ok(Node::Leaf(self.instant(selector, steps, true)?));
         }
+        if function.name == "info" {
+            return self.info(args, steps);
+        }
         if let Some(numbers) = self.numbers_of(function.name, steps) {
             return Ok(Node::Numbers(numbers));
         }
