@@ -4,6 +4,8 @@ pub mod serve;
 
 pub mod query;
 
+pub mod bench;
+
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -26,4 +28,6 @@ pub enum Command {
     Serve(serve::Serve),
     /// Ask a running server.
     Query(query::Query),
+    /// Measure a running server.
+    Bench(bench::Bench),
 }

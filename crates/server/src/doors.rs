@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use model::{Clock, Ingest};
 use prometheus_client::registry::Registry;
 use query::QueryEngine;
@@ -94,7 +94,7 @@ async fn nothing_here() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
-/// The routes of operations: metrics, readiness and health, which name no tenant and need none.
+/// The routes of operations: metrics, flush, readiness and health, which name no tenant and need none.
 pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition) -> Router {
     let metrics = {
         let exposition = exposition.clone();
@@ -103,15 +103,29 @@ pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition)
     let routes = match role {
         Role::Metrics => Router::new()
             .route("/metrics", metrics)
+            .route("/flush", flush(storage))
             .route("/-/ready", ready(storage, "Prometheus Server is Ready.\n"))
             .route("/-/healthy", get(|| async { "Prometheus Server is Healthy.\n" })),
         Role::Logs | Role::Traces => {
-            Router::new().route("/metrics", metrics).route("/ready", ready(storage, "ready\n"))
+            let ready = ready(storage, "ready\n");
+            Router::new().route("/metrics", metrics).route("/flush", flush(storage)).route("/ready", ready)
         }
         // What gRPC answers to an unknown method is the receiver's.
         Role::Collector => return Router::new(),
     };
     routes.fallback(nothing_here)
+}
+
+/// Writes everything that is in memory as segments, and answers when it is done: the flush of Loki and Tempo. The engine
+/// writes a head once, however many ask.
+fn flush(storage: &Storage) -> MethodRouter {
+    let storage = storage.clone();
+    post(move || async move {
+        match storage.flush().await {
+            Ok(()) => StatusCode::NO_CONTENT.into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        }
+    })
 }
 
 /// Ready from the first moment: what was acknowledged before a crash and is not replayed yet is not refused, it is

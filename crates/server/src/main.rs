@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Up(up) => up.run(),
         Command::Serve(serve) => serve.run(),
         Command::Query(query) => query.run(),
+        Command::Bench(bench) => bench.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,8 +26,16 @@ fn resident_bytes() -> Option<u64> {
     Some(pages * PAGE_BYTES)
 }
 
+/// The most resident memory that there ever was, in bytes.
+fn resident_max_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1_024)
+}
+
 /// User and system time, in seconds.
-fn cpu_seconds() -> Option<f64> {
+pub(crate) fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The name of the process is in parentheses and may have spaces; the fields after it are numbers.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
@@ -42,16 +50,20 @@ fn open_files() -> Option<u64> {
 
 impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        if let Some(bytes) = resident_bytes() {
-            let gauge = ConstGauge::new(bytes as f64);
-            let help = "Resident memory of the process";
-            let metric = encoder.encode_descriptor(
-                "process_resident_memory_bytes",
-                help,
-                None,
-                gauge.metric_type(),
-            )?;
-            gauge.encode(metric)?;
+        let memory = [
+            ("process_resident_memory_bytes", "Resident memory of the process", resident_bytes()),
+            (
+                "process_resident_memory_max_bytes",
+                "The most resident memory that the process ever had",
+                resident_max_bytes(),
+            ),
+        ];
+        for (name, help, bytes) in memory {
+            if let Some(bytes) = bytes {
+                let gauge = ConstGauge::new(bytes as f64);
+                let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+                gauge.encode(metric)?;
+            }
         }
         if let Some(seconds) = cpu_seconds() {
             let counter = ConstCounter::new(seconds);
@@ -81,6 +93,7 @@ mod tests {
     #[test]
     fn the_system_tells() {
         assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(resident_max_bytes() >= resident_bytes());
         assert!(cpu_seconds().is_some_and(|seconds| seconds >= 0.0));
         assert!(open_files().is_some_and(|files| files > 2));
     }

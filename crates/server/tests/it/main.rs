@@ -9,6 +9,7 @@ mod server;
 mod telemetry;
 mod tools;
 
+mod bench;
 mod command;
 mod doors;
 mod grafana;
