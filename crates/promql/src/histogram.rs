@@ -6,6 +6,8 @@ pub(crate) mod buckets;
 
 pub(crate) mod estimate;
 
+pub(crate) mod total;
+
 mod trim;
 
 use std::collections::BTreeMap;
@@ -27,7 +29,17 @@ pub(crate) fn add(
     b: &NativeHistogram,
     notes: &mut Annotations,
 ) -> Option<NativeHistogram> {
+    tell_conflict(a, b, "addition", notes);
     combine(a, b, 1.0, notes)
+}
+
+/// By how much a counter or gauge grew, whatever the two say of resets; none, with a warning, as above.
+pub(crate) fn growth(
+    from: &NativeHistogram,
+    to: &NativeHistogram,
+    notes: &mut Annotations,
+) -> Option<NativeHistogram> {
+    combine(to, from, -1.0, notes)
 }
 
 /// The difference of two; none, with a warning, where their buckets cannot be joined.
@@ -36,7 +48,16 @@ pub(crate) fn subtract(
     b: &NativeHistogram,
     notes: &mut Annotations,
 ) -> Option<NativeHistogram> {
+    tell_conflict(a, b, "subtraction", notes);
     combine(a, b, -1.0, notes)
+}
+
+/// Says that one began anew and the other did not.
+fn tell_conflict(a: &NativeHistogram, b: &NativeHistogram, what: &str, notes: &mut Annotations) {
+    let hints = (a.reset_hint, b.reset_hint);
+    if matches!(hints, (ResetHint::Reset, ResetHint::NoReset) | (ResetHint::NoReset, ResetHint::Reset)) {
+        notes.warn(format!("conflicting counter resets during histogram {what}"));
+    }
 }
 
 fn combine(
@@ -46,16 +67,13 @@ fn combine(
     notes: &mut Annotations,
 ) -> Option<NativeHistogram> {
     if is_custom(a) != is_custom(b) {
-        notes.warn("vector contains a mix of histograms with exponential and custom buckets schemas");
+        mixed_schemas(notes);
         return None;
     }
     let mut left = Spread::of(a);
     let mut right = Spread::of(b);
     if is_custom(a) {
-        if a.custom_bounds != b.custom_bounds {
-            notes.info("mismatched custom buckets were reconciled");
-            let common: Vec<f64> =
-                a.custom_bounds.iter().copied().filter(|x| b.custom_bounds.contains(x)).collect();
+        if let Some(common) = reconciled(&a.custom_bounds, &b.custom_bounds, notes) {
             left.rebound(&common);
             right.rebound(&common);
         }
@@ -74,15 +92,21 @@ fn combine(
     let mut out = left.gather();
     out.count = a.count + sign * b.count;
     out.sum = a.sum + sign * b.sum;
-    let conflict = matches!(
-        (a.reset_hint, b.reset_hint),
-        (ResetHint::Reset, ResetHint::NoReset) | (ResetHint::NoReset, ResetHint::Reset)
-    );
-    if conflict {
-        notes.warn("conflicting counter resets during histogram addition or aggregation");
-    }
     out.reset_hint = joined_hint(a.reset_hint, b.reset_hint, sign);
     Some(out)
+}
+
+fn mixed_schemas(notes: &mut Annotations) {
+    notes.warn("vector contains a mix of histograms with exponential and custom buckets schemas");
+}
+
+/// The bounds that two have in common, where they differ.
+fn reconciled(a: &[f64], b: &[f64], notes: &mut Annotations) -> Option<Vec<f64>> {
+    if a == b {
+        return None;
+    }
+    notes.info("mismatched custom buckets were reconciled");
+    Some(a.iter().copied().filter(|x| b.contains(x)).collect())
 }
 
 fn joined_hint(a: ResetHint, b: ResetHint, sign: f64) -> ResetHint {
@@ -183,6 +207,17 @@ pub(crate) fn is_reset(previous: &NativeHistogram, h: &NativeHistogram) -> bool 
         || fell(&before.negative, &now.negative)
 }
 
+/// The samples of a series with what each says of the one before it; those that say so themselves stay as they are.
+pub(crate) fn with_resets(all: &[NativeHistogram]) -> Vec<NativeHistogram> {
+    let mut told = all.to_vec();
+    for (i, h) in told.iter_mut().enumerate().skip(1) {
+        if h.reset_hint == ResetHint::Unknown {
+            h.reset_hint = if is_reset(&all[i - 1], h) { ResetHint::Reset } else { ResetHint::NoReset };
+        }
+    }
+    told
+}
+
 /// As `count_values` shows it in a label.
 pub(crate) fn format(h: &NativeHistogram) -> String {
     let mut text = format!("{{count:{}, sum:{}", short(h.count), short(h.sum));
@@ -205,6 +240,7 @@ fn short(value: f64) -> String {
 }
 
 /// A histogram with its buckets by index.
+#[derive(Clone, Debug)]
 struct Spread {
     schema: i8,
     zero_threshold: f64,
@@ -275,6 +311,23 @@ impl Spread {
             self.widen(reached);
         }
         self.zero_threshold = self.zero_threshold.max(reached);
+    }
+
+    /// Takes all buckets that begin below a threshold into the zero bucket.
+    fn take_below(&mut self, threshold: f64) {
+        if self.zero_threshold >= threshold {
+            return;
+        }
+        for counts in [&mut self.positive, &mut self.negative] {
+            let mut taken = 0.0;
+            counts.retain(|index, count| {
+                let is_inside = upper_bound(self.schema, *index - 1) < threshold;
+                taken += if is_inside { *count } else { 0.0 };
+                !is_inside
+            });
+            self.zero_count += taken;
+        }
+        self.zero_threshold = threshold;
     }
 
     /// Joins the buckets between bounds that are not wanted.

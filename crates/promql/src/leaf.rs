@@ -15,6 +15,7 @@ use crate::aggregate::fold::Folds;
 use crate::annotations::Annotations;
 use crate::ast::{AggregateOp, Grouping};
 use crate::error::EvalError;
+use crate::histogram;
 use crate::kernels::{self, Kernel, SeriesSamples, Windows};
 use crate::vector::{Grid, GridSeries};
 
@@ -28,6 +29,9 @@ pub struct Leaf {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) windows: Windows,
     pub(crate) work: Work,
+    /// Whether only counts and sums of histograms are wanted: then each is compared with the one before it, and says
+    /// itself whether the counter began anew.
+    pub(crate) tells_resets: bool,
     pub(crate) max_samples: usize,
     pub(crate) schema: SchemaRef,
 }
@@ -157,6 +161,12 @@ impl Worker {
             }
             (Work::Raw, _) => return Err(columns::error(self.leaf.number, "it keeps no samples")),
         };
+        let told;
+        let mut samples = samples;
+        if self.leaf.tells_resets {
+            told = histogram::with_resets(samples.histograms);
+            samples.histograms = &told;
+        }
         let mut result = kernels::run(kernel, &self.leaf.windows, labels.clone(), samples, &mut self.notes);
         if !keep_name {
             result.name_dropped = true;

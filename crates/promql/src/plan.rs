@@ -143,7 +143,8 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
         )));
     }
     let end_ms = if instant { params.start_ms } else { params.end_ms };
-    let mut planner = Planner { params: EvalParams { end_ms, ..*params }, leaves: Vec::new(), values: 0 };
+    let params_in_full = EvalParams { end_ms, ..*params };
+    let mut planner = Planner { params: params_in_full, leaves: Vec::new(), values: 0, tells_resets: false };
     let root = match expr.unparenthesized() {
         matrix @ (Expr::Range(..) | Expr::Subquery(_)) => {
             let (source, windows) = planner.source(matrix, steps)?;
@@ -171,6 +172,8 @@ struct Planner {
     leaves: Vec<Leaf>,
     /// How many values all parts of the query have, at one series each.
     values: usize,
+    /// Whether only counts and sums of histograms are wanted of what is planned now.
+    tells_resets: bool,
 }
 
 impl Planner {

@@ -5,14 +5,11 @@ use hashbrown::HashMap;
 use model::Labels;
 use model::histogram::NativeHistogram;
 
-use super::sum::Sum;
+use super::sum::{SCALE, Sum};
 use crate::annotations::Annotations;
 use crate::ast::AggregateOp;
-use crate::histogram;
+use crate::histogram::total::Total;
 use crate::vector::{Grid, GridSeries, Steps};
-
-/// Keeps means that would overflow as sums: a power of two, so that scaling is exact.
-const SCALE: f64 = 1.0 / 18_446_744_073_709_551_616.0;
 
 /// One group's state per step.
 #[derive(Clone, Debug)]
@@ -25,8 +22,8 @@ pub(crate) struct Fold {
     pub(crate) lost: Vec<f64>,
     /// A sum of scaled numbers for the mean; empty for other operators.
     pub(crate) scaled: Vec<f64>,
-    /// How many histograms, and their sum; empty where there was none.
-    histograms: Vec<(u64, Option<NativeHistogram>)>,
+    /// The histograms' sums; empty where there was none.
+    histograms: Vec<Option<Total>>,
     /// At which steps histograms could not be added.
     broken: Vec<usize>,
 }
@@ -104,7 +101,7 @@ impl Folds {
     /// Bytes that the groups take, roughly.
     pub(crate) fn memory_bytes(&self) -> usize {
         let histograms: usize =
-            self.groups.iter().map(|(_, fold)| fold.histograms.len() * size_of::<NativeHistogram>()).sum();
+            self.groups.iter().map(|(_, fold)| fold.histograms.len() * size_of::<Total>()).sum();
         self.groups.len() * (self.steps.count * 32 + 256) + histograms
     }
 }
@@ -163,20 +160,16 @@ impl Fold {
             AggregateOp::Count | AggregateOp::Group => self.counts[step] += 1,
             AggregateOp::Sum | AggregateOp::Avg => {
                 if self.histograms.is_empty() {
-                    self.histograms = vec![(0, None); self.counts.len()];
+                    self.histograms = vec![None; self.counts.len()];
                 }
-                let (count, sum) = &mut self.histograms[step];
-                *count += 1;
-                *sum = match sum.take() {
-                    None => Some(h.clone()),
-                    Some(sum) => match histogram::add(&sum, h, notes) {
-                        Some(sum) => Some(sum),
-                        None => {
+                match &mut self.histograms[step] {
+                    Some(total) => {
+                        if !total.add(h, notes) {
                             self.broken.push(step);
-                            Some(sum)
                         }
-                    },
-                };
+                    }
+                    first @ None => *first = Some(Total::of(h)),
+                }
             }
             _ => super::ignored_histograms(op, notes),
         }
@@ -200,16 +193,17 @@ impl Fold {
         }
     }
 
-    fn finish(self, op: AggregateOp, labels: Labels, notes: &mut Annotations) -> GridSeries {
+    fn finish(mut self, op: AggregateOp, labels: Labels, notes: &mut Annotations) -> GridSeries {
         let mut series = GridSeries::absent(labels, self.counts.len());
         for step in 0..self.counts.len() {
-            let histograms = self.histograms.get(step).map_or(0, |(count, _)| *count);
-            match (self.counts[step], histograms) {
-                (0, 0) => {}
-                (_, 0) => series.set_float(step, self.float(op, step)),
-                (0, _) => {
+            let total = self.histograms.get_mut(step).and_then(Option::take);
+            match (self.counts[step], total) {
+                (0, None) => {}
+                (_, None) => series.set_float(step, self.float(op, step)),
+                (0, Some(total)) => {
                     if !self.broken.contains(&step) {
-                        self.set_histogram(op, step, &mut series);
+                        let is_mean = op == AggregateOp::Avg;
+                        series.set_histogram(step, if is_mean { total.mean() } else { total.sum() });
                     }
                 }
                 _ => notes.warn("encountered a mix of histograms and floats for aggregation"),
@@ -232,13 +226,5 @@ impl Fold {
             AggregateOp::Group => 1.0,
             _ => self.values[step],
         }
-    }
-
-    fn set_histogram(&self, op: AggregateOp, step: usize, series: &mut GridSeries) {
-        let Some((count, Some(sum))) = self.histograms.get(step) else { return };
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-        let count = *count as f64;
-        let histogram = if op == AggregateOp::Avg { histogram::scale(sum, 1.0 / count) } else { sum.clone() };
-        series.set_histogram(step, histogram::compact(&histogram));
     }
 }

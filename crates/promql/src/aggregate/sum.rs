@@ -1,5 +1,8 @@
 //! Sums that keep the digits which each addition loses (Kahan's method as Neumaier improved it), as Prometheus sums.
 
+/// Keeps means that would overflow as sums: a power of two, so that scaling is exact.
+pub(crate) const SCALE: f64 = 1.0 / 18_446_744_073_709_551_616.0;
+
 /// A sum and what its additions lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sum {

@@ -113,10 +113,11 @@ pub(crate) fn fraction(lower: f64, upper: f64, h: &NativeHistogram) -> f64 {
     let zero = zero_span(h);
     let all = buckets::all(h);
     let rank = |at: f64| -> f64 {
-        if at == f64::INFINITY {
-            return h.count;
-        }
-        all.iter().map(|bucket| bucket.count * share_below(h, bucket, zero, at)).sum::<f64>().min(h.count)
+        // What is no number is in no bucket, and so in no fraction.
+        let share = |bucket: &Bucket| {
+            if at == f64::INFINITY { 1.0 } else { share_below(h, bucket, zero, at) }
+        };
+        all.iter().map(|bucket| bucket.count * share(bucket)).sum::<f64>().min(h.count)
     };
     (rank(upper) - rank(lower)) / h.count
 }

@@ -10,9 +10,11 @@ struct Kept {
     share: f64,
     lower: f64,
     upper: f64,
+    /// The edges between which the whole bucket lies.
+    whole: (f64, f64),
 }
 
-const NOTHING: Kept = Kept { share: 0.0, lower: 0.0, upper: 0.0 };
+const NOTHING: Kept = Kept { share: 0.0, lower: 0.0, upper: 0.0, whole: (0.0, 0.0) };
 
 /// Keeps what lies at or below (`upper`) or above a value; a bucket that the value cuts is divided as quantiles are.
 pub(crate) fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram {
@@ -21,8 +23,8 @@ pub(crate) fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram
     for bucket in buckets::all(h) {
         let kept = if is_custom(h) { custom(&bucket, at, upper) } else { exponential(h, &bucket, at, upper) };
         is_cut |= kept.share < 1.0 || (kept.lower < at && at < kept.upper);
-        is_cut |= (upper && at == kept.upper && bucket.upper > at)
-            || (!upper && at == kept.lower && bucket.lower < at);
+        let (low, high) = kept.whole;
+        is_cut |= if upper { at == kept.upper && high > at } else { at == kept.lower && low < at };
         let remaining = bucket.count * kept.share;
         if remaining > 0.0 {
             count += remaining;
@@ -42,10 +44,11 @@ fn exponential(h: &NativeHistogram, bucket: &Bucket, at: f64, upper: bool) -> Ke
     let zero = estimate::zero_span(h);
     let (low, high) = bucket.edges(zero);
     let below = estimate::share_below(h, bucket, zero, at);
+    let whole = (low, high);
     if upper {
-        Kept { share: below, lower: low, upper: high.min(at) }
+        Kept { share: below, lower: low, upper: high.min(at), whole }
     } else {
-        Kept { share: 1.0 - below, lower: low.max(at), upper: high }
+        Kept { share: 1.0 - below, lower: low.max(at), upper: high, whole }
     }
 }
 
@@ -53,20 +56,20 @@ fn exponential(h: &NativeHistogram, bucket: &Bucket, at: f64, upper: bool) -> Ke
 fn custom(bucket: &Bucket, at: f64, upper: bool) -> Kept {
     let open_below = bucket.lower == f64::NEG_INFINITY;
     let open_above = bucket.upper == f64::INFINITY;
-    let whole = Kept { share: 1.0, lower: bucket.lower, upper: bucket.upper };
+    let (lower, upper_edge) = (bucket.lower, bucket.upper);
+    let at_one = |value: f64| Kept { share: 1.0, lower: value, upper: value, whole: (lower, upper_edge) };
     if at.is_infinite() {
-        return if (at > 0.0) == upper { whole } else { NOTHING };
+        let all = Kept { share: 1.0, lower, upper: upper_edge, whole: (lower, upper_edge) };
+        return if (at > 0.0) == upper { all } else { NOTHING };
     }
     if open_above && (upper || open_below) {
         return NOTHING;
     }
     if open_above {
-        let value = bucket.lower.max(at);
-        return Kept { share: 1.0, lower: value, upper: value };
+        return at_one(bucket.lower.max(at));
     }
     if open_below && bucket.upper <= 0.0 {
-        let value = bucket.upper.min(at);
-        return if upper { Kept { share: 1.0, lower: value, upper: value } } else { NOTHING };
+        return if upper { at_one(bucket.upper.min(at)) } else { NOTHING };
     }
     if open_below && !upper && at < 0.0 {
         return NOTHING;
@@ -74,9 +77,10 @@ fn custom(bucket: &Bucket, at: f64, upper: bool) -> Kept {
     // The lowest of positive buckets begins at zero, as for quantiles.
     let low = if open_below { 0.0 } else { bucket.lower };
     let below = ((at - low) / (bucket.upper - low)).clamp(0.0, 1.0);
+    let whole = (low, bucket.upper);
     if upper {
-        Kept { share: below, lower: low, upper: bucket.upper.min(at) }
+        Kept { share: below, lower: low, upper: bucket.upper.min(at), whole }
     } else {
-        Kept { share: 1.0 - below, lower: low.max(at), upper: bucket.upper }
+        Kept { share: 1.0 - below, lower: low.max(at), upper: bucket.upper, whole }
     }
 }

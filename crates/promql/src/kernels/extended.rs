@@ -210,7 +210,7 @@ fn between_histograms(
     let mut between = if is_counter && histogram::is_reset(from, to) {
         histogram::scale(to, share)
     } else {
-        let way = histogram::scale(&histogram::subtract(to, from, notes)?, share);
+        let way = histogram::scale(&histogram::growth(from, to, notes)?, share);
         histogram::add(from, &way, notes)?
     };
     between.reset_hint = hint;
@@ -256,13 +256,12 @@ fn difference_of_histograms(
     } else {
         all[span.last].clone()
     };
-    let mut difference = histogram::subtract(&right, &left, notes)?;
+    let mut difference = histogram::growth(&left, &right, notes)?;
     if is_counter {
         for i in span.steps().filter(|i| histogram::is_reset(&all[*i - 1], &all[*i])) {
             difference = histogram::add(&difference, &all[i - 1], notes)?;
         }
     }
-    difference.reset_hint = ResetHint::Gauge;
     if function == RangeFunction::Rate {
         difference = histogram::divide(&difference, seconds(window.end_ms - window.start_ms));
     }

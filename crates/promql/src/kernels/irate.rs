@@ -39,7 +39,7 @@ pub(super) fn instant(rate: bool, window: &Window<'_>, name: &str, notes: &mut A
             }
             let reset = rate && histogram::is_reset(before, last);
             let mut difference =
-                if reset { (*last).clone() } else { histogram::subtract(last, before, notes)? };
+                if reset { (*last).clone() } else { histogram::growth(before, last, notes)? };
             difference.reset_hint = ResetHint::Gauge;
             if rate {
                 difference = histogram::divide(&difference, interval);

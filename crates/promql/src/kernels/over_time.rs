@@ -1,17 +1,19 @@
 //! `sum_over_time`, `avg_over_time`, `count_over_time`.
 
+use model::histogram::NativeHistogram;
+
 use super::{Window, float, mixed};
 use crate::aggregate::sum;
 use crate::annotations::Annotations;
-use crate::histogram;
+use crate::histogram::total::Total;
 use crate::value::Point;
 
 pub(super) fn sum(window: &Window<'_>, name: &str, notes: &mut Annotations) -> Option<Point> {
-    reduce(window, name, notes, |values| sum::sum(values.iter().copied()), |_| 1.0)
+    reduce(window, name, notes, |values| sum::sum(values.iter().copied()), Total::sum)
 }
 
 pub(super) fn avg(window: &Window<'_>, name: &str, notes: &mut Annotations) -> Option<Point> {
-    reduce(window, name, notes, sum::mean, |count| 1.0 / count)
+    reduce(window, name, notes, sum::mean, Total::mean)
 }
 
 pub(super) fn count(window: &Window<'_>) -> Option<Point> {
@@ -23,7 +25,7 @@ fn reduce(
     name: &str,
     notes: &mut Annotations,
     floats: impl Fn(&[f64]) -> f64,
-    factor: impl Fn(f64) -> f64,
+    histograms: impl Fn(Total) -> NativeHistogram,
 ) -> Option<Point> {
     let Some((first, rest)) = window.histograms.split_first() else {
         return Some(Point::Float(floats(window.values)));
@@ -32,10 +34,11 @@ fn reduce(
         mixed(name, notes);
         return None;
     }
-    let mut total = first.clone();
+    let mut total = Total::of(first);
     for histogram in rest {
-        total = histogram::add(&total, histogram, notes)?;
+        if !total.add(histogram, notes) {
+            return None;
+        }
     }
-    let total = histogram::scale(&total, factor(float(window.histograms.len())));
-    Some(Point::Histogram(Box::new(histogram::compact(&total))))
+    Some(Point::Histogram(Box::new(histograms(total))))
 }

@@ -153,7 +153,8 @@ fn histogram_difference(
     if !kind.counter && (!gauge(first) || !gauge(last)) {
         notes.warn(format!("this native histogram metric is not a gauge: \"{name}\""));
     }
-    let mut difference = if anew { last.clone() } else { histogram::subtract(last, first, notes)? };
+    let mut difference = if anew { last.clone() } else { histogram::growth(first, last, notes)? };
+    difference.reset_hint = ResetHint::Gauge;
     for pair in relevant.windows(2) {
         let [before, now] = pair else { continue };
         if kind.counter && histogram::is_reset(before, now) {
@@ -163,6 +164,5 @@ fn histogram_difference(
             difference = histogram::add(&difference, &histogram::scale(now, 0.0), notes)?;
         }
     }
-    difference.reset_hint = ResetHint::Gauge;
     Some(difference)
 }

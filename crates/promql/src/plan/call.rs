@@ -17,6 +17,23 @@ impl Planner {
         args: &[Expr],
         steps: Steps,
     ) -> Result<Node, EvalError> {
+        let outside = self.tells_resets;
+        match function.name {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => self.tells_resets = true,
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => self.tells_resets = false,
+            _ => {}
+        }
+        let node = self.planned_call(function, args, steps);
+        self.tells_resets = outside;
+        node
+    }
+
+    fn planned_call(
+        &mut self,
+        function: &'static Function,
+        args: &[Expr],
+        steps: Steps,
+    ) -> Result<Node, EvalError> {
         if let Some(range_function) = RangeFunction::lookup(function.name) {
             let node = self.range_call(function.name, range_function, args, steps)?;
             return Ok(if function.name == "absent_over_time" {

@@ -35,7 +35,8 @@ impl Planner {
         let number = self.leaves.len();
         let schema = if work == Work::Raw { raw_schema() } else { values_schema(false) };
         let (matchers, max_samples) = (selector.matchers.clone(), self.params.max_samples);
-        self.leaves.push(Leaf { number, matchers, windows, work, max_samples, schema });
+        let tells_resets = self.tells_resets;
+        self.leaves.push(Leaf { number, matchers, windows, work, tells_resets, max_samples, schema });
         number
     }
 
@@ -47,6 +48,8 @@ impl Planner {
         });
         let lookback_ms = self.params.lookback_ms;
         let margin = match moved.extended {
+            // The first sample of a window is compared with the one before it.
+            None if self.tells_resets => Margin { before_ms: lookback_ms, after_ms: 0 },
             None => Margin::default(),
             Some(Extended::Anchored) => Margin { before_ms: lookback_ms, after_ms: 0 },
             Some(Extended::Smoothed) => Margin { before_ms: lookback_ms, after_ms: lookback_ms },
@@ -76,7 +79,10 @@ impl Planner {
                 if inner.count > self.params.max_samples {
                     return Err(EvalError::TooManySamples);
                 }
-                Ok((Source::Node(Box::new(self.node(&subquery.expr, inner)?), inner), windows))
+                let tells_resets = std::mem::replace(&mut self.tells_resets, false);
+                let node = self.node(&subquery.expr, inner)?;
+                self.tells_resets = tells_resets;
+                Ok((Source::Node(Box::new(node), inner), windows))
             }
             _ => Err(EvalError::Unsupported("this kind of range vector".to_owned())),
         }

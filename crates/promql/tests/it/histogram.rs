@@ -88,12 +88,14 @@ pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
         && left.iter().zip(&right).all(|(a, b)| a.0 == b.0 && super::store::near(a.1, b.1))
 }
 
-/// One added to another a number of times.
+/// One added to another a number of times; the other may have the higher resolution.
 pub(crate) fn plus(base: &NativeHistogram, step: &NativeHistogram, times: f64) -> NativeHistogram {
+    let finer = u32::try_from(step.schema - base.schema).unwrap_or(0);
+    let shift = if times == 0.0 { 0 } else { finer };
     let add = |(spans, counts): (&[Span], &[f64]), (more_spans, more): (&[Span], &[f64])| {
         let mut all: BTreeMap<i32, f64> = buckets(spans, counts).into_iter().collect();
         for (index, count) in buckets(more_spans, more) {
-            *all.entry(index).or_insert(0.0) += times * count;
+            *all.entry(((index - 1) >> shift) + 1).or_insert(0.0) += times * count;
         }
         let mut next = 0;
         let mut spans = Vec::new();
