@@ -34,6 +34,9 @@ pub(crate) const OPEN_CONCURRENCY: usize = 16;
 /// A manifest's JSON; at some 300 bytes a segment this is far beyond what compaction leaves.
 pub(crate) const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
+/// Damaged versions that a manifest remembers.
+pub(crate) const MAX_DAMAGED_VERSIONS: usize = 64;
+
 /// How often a commit takes up the next version after it lost the race, before the caller has to.
 pub(crate) const MAX_COMMIT_ATTEMPTS: usize = 32;
 
@@ -119,5 +122,11 @@ pub(crate) const READ_CONCURRENCY: usize = 8;
 /// Sources of a merge that are asked for their next batch at the same time.
 pub(crate) const MERGE_CONCURRENCY: usize = 8;
 
-/// Damaged segments that reads remember to leave out; beyond it they are found damaged again.
-pub(crate) const MAX_QUARANTINED_SEGMENTS: usize = 10_000;
+/// Files found damaged that wait to be looked at; beyond it they are found damaged again.
+pub(crate) const MAX_SUSPECTS: usize = 10_000;
+
+/// Bytes of a file that are read at once to compare checksums.
+pub(crate) const VERIFY_WINDOW_BYTES: u64 = 4 << 20;
+
+/// How often files that were found damaged are looked at, besides at once.
+pub(crate) const EXAMINE_INTERVAL_MS: u64 = 60_000;

@@ -68,6 +68,34 @@ pub(crate) fn segment_id(path: &Path) -> Option<&str> {
     (id.len() == 26 && rest.ends_with("parquet")).then_some(id)
 }
 
+/// The part in a path that [`segment`] made, empty for a segment's only file; none for other objects.
+pub(crate) fn segment_part(path: &Path) -> Option<&str> {
+    segment_id(path)?;
+    let (_, rest) = path.filename()?.split_once('.')?;
+    if rest == "parquet" { Some("") } else { rest.strip_suffix(".parquet") }
+}
+
+/// The day in a path that [`segment`] made, as it is written.
+pub(crate) fn segment_day(path: &Path) -> Option<&str> {
+    path.as_ref().rsplit('/').nth(1)
+}
+
+/// The prefix of the segments that were set aside.
+pub(crate) fn quarantined_segments(tenant: &TenantId, signal: Signal) -> Path {
+    quarantined(&segments(tenant, signal))
+}
+
+/// What says why a segment was set aside, beside its files in the quarantine.
+pub(crate) fn quarantine_reason(tenant: &TenantId, signal: Signal, meta: &SegmentMeta) -> Path {
+    quarantined_segments(tenant, signal).join(meta.day.as_str()).join(format!("{}.json", meta.id))
+}
+
+/// The segment's id in the path of a file below [`quarantined_segments`].
+pub(crate) fn quarantined_id(path: &Path) -> Option<&str> {
+    let (id, _) = path.filename()?.split_once('.')?;
+    (id.len() == 26).then_some(id)
+}
+
 /// Where a damaged object is copied to.
 pub(crate) fn quarantined(object: &Path) -> Path {
     Path::from_iter(Path::from(QUARANTINE).parts().chain(object.parts()))
@@ -136,7 +164,11 @@ mod tests {
         assert!(part.as_ref().ends_with("/segments/2026-01-31/01J9Z3W6E8R4T2Y0V7X5A1B3C9.series.parquet"));
         assert_eq!(segment_id(&part), Some("01J9Z3W6E8R4T2Y0V7X5A1B3C9"));
         assert_eq!(segment_id(&segment(&tenant, Signal::Logs, &meta(), "")), segment_id(&part));
+        assert_eq!((segment_part(&part), segment_day(&part)), (Some("series"), Some("2026-01-31")));
+        assert_eq!(segment_part(&segment(&tenant, Signal::Logs, &meta(), "")), Some(""));
         assert!(quarantined(&part).as_ref().starts_with("quarantine/tenants/"));
+        assert_eq!(quarantined_id(&quarantined(&part)), segment_id(&part));
+        assert_eq!(quarantined_id(&quarantine_reason(&tenant, Signal::Metrics, &meta())), segment_id(&part));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) mod retention;
 
 pub(crate) mod sweep;
 
+pub(crate) mod quarantine;
+
 pub mod read;
 
 pub(crate) mod store;

@@ -1,6 +1,6 @@
 //! Manifests: the only truth about which segments a tenant's signal has. Each version is a JSON object of its own;
 //! `docs/format/manifest.md` describes it. Here are the types; [`commit`] makes new versions, [`invariants`] says what
-//! must be true of them.
+//! must be true of them, [`recover`] makes up for versions that do not read back.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::segment::blocks::Checksum;
 
+pub(crate) mod json;
+
 pub(crate) mod commit;
+
+pub(crate) mod recover;
 
 pub(crate) mod invariants;
 
@@ -79,6 +83,16 @@ impl SegmentMeta {
     }
 }
 
+/// A segment, or files of one, that did not read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// What the manifest said of it. Of a segment that lost some files and is read without them, these files alone, and
+    /// the series that they need.
+    pub segment: SegmentMeta,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// One version of the truth about one tenant's signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -96,8 +110,10 @@ pub struct Manifest {
     pub segments: Vec<SegmentMeta>,
     /// For each node: every record of its log that begins before this position is in segments.
     pub flushed: BTreeMap<String, WalPosition>,
-    /// Versions that did not read back and were set aside. While there are any, nothing is swept: segments that only
-    /// they named may still be recovered.
+    /// Segments that did not read back: set aside, neither read nor rewritten, until they are restored or expire.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
+    /// The last versions that did not read back, ascending. What they named is among the segments as far as it was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<u64>,
 }
@@ -114,8 +130,15 @@ impl Manifest {
             transaction: String::new(),
             segments: Vec::new(),
             flushed: BTreeMap::new(),
+            quarantined: Vec::new(),
             damaged: Vec::new(),
         }
+    }
+
+    /// Whether it was made up for a version that did not read back, and is no version of its own yet.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        self.damaged.contains(&self.version)
     }
 
     /// Where the node's log has been flushed to.

@@ -104,7 +104,9 @@ pub(crate) struct Metrics {
     pub(crate) segments: Family<ByPartition, Gauge<i64>>,
     pub(crate) segment_bytes: Family<ByPartition, Gauge<i64>>,
     pub(crate) segments_expired: Family<BySignal, Counter>,
+    pub(crate) segments_damaged: Family<BySignal, Counter>,
     pub(crate) segments_quarantined: Family<BySignal, Counter>,
+    pub(crate) quarantined_segments: Family<ByPartition, Gauge<i64>>,
     pub(crate) objects_swept: Counter,
     pub(crate) bytes_swept: Counter,
     pub(crate) retention_failures: Counter,
@@ -146,7 +148,9 @@ impl Default for Metrics {
             segments: Family::default(),
             segment_bytes: Family::default(),
             segments_expired: Family::default(),
+            segments_damaged: Family::default(),
             segments_quarantined: Family::default(),
+            quarantined_segments: Family::default(),
             objects_swept: Counter::default(),
             bytes_swept: Counter::default(),
             retention_failures: Counter::default(),
@@ -221,8 +225,16 @@ impl Metrics {
             bytes,
         );
         r.register("segments_expired", "Segments removed by retention", self.segments_expired.clone());
-        let damaged = self.segments_quarantined.clone();
-        r.register("segments_quarantined", "Damaged segments that reads leave out", damaged);
+        let damaged = self.segments_damaged.clone();
+        r.register("segments_damaged", "Files of segments that reads found damaged or missing", damaged);
+        let aside = self.segments_quarantined.clone();
+        r.register("segments_quarantined", "Damaged segments that were set aside", aside);
+        let present = self.quarantined_segments.clone();
+        r.register(
+            "quarantined_segments",
+            "Segments that are set aside now and missing from answers",
+            present,
+        );
         r.register("objects_swept", "Objects deleted that no manifest names", self.objects_swept.clone());
         r.register_with_unit("swept", "Bytes of deleted objects", Unit::Bytes, self.bytes_swept.clone());
         r.register(

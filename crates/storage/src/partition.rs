@@ -260,6 +260,8 @@ impl Partition {
         let bytes: u64 = manifest.segments.iter().map(crate::manifest::SegmentMeta::bytes).sum();
         let count = i64::try_from(manifest.segments.len()).unwrap_or(i64::MAX);
         self.metrics.segments.get_or_create(&labels).set(count);
+        let quarantined = i64::try_from(manifest.quarantined.len()).unwrap_or(i64::MAX);
+        self.metrics.quarantined_segments.get_or_create(&labels).set(quarantined);
         self.metrics.segment_bytes.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }

@@ -52,6 +52,7 @@ impl Engine {
         report: &mut RetentionReport,
     ) -> Result<(), StorageError> {
         let turn = partition.turn().await?;
+        self.settle(partition).await?;
         report.segments_expired += self.expire(partition).await?;
         let candidates = self.sweepable(partition).await?;
         // Under the turn no flush of ours is in progress; what nobody named then, nobody will name.
@@ -63,33 +64,55 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes expired segments out of the manifest. The caller has the turn.
+    /// Makes a version of a manifest that was made up for damaged ones. The caller has the turn.
+    async fn settle(&self, partition: &Partition) -> Result<(), StorageError> {
+        let current = partition.state().manifest.clone();
+        if !current.is_recovered() {
+            return Ok(());
+        }
+        let apply = |manifest: &mut Manifest| match manifest.is_recovered() {
+            true => Change::Changed,
+            false => Change::Nothing,
+        };
+        let transaction = self.ids.next(self.clock());
+        let manifest = partition.manifests.commit(current, &transaction, &apply).await?;
+        partition.is_sweep_due.store(true, Ordering::Relaxed);
+        partition.committed(manifest, None);
+        Ok(())
+    }
+
+    /// Takes expired segments out of the manifest, also those that were set aside. The caller has the turn.
     async fn expire(&self, partition: &Partition) -> Result<usize, StorageError> {
         let id = &partition.id;
         let Some(before_ns) = self.expired_before_ns(&id.tenant, id.signal) else {
             return Ok(0);
         };
         let is_expired = |segment: &SegmentMeta| segment.end_ns < before_ns;
+        let expired_in = |manifest: &Manifest| {
+            let quarantined = manifest.quarantined.iter().map(|aside| &aside.segment);
+            manifest.segments.iter().chain(quarantined).filter(|segment| is_expired(segment)).count()
+        };
         let mut expired = 0;
         loop {
             let current = partition.state().manifest.clone();
-            let before = current.segments.iter().filter(|segment| is_expired(segment)).count();
+            let before = expired_in(&current);
             if before == 0 {
                 break;
             }
             let apply = |manifest: &mut Manifest| {
                 let mut room = MAX_EXPIRED_PER_COMMIT;
-                let count = manifest.segments.len();
-                manifest.segments.retain(|segment| {
+                let mut stays = |segment: &SegmentMeta| {
                     let goes = room > 0 && is_expired(segment);
                     room -= usize::from(goes);
                     !goes
-                });
-                if manifest.segments.len() == count { Change::Nothing } else { Change::Changed }
+                };
+                manifest.segments.retain(&mut stays);
+                manifest.quarantined.retain(|aside| stays(&aside.segment));
+                if room == MAX_EXPIRED_PER_COMMIT { Change::Nothing } else { Change::Changed }
             };
             let transaction = self.ids.next(self.clock());
             let manifest = partition.manifests.commit(current, &transaction, &apply).await?;
-            let after = manifest.segments.iter().filter(|segment| is_expired(segment)).count();
+            let after = expired_in(&manifest);
             partition.is_sweep_due.store(true, Ordering::Relaxed);
             partition.committed(manifest, None);
             expired += before.saturating_sub(after);

@@ -18,4 +18,6 @@ pub(crate) mod cache;
 
 pub(crate) mod reader;
 
+pub(crate) mod survey;
+
 pub(crate) mod series;

@@ -65,6 +65,7 @@ impl Storage {
             store: Arc::clone(&engine.components.store),
             runtime: Arc::clone(&engine.components.runtime),
             cache: Arc::clone(&engine.cache),
+            suspects: Arc::clone(&engine.suspects),
             metrics: Arc::clone(&engine.metrics),
         };
         (source, TimeRange::new(start_ns, range.end_ns))

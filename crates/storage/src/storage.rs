@@ -13,16 +13,20 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::bounds::{FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES};
+use crate::bounds::{EXAMINE_INTERVAL_MS, FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES};
 use crate::disk::{self, Disk, Lock};
 use crate::error::StorageError;
 use crate::ids::Ids;
 use crate::layout;
-use crate::manifest::WalPosition;
-use crate::metrics::Metrics;
+use crate::manifest::{PartMeta, SegmentMeta, WalPosition};
+use crate::metrics::{BySignal, Metrics};
+use crate::partition::PartitionId;
+use crate::quarantine::Suspects;
 use crate::retention::RetentionReport;
 use crate::runtime::{Runtime, blocking};
+use crate::segment::blocks::Tail;
 use crate::segment::cache::SegmentCache;
+use crate::segment::reader::SegmentFile;
 use crate::settings::{Components, Settings};
 use crate::tenants::Tenants;
 use crate::wal::replay::{Replay, ReplayProgress};
@@ -47,6 +51,7 @@ pub(crate) struct Engine {
     pub(crate) tenants: Tenants,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cache: Arc<SegmentCache>,
+    pub(crate) suspects: Arc<Suspects>,
     pub(crate) flush_wanted: Notify,
     pub(crate) is_closing: AtomicBool,
     pub(crate) stopping: CancellationToken,
@@ -95,6 +100,7 @@ impl Storage {
         let engine = Arc::new(Engine {
             ids: Ids::new(components.seed, &node, first_sequence),
             cache: Arc::new(SegmentCache::new(settings.read.cache_bytes)),
+            suspects: Arc::default(),
             replay: Replay::new(sequences),
             settings,
             components,
@@ -181,6 +187,12 @@ impl Engine {
                 let _logged = engine.retain().await;
             }
         });
+        self.spawn(|engine| async move {
+            let interval = Duration::from_millis(EXAMINE_INTERVAL_MS);
+            while engine.pause(interval, Some(&engine.suspects.found)).await {
+                engine.examine_suspects().await;
+            }
+        });
         if let Some(interval_ms) = self.wal.sync_interval_ms() {
             self.spawn(move |engine| async move {
                 while engine.pause(Duration::from_millis(interval_ms), None).await {
@@ -215,7 +227,7 @@ impl Engine {
 
     /// Deletes the log files whose every record is in segments.
     pub(crate) async fn trim(&self) -> Result<(), StorageError> {
-        let flushed_to = |id: &crate::partition::PartitionId| {
+        let flushed_to = |id: &PartitionId| {
             let partition = self.tenants.get(&id.tenant, id.signal);
             partition.map_or(WalPosition::default(), |p| p.state().manifest.flushed_to(&self.node))
         };
@@ -240,6 +252,19 @@ impl Engine {
     pub(crate) fn expired_before_ns(&self, tenant: &model::TenantId, signal: Signal) -> Option<i64> {
         let retention_ns = self.components.limits.limits(tenant).retention.of(signal)?;
         Some(self.clock().now().0.saturating_sub(retention_ns))
+    }
+
+    /// A file of a segment, as the manifest has it.
+    pub(crate) fn segment_file(&self, id: &PartitionId, meta: &SegmentMeta, part: &PartMeta) -> SegmentFile {
+        SegmentFile {
+            store: Arc::clone(&self.components.store),
+            runtime: Arc::clone(&self.components.runtime),
+            path: layout::segment(&id.tenant, id.signal, meta, &part.name),
+            bytes: part.bytes,
+            tail: Tail { bytes: part.tail_bytes, checksum: part.tail_xxh3 },
+            cache: Arc::clone(&self.cache),
+            read_bytes: self.metrics.read_bytes.get_or_create(&BySignal::new(id.signal)).clone(),
+        }
     }
 
     /// Monotonic time since then, in milliseconds.

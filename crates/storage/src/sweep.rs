@@ -1,11 +1,12 @@
 //! Deletes objects that no manifest names: segments that were removed, uploads that were never committed, and old
-//! manifest versions. Each stays for a grace period after a sweep has seen it first, for readers that still use it and
+//! manifest versions, and copies of segments in the quarantine that have expired or were restored. Each stays for a grace period after a sweep has seen it first, for readers that still use it and
 //! for writers that have not committed yet.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use crate::bounds::{KEPT_MANIFESTS, MAX_SWEPT_PER_PASS, MAX_UNREFERENCED};
@@ -43,24 +44,24 @@ impl Engine {
             return Ok(Candidates::default());
         }
         // Objects first, then the manifest: what is committed in between is named by it.
-        let prefix = layout::segments(&partition.id.tenant, partition.id.signal);
-        let objects: Vec<_> = self.components.store.list(Some(&prefix)).try_collect().await?;
+        let (tenant, signal) = (&partition.id.tenant, partition.id.signal);
+        let list = async |prefix: Path| -> Result<Vec<ObjectMeta>, StorageError> {
+            Ok(self.components.store.list(Some(&prefix)).try_collect().await?)
+        };
+        let objects = list(layout::segments(tenant, signal)).await?;
+        let copies = list(layout::quarantined_segments(tenant, signal)).await?;
         let manifest = partition.manifests.catch_up(partition.state().manifest.clone()).await?;
         if manifest.version > version {
             partition.committed(manifest.clone(), None);
         }
-        if !manifest.damaged.is_empty() {
-            tracing::warn!(
-                tenant = %partition.id.tenant, signal = %partition.id.signal, damaged = ?manifest.damaged,
-                "nothing is swept while damaged manifest versions may name segments"
-            );
-            return Ok(Candidates::default());
-        }
         let named: HashSet<&str> = manifest.segments.iter().map(|segment| segment.id.as_str()).collect();
         let is_unnamed = |path: &Path| layout::segment_id(path).is_some_and(|id| !named.contains(id));
+        let aside = manifest.quarantined.iter().map(|aside| aside.segment.id.as_str());
+        let aside: HashSet<&str> = aside.collect();
+        let is_gone = |path: &Path| layout::quarantined_id(path).is_some_and(|id| !aside.contains(id));
+        let objects = objects.into_iter().filter(|meta| is_unnamed(&meta.location));
         let segments: Vec<(Path, u64)> = objects
-            .into_iter()
-            .filter(|meta| is_unnamed(&meta.location))
+            .chain(copies.into_iter().filter(|meta| is_gone(&meta.location)))
             .map(|meta| (meta.location, meta.size))
             .collect();
         partition.swept_version.store(manifest.version, Ordering::Relaxed);

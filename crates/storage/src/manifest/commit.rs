@@ -6,14 +6,15 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use model::{Signal, TenantId};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use serde::Deserialize;
+use object_store::{GetOptions, ObjectStore, PutMode, PutOptions, PutPayload};
 
+use super::json::{self, Refusal};
 use super::{FORMAT, Manifest, invariants};
 use crate::bounds::{MAX_COMMIT_ATTEMPTS, MAX_MANIFEST_BYTES};
 use crate::error::StorageError;
 use crate::layout;
 use crate::metrics::{BySignal, Metrics};
+use crate::store::Fresh;
 
 /// What a transaction did to the manifest that it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,52 +34,17 @@ pub(crate) struct Manifests {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// The one field that every format has.
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
-}
-
-enum Found {
+/// What there is of a version.
+pub(super) enum Found {
+    /// The manifest.
     Manifest(Box<Manifest>),
+    /// Bytes that are none, with what is wrong with them.
     Damaged(String),
+    /// Nothing.
     Missing,
 }
 
 impl Manifests {
-    /// Finds the newest version by listing, once, when the engine opens. A version that does not read back is set
-    /// aside, and the one before it holds.
-    ///
-    /// # Errors
-    /// When the store does not answer, or there are versions of which none reads back.
-    pub(crate) async fn load(&self) -> Result<Manifest, StorageError> {
-        let mut versions = self.versions().await?;
-        versions.sort_unstable_by_key(|(version, _)| std::cmp::Reverse(*version));
-        let Some((newest, _)) = versions.first().cloned() else {
-            return Ok(Manifest::empty(&self.tenant, self.signal));
-        };
-        let mut damaged = Vec::new();
-        for (version, path) in &versions {
-            match self.get(*version).await? {
-                Found::Manifest(mut manifest) => {
-                    manifest.damaged.extend(damaged);
-                    // The next commit must not collide with the damaged version.
-                    manifest.version = newest;
-                    return Ok(*manifest);
-                }
-                Found::Damaged(reason) => {
-                    self.set_aside(path, &reason).await;
-                    damaged.push(*version);
-                }
-                Found::Missing => {}
-            }
-        }
-        Err(StorageError::corrupt(
-            layout::manifests(&self.tenant, self.signal),
-            "no manifest version reads back, restore one before writing",
-        ))
-    }
-
     /// The versions that are in the store, with their paths, in no order.
     pub(crate) async fn versions(&self) -> Result<Vec<(u64, Path)>, StorageError> {
         let prefix = layout::manifests(&self.tenant, self.signal);
@@ -90,15 +56,16 @@ impl Manifests {
     /// Takes up the newest version, which others may have made after `current`.
     ///
     /// # Errors
-    /// When the store does not answer or a version does not read back.
+    /// When the store does not answer.
     pub(crate) async fn catch_up(&self, current: Arc<Manifest>) -> Result<Arc<Manifest>, StorageError> {
         let followed = self.follow(current, "").await?.0;
         // Versions between may have been swept while this node stood still: then the way by one version is cut.
-        Ok(self.newest_after(followed.version).await?.unwrap_or(followed))
+        Ok(self.newest_after(&followed).await?.unwrap_or(followed))
     }
 
     /// The newest version after this one, by listing; none when there is none.
-    async fn newest_after(&self, version: u64) -> Result<Option<Arc<Manifest>>, StorageError> {
+    async fn newest_after(&self, current: &Manifest) -> Result<Option<Arc<Manifest>>, StorageError> {
+        let version = current.version;
         let prefix = layout::manifests(&self.tenant, self.signal);
         let later = self.store.list_with_offset(Some(&prefix), &self.path(version));
         let later: Vec<_> = later.try_collect().await?;
@@ -106,7 +73,7 @@ impl Manifests {
         let Some(newest) = newest.filter(|newest| *newest > version) else { return Ok(None) };
         match self.get(newest).await? {
             Found::Manifest(manifest) => Ok(Some(Arc::from(manifest))),
-            Found::Damaged(reason) => Err(StorageError::corrupt(self.path(newest), reason)),
+            Found::Damaged(reason) => Ok(Some(self.past(current, newest, &reason).await?)),
             Found::Missing => {
                 Err(StorageError::Conflict { object: self.path(newest).to_string(), attempts: 1 })
             }
@@ -130,7 +97,7 @@ impl Manifests {
                     newest = Arc::from(manifest);
                 }
                 Found::Missing => return Ok((newest, is_ours)),
-                Found::Damaged(reason) => return Err(StorageError::corrupt(self.path(next), reason)),
+                Found::Damaged(reason) => newest = self.past(&newest, next, &reason).await?,
             }
         }
     }
@@ -156,7 +123,7 @@ impl Manifests {
             next.version += 1;
             transaction.clone_into(&mut next.transaction);
             invariants::check_step(&current, &next)?;
-            match self.create(&next).await {
+            match self.create(&self.path(next.version), json::encode(&next)?).await {
                 Ok(()) => current = Arc::new(next),
                 Err(object_store::Error::AlreadyExists { .. }) => {
                     let (newest, is_ours) = self.follow(current, transaction).await?;
@@ -172,7 +139,7 @@ impl Manifests {
                     _ => return Err(error.into()),
                 },
             }
-            let Some(newest) = self.newest_after(current.version).await? else {
+            let Some(newest) = self.newest_after(&current).await? else {
                 self.metrics.manifest_commits.get_or_create(&BySignal::new(self.signal)).inc();
                 return Ok(current);
             };
@@ -184,18 +151,27 @@ impl Manifests {
         Err(StorageError::Conflict { object, attempts: MAX_COMMIT_ATTEMPTS })
     }
 
-    async fn create(&self, manifest: &Manifest) -> object_store::Result<()> {
-        let json = serde_json::to_vec_pretty(manifest)
-            .map_err(|source| object_store::Error::Generic { store: "manifest", source: Box::new(source) })?;
+    async fn create(&self, path: &Path, json: Vec<u8>) -> object_store::Result<()> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let path = self.path(manifest.version);
-        self.store.put_opts(&path, PutPayload::from(json), options).await?;
+        self.store.put_opts(path, PutPayload::from(json), options).await?;
         Ok(())
     }
 
-    async fn get(&self, version: u64) -> Result<Found, StorageError> {
+    /// Reads a version. What does not read back is asked for once more, past every cache.
+    pub(super) async fn get(&self, version: u64) -> Result<Found, StorageError> {
+        match self.read(version, GetOptions::new()).await? {
+            Found::Damaged(_) => {
+                let mut options = GetOptions::new();
+                options.extensions.insert(Fresh);
+                self.read(version, options).await
+            }
+            found => Ok(found),
+        }
+    }
+
+    async fn read(&self, version: u64, options: GetOptions) -> Result<Found, StorageError> {
         let path = self.path(version);
-        let result = match self.store.get(&path).await {
+        let result = match self.store.get_opts(&path, options).await {
             Ok(result) => result,
             Err(object_store::Error::NotFound { .. }) => return Ok(Found::Missing),
             Err(error) => return Err(error.into()),
@@ -203,40 +179,29 @@ impl Manifests {
         if result.meta.size > MAX_MANIFEST_BYTES {
             return Ok(Found::Damaged(format!("bytes={}, at most {MAX_MANIFEST_BYTES}", result.meta.size)));
         }
-        let bytes = result.bytes().await?;
-        if let Ok(Format { format }) = serde_json::from_slice(&bytes)
-            && format > FORMAT
-        {
-            let reason = format!("format={format} was written by a newer version, this one reads {FORMAT}");
-            return Err(StorageError::corrupt(path, reason));
+        match json::decode(&result.bytes().await?) {
+            Ok(manifest) => Ok(match self.check(version, &manifest) {
+                Ok(()) => Found::Manifest(Box::new(manifest)),
+                Err(reason) => Found::Damaged(reason),
+            }),
+            Err(Refusal::Damaged(reason)) => Ok(Found::Damaged(reason)),
+            Err(Refusal::Newer(format)) => {
+                let reason =
+                    format!("format={format} was written by a newer version, this one reads {FORMAT}");
+                Err(StorageError::corrupt(path, reason))
+            }
         }
-        Ok(match self.parse(version, &bytes) {
-            Ok(manifest) => Found::Manifest(Box::new(manifest)),
-            Err(reason) => Found::Damaged(reason),
-        })
     }
 
-    fn parse(&self, version: u64, bytes: &[u8]) -> Result<Manifest, String> {
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    fn check(&self, version: u64, manifest: &Manifest) -> Result<(), String> {
         let is_ours = manifest.tenant == self.tenant.as_str() && manifest.signal == self.signal.as_str();
-        if manifest.format != FORMAT || manifest.version != version || !is_ours {
-            return Err("format, version, tenant or signal is not what the path says".to_owned());
+        if manifest.version != version || !is_ours {
+            return Err("version, tenant or signal is not what the path says".to_owned());
         }
-        invariants::check(&manifest).map_err(|e| e.to_string())?;
-        Ok(manifest)
+        invariants::check(manifest).map_err(|error| error.to_string())
     }
 
-    async fn set_aside(&self, path: &Path, reason: &str) {
-        self.metrics.manifests_quarantined.inc();
-        let copy = layout::quarantined(path);
-        let is_copied = self.store.copy(path, &copy).await;
-        tracing::error!(
-            object = %path, copy = %copy, copied = is_copied.is_ok(), reason,
-            "a manifest version does not read back: the one before it is used, nothing is swept until it is restored"
-        );
-    }
-
-    fn path(&self, version: u64) -> Path {
+    pub(super) fn path(&self, version: u64) -> Path {
         layout::manifest(&self.tenant, self.signal, version)
     }
 }

@@ -20,6 +20,13 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), StorageError> {
         }
         check_segment(segment)?;
     }
+    let mut quarantined = HashSet::new();
+    for aside in &manifest.quarantined {
+        if !quarantined.insert(aside.segment.id.as_str()) {
+            return broken(format!("segment `{}` is set aside twice", aside.segment.id));
+        }
+        check_path(&aside.segment)?;
+    }
     Ok(())
 }
 
@@ -46,7 +53,8 @@ pub(crate) fn check_step(current: &Manifest, next: &Manifest) -> Result<(), Stor
     Ok(())
 }
 
-fn check_segment(segment: &SegmentMeta) -> Result<(), StorageError> {
+/// What a segment's paths are made of.
+fn check_path(segment: &SegmentMeta) -> Result<(), StorageError> {
     let id = &segment.id;
     if id.len() != 26 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return broken(format!("segment id `{id}` is not a ULID"));
@@ -59,19 +67,27 @@ fn check_segment(segment: &SegmentMeta) -> Result<(), StorageError> {
     if !is_day {
         return broken(format!("day `{}` of segment `{id}` is not yyyy-mm-dd", segment.day));
     }
-    if segment.end_ns < segment.start_ns {
-        return broken(format!("segment `{id}` ends before it starts"));
-    }
     let mut names = HashSet::new();
     for part in &segment.parts {
         if !names.insert(part.name.as_str()) {
             return broken(format!("segment `{id}` has part `{}` twice", part.name));
         }
+        if !part.name.bytes().all(|b| b.is_ascii_lowercase()) {
+            return broken(format!("part `{}` of segment `{id}` is badly named", part.name));
+        }
+    }
+    Ok(())
+}
+
+fn check_segment(segment: &SegmentMeta) -> Result<(), StorageError> {
+    check_path(segment)?;
+    let id = &segment.id;
+    if segment.end_ns < segment.start_ns {
+        return broken(format!("segment `{id}` ends before it starts"));
+    }
+    for part in &segment.parts {
         if part.tail_bytes == 0 || part.tail_bytes > part.bytes {
             return broken(format!("the end of part `{}` of segment `{id}` is not in the file", part.name));
-        }
-        if part.bytes == 0 || !part.name.bytes().all(|b| b.is_ascii_lowercase()) {
-            return broken(format!("part `{}` of segment `{id}` is empty or badly named", part.name));
         }
     }
     if segment.parts.is_empty() || segment.rows == 0 {

@@ -89,6 +89,13 @@ impl MetricsSnapshot {
         Ok(known.into_values().collect())
     }
 
+    /// How many segments of the snapshot's range are missing from what it gives out, because they are damaged. It grows
+    /// while damage is found.
+    #[must_use]
+    pub fn missing_segments(&self) -> usize {
+        self.source.missing(self.range)
+    }
+
     /// The time that the data covers, by segments and heads, within the snapshot's range.
     #[must_use]
     pub fn time_bounds(&self) -> Option<TimeRange> {

@@ -10,6 +10,7 @@ use crate::head::HeadView;
 use crate::layout;
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::{BySignal, Metrics};
+use crate::quarantine::{Suspect, Suspects};
 use crate::runtime::Runtime;
 use crate::segment::blocks::Tail;
 use crate::segment::cache::SegmentCache;
@@ -32,6 +33,8 @@ pub(crate) struct Source {
     pub(crate) runtime: Arc<dyn Runtime>,
     /// What is kept of segments between reads.
     pub(crate) cache: Arc<SegmentCache>,
+    /// Files that were found damaged.
+    pub(crate) suspects: Arc<Suspects>,
     /// The engine's metrics.
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -60,7 +63,7 @@ impl Source {
             cache: Arc::clone(&self.cache),
             read_bytes: self.metrics.read_bytes.get_or_create(&BySignal::new(self.signal)).clone(),
         };
-        (!self.cache.is_quarantined(&file.path)).then_some(file)
+        (!self.suspects.contains(&file.path)).then_some(file)
     }
 
     /// Takes what was read of a file; none when the file is damaged or gone, which is reported once.
@@ -83,17 +86,24 @@ impl Source {
         if !is_lost {
             return Err(error);
         }
-        if self.cache.quarantine(&file.path) {
-            self.metrics.segments_quarantined.get_or_create(&BySignal::new(self.signal)).inc();
-            tracing::error!(
-                tenant = %self.tenant,
-                signal = %self.signal,
-                object = %file.path,
-                %error,
-                "a segment does not read back; reads go on without it, restore it from a copy or remove it"
+        let segment = layout::segment_id(&file.path).unwrap_or_default().to_owned();
+        let suspect = Suspect { tenant: self.tenant.clone(), signal: self.signal, segment };
+        if self.suspects.add(&file.path, suspect) {
+            self.metrics.segments_damaged.get_or_create(&BySignal::new(self.signal)).inc();
+            tracing::warn!(
+                tenant = %self.tenant, signal = %self.signal, object = %file.path, %error,
+                "a segment does not read back: reads go on without it, and all of it is looked at"
             );
         }
         Ok(None)
+    }
+
+    /// How many segments with data in the range are missing from reads, because they are damaged.
+    pub(crate) fn missing(&self, range: TimeRange) -> usize {
+        let quarantined = self.manifest.quarantined.iter().map(|aside| &aside.segment);
+        let quarantined = quarantined.filter(|meta| meta.range().overlaps(range)).count();
+        let suspects = self.segments(range).filter(|meta| self.suspects.has_segment(&meta.id)).count();
+        quarantined + suspects
     }
 
     /// The time that the data covers.

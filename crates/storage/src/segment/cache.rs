@@ -1,20 +1,15 @@
 //! What is kept of segments between reads: footers, tables of series and streams, filters. Bounded by bytes.
-//!
-//! It also remembers which segments do not read back, so that each is reported once and left out from then on.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use moka::sync::Cache;
 use object_store::path::Path;
-use parking_lot::Mutex;
 use parquet::bloom_filter::Sbbf;
 use xxhash_rust::xxh3::Xxh3Builder;
 
 use super::reader::Footer;
 use super::series::SegmentSeries;
-use crate::bounds::MAX_QUARANTINED_SEGMENTS;
 
 /// What an entry costs besides its value, about.
 const ENTRY_BYTES: usize = 256;
@@ -48,7 +43,6 @@ impl Value {
 /// The cache of one process.
 pub(crate) struct SegmentCache {
     values: Cache<(Path, Kind), Value, Xxh3Builder>,
-    quarantined: Mutex<HashSet<Path>>,
 }
 
 impl fmt::Debug for SegmentCache {
@@ -67,7 +61,6 @@ impl SegmentCache {
                 .weigher(weigher)
                 // The same every time: what is kept decides which requests the store sees.
                 .build_with_hasher(Xxh3Builder::new()),
-            quarantined: Mutex::default(),
         }
     }
 
@@ -102,16 +95,5 @@ impl SegmentCache {
 
     pub(super) fn put_filter(&self, path: &Path, row_group: usize, filter: &Arc<Sbbf>) {
         self.values.insert((path.clone(), Kind::Filter(row_group)), Value::Filter(Arc::clone(filter)));
-    }
-
-    /// Whether the file was found damaged or missing.
-    pub(crate) fn is_quarantined(&self, path: &Path) -> bool {
-        self.quarantined.lock().contains(path)
-    }
-
-    /// Leaves the file out of reads from now on; says whether it was not known yet.
-    pub(crate) fn quarantine(&self, path: &Path) -> bool {
-        let mut quarantined = self.quarantined.lock();
-        quarantined.len() < MAX_QUARANTINED_SEGMENTS && quarantined.insert(path.clone())
     }
 }

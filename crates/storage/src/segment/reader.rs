@@ -28,7 +28,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::blocks::{Blocks, Checksum, Tail, joined};
 use super::cache::SegmentCache;
 use super::schema::{BLOCKS_KEY, FORMAT, FORMAT_KEY};
-use crate::bounds::{MAX_FOOTER_BYTES, READ_BATCH_ROWS};
+use crate::bounds::{MAX_FOOTER_BYTES, READ_BATCH_ROWS, VERIFY_WINDOW_BYTES};
 use crate::error::StorageError;
 use crate::runtime::Runtime;
 use crate::store::Fresh;
@@ -61,7 +61,54 @@ pub(crate) struct Footer {
     pub(crate) blocks: Blocks,
 }
 
+fn panicked(path: &Path, panic: &(dyn Any + Send)) -> StorageError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    StorageError::corrupt(path, format!("the decoder gave up: {text}"))
+}
+
 impl Footer {
+    /// Runs a decoder over bytes of a file.
+    ///
+    /// # Errors
+    /// The decoder's; a panic of it too.
+    pub(super) fn guarded<T>(
+        path: &Path,
+        decoder: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        catch_unwind(AssertUnwindSafe(decoder)).unwrap_or_else(|panic| Err(panicked(path, &*panic)))
+    }
+
+    /// The footer in a file's tail; `file_bytes` is the size of the whole file.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] for what is not the footer of a file of ours.
+    pub(super) fn parse(path: &Path, tail: &Bytes, file_bytes: u64) -> Result<Self, StorageError> {
+        Self::guarded(path, || Self::parse_unguarded(path, tail, file_bytes))
+    }
+
+    fn parse_unguarded(path: &Path, tail: &Bytes, file_bytes: u64) -> Result<Self, StorageError> {
+        let corrupt = |reason: &dyn std::fmt::Display| StorageError::corrupt(path, reason);
+        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        reader.try_parse_sized(tail, file_bytes).map_err(|error| corrupt(&error))?;
+        let metadata = reader.finish().map_err(|error| corrupt(&error))?;
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options);
+        let metadata = metadata.map_err(|error| corrupt(&error))?;
+        let mut footer = Footer { metadata, blocks: Blocks::default() };
+        match footer.value(FORMAT_KEY) {
+            Some(FORMAT) => {}
+            Some(other) => return Err(corrupt(&format!("format {other} is not known"))),
+            None => return Err(corrupt(&"the footer does not name a format")),
+        }
+        let blocks = footer.value(BLOCKS_KEY).ok_or_else(|| corrupt(&"the footer has no checksums"))?;
+        footer.blocks = Blocks::parse(blocks).map_err(|error| corrupt(&error))?;
+        if footer.blocks.data_bytes() + tail.len() as u64 != file_bytes {
+            return Err(corrupt(&"data and footer are not the whole file"));
+        }
+        Ok(footer)
+    }
+
     /// What Parquet says of the file.
     pub(crate) fn parquet(&self) -> &ParquetMetaData {
         self.metadata.metadata()
@@ -98,12 +145,6 @@ impl SegmentFile {
         StorageError::corrupt(&self.path, reason)
     }
 
-    fn panicked(&self, panic: &(dyn Any + Send)) -> StorageError {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        self.corrupt(format!("the decoder gave up: {text}"))
-    }
-
     /// Runs a decoder over bytes from the store.
     ///
     /// # Errors
@@ -112,7 +153,7 @@ impl SegmentFile {
         &self,
         decoder: impl FnOnce() -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        catch_unwind(AssertUnwindSafe(decoder)).unwrap_or_else(|panic| Err(self.panicked(&*panic)))
+        Footer::guarded(&self.path, decoder)
     }
 
     fn parquet_error(&self, error: ParquetError) -> StorageError {
@@ -236,6 +277,12 @@ impl SegmentFile {
         if let Some(footer) = self.cache.footer(&self.path) {
             return Ok(footer);
         }
+        let footer = Arc::new(self.read_footer().await?);
+        self.cache.put_footer(&self.path, &footer);
+        Ok(footer)
+    }
+
+    async fn read_footer(&self) -> Result<Footer, StorageError> {
         if self.tail.bytes > self.bytes.min(MAX_FOOTER_BYTES as u64) {
             return Err(self.corrupt(format!("a footer of {} bytes", self.tail.bytes)));
         }
@@ -247,30 +294,34 @@ impl SegmentFile {
                 return Err(self.corrupt("the footer does not have the checksum that the manifest names"));
             }
         }
-        let footer = Arc::new(self.decode(|| self.parse_footer(&tail))?);
-        self.cache.put_footer(&self.path, &footer);
-        Ok(footer)
+        Footer::parse(&self.path, &tail, self.bytes)
     }
 
-    fn parse_footer(&self, tail: &Bytes) -> Result<Footer, StorageError> {
-        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-        reader.try_parse_sized(tail, self.bytes).map_err(|error| self.corrupt(error))?;
-        let metadata = reader.finish().map_err(|error| self.corrupt(error))?;
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), options);
-        let metadata = metadata.map_err(|error| self.corrupt(error))?;
-        let mut footer = Footer { metadata, blocks: Blocks::default() };
-        match footer.value(FORMAT_KEY) {
-            Some(FORMAT) => {}
-            Some(other) => return Err(self.corrupt(format!("format {other} is not known"))),
-            None => return Err(self.corrupt("the footer does not name a format")),
+    /// Compares every checksum of the file; what is wrong with it, in words, where something is.
+    ///
+    /// # Errors
+    /// The store's, where it does not answer.
+    pub(crate) async fn damage(&self) -> Result<Option<String>, StorageError> {
+        match self.compare().await {
+            Ok(()) => Ok(None),
+            Err(StorageError::Corrupt { reason, .. }) => Ok(Some(reason)),
+            Err(StorageError::Store(object_store::Error::NotFound { .. })) => {
+                Ok(Some("the file is missing".to_owned()))
+            }
+            Err(error) => Err(error),
         }
-        let blocks = footer.value(BLOCKS_KEY).ok_or_else(|| self.corrupt("the footer has no checksums"))?;
-        footer.blocks = Blocks::parse(blocks).map_err(|error| self.corrupt(error))?;
-        if footer.blocks.data_bytes() + self.tail.bytes != self.bytes {
-            return Err(self.corrupt("data and footer are not the whole file"));
+    }
+
+    async fn compare(&self) -> Result<(), StorageError> {
+        // What is kept of the footer says nothing of the bytes in the store.
+        let footer = self.read_footer().await?;
+        let mut start = 0;
+        while start < footer.blocks.data_bytes() {
+            let end = footer.blocks.data_bytes().min(start + VERIFY_WINDOW_BYTES);
+            self.data(&footer.blocks, std::slice::from_ref(&(start..end))).await?;
+            start = end;
         }
-        Ok(footer)
+        Ok(())
     }
 
     /// A Bloom filter that lies in the file, by row group, from the cache where it is there.
@@ -328,7 +379,7 @@ impl SegmentFile {
             .catch_unwind()
             .map(move |batch| match batch {
                 Ok(batch) => batch.map_err(|error| file.parquet_error(error)),
-                Err(panic) => Err(file.panicked(&*panic)),
+                Err(panic) => Err(panicked(&file.path, &*panic)),
             })
             .take_while(move |batch| {
                 // A decoder that failed is not asked again.

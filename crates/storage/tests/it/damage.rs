@@ -125,27 +125,141 @@ async fn a_log_that_cannot_be_written_refuses_until_it_can() {
 }
 
 #[tokio::test]
-async fn a_damaged_manifest_falls_back_and_nothing_is_swept() {
+async fn a_damaged_manifest_costs_nothing() {
+    for signal in Signal::ALL {
+        let mut world = World::new();
+        world.settings.wal.segment_bytes = 1;
+        let storage = world.open().await;
+        for number in 0..3 {
+            write(&storage, &world.context("a"), batch(signal, "a", [number])).await;
+            storage.flush().await.unwrap();
+        }
+        write(&storage, &world.context("b"), batch(signal, "b", [1])).await;
+        storage.shutdown().await.unwrap();
+        drop(storage);
+        // The log has been trimmed up to what the damaged version says: its segment is the only place of the rows.
+        assert!(world.log_files().is_empty());
+        let newest =
+            world.objects("/manifest/").await.into_iter().rfind(|path| path.contains("/a/")).unwrap();
+        world.flip(&newest, 40, 0x04).await;
+        for _ in 0..2 {
+            let storage = world.open().await;
+            assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..3), "{signal}");
+            assert_eq!(world.read(&storage, "b", signal).await, lines("b", [1]));
+            storage.shutdown().await.unwrap();
+        }
+        let storage = world.open().await;
+        assert_eq!(world.metric(&storage, "stella_manifests_quarantined_total"), 1.0);
+        for _ in 0..2 {
+            world.clock.advance_ns(3_600_000_000_000);
+            storage.retain().await.unwrap();
+        }
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..3), "{signal}");
+        assert_eq!(world.objects("quarantine/").await.len(), 1);
+        // The pass of retention has made a version of its own: nothing is damaged any more.
+        drop(storage);
+        let storage = world.open().await;
+        assert_eq!(world.metric(&storage, "stella_manifests_quarantined_total"), 0.0);
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..3), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn without_any_manifest_the_segments_are_found_again() {
     let world = World::new();
     let storage = world.open().await;
-    for number in 0..2 {
-        write(&storage, &world.context("a"), batch(Signal::Logs, "a", [number])).await;
+    for number in 0..3 {
+        write(&storage, &world.context("a"), batch(Signal::Metrics, "a", [number])).await;
         storage.flush().await.unwrap();
     }
     storage.shutdown().await.unwrap();
     drop(storage);
-    let newest = world.objects("/manifest/").await.pop().unwrap();
-    let path = object_store::path::Path::from(newest);
-    object_store::ObjectStoreExt::put(&*world.store, &path, "{".into()).await.unwrap();
-    let storage = world.open().await;
-    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", [0]));
-    write(&storage, &world.context("a"), batch(Signal::Logs, "a", [2])).await;
-    storage.flush().await.unwrap();
-    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", [0, 2]));
-    for _ in 0..2 {
-        world.clock.advance_ns(3_600_000_000_000);
-        assert_eq!(storage.retain().await.unwrap().objects_deleted, 0);
+    for path in world.objects("/metrics/manifest/").await {
+        world.flip(&path, 11, 0x80).await;
     }
-    assert_eq!(world.objects("/segments/").await.len(), 3);
-    assert_eq!(world.objects("quarantine/").await.len(), 1);
+    // What an upload that was cut off left behind: a series file alone.
+    let files = world.objects(".samples.parquet").await;
+    let half = files.last().unwrap();
+    object_store::ObjectStoreExt::delete(&*world.store, &half.as_str().into()).await.unwrap();
+    let storage = world.open().await;
+    assert_eq!(world.read(&storage, "a", Signal::Metrics).await, lines("a", 0..2));
+    assert_eq!(world.metric(&storage, "stella_manifests_quarantined_total"), 3.0);
+}
+
+#[tokio::test]
+async fn a_version_of_another_writer_that_is_damaged_stops_nobody() {
+    let world = World::new();
+    let storage = world.open().await;
+    write(&storage, &world.context("a"), batch(Signal::Logs, "a", [0])).await;
+    storage.flush().await.unwrap();
+    let first = world.objects("/manifest/").await.pop().unwrap();
+    let second = first.replace("00001.json", "00002.json");
+    object_store::ObjectStoreExt::put(&*world.store, &second.as_str().into(), "{".into()).await.unwrap();
+    for number in 1..4 {
+        write(&storage, &world.context("a"), batch(Signal::Logs, "a", [number])).await;
+        storage.flush().await.unwrap();
+    }
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("a", 0..4));
+    assert_eq!(world.metric(&storage, "stella_manifests_quarantined_total"), 1.0);
+    assert!(world.objects("/manifest/").await.last().unwrap().ends_with("00005.json"));
+}
+
+#[tokio::test]
+async fn a_damaged_segment_is_set_aside_and_expires() {
+    for signal in Signal::ALL {
+        let mut world = World::new();
+        world.limits.retention = model::limits::Retention {
+            metrics_ns: Some(3_600_000_000_000),
+            logs_ns: Some(3_600_000_000_000),
+            traces_ns: Some(3_600_000_000_000),
+        };
+        let storage = world.open().await;
+        for number in 0..2 {
+            write(&storage, &world.context("a"), batch(signal, "a", [number])).await;
+            storage.flush().await.unwrap();
+        }
+        let path =
+            world.objects("/segments/").await.into_iter().find(|path| !path.contains(".series.")).unwrap();
+        world.flip(&path, 9, 0x01).await;
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", [1]), "{signal}");
+        world.until(|| world.metric(&storage, "stella_quarantined_segments") == 1.0).await;
+        assert_eq!(world.metric(&storage, "stella_segments_damaged_total"), 1.0);
+        assert_eq!(world.metric(&storage, "stella_segments_quarantined_total"), 1.0);
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", [1]));
+        let snapshot = storage.metrics(&world.context("a"), model::TimeRange::ALL).await.unwrap();
+        assert_eq!(snapshot.missing_segments(), usize::from(signal == Signal::Metrics));
+        let files = if signal == Signal::Metrics { 2 } else { 1 };
+        assert_eq!(world.objects("quarantine/").await.len(), files + 1, "the files and the reason");
+        // It stays so after a restart, and nothing looks at it again.
+        storage.shutdown().await.unwrap();
+        drop(storage);
+        let storage = world.open().await;
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", [1]));
+        assert_eq!(world.metric(&storage, "stella_quarantined_segments"), 1.0);
+        assert_eq!(world.metric(&storage, "stella_segments_damaged_total"), 0.0);
+        for _ in 0..3 {
+            world.clock.advance_ns(3_600_000_000_000);
+            storage.retain().await.unwrap();
+        }
+        assert_eq!(world.metric(&storage, "stella_quarantined_segments"), 0.0);
+        assert_eq!(world.objects("parquet").await, Vec::<String>::new(), "{signal}");
+        assert_eq!(world.objects("quarantine/").await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_byte_that_changed_on_the_way_alone_costs_nothing() {
+    for signal in Signal::ALL {
+        let world = World::new();
+        let storage = world.open().await;
+        write(&storage, &world.context("a"), batch(signal, "a", 0..5)).await;
+        storage.shutdown().await.unwrap();
+        drop(storage);
+        for after in 0..4 {
+            let storage = world.open().await;
+            world.store.flip_a_read(".parquet", after);
+            assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..5), "{signal} {after}");
+            assert_eq!(world.metric(&storage, "stella_segments_damaged_total"), 0.0);
+        }
+    }
 }

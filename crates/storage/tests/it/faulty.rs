@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
 
@@ -36,11 +37,13 @@ pub(crate) struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     plan: Mutex<Option<Plan>>,
     failed: AtomicUsize,
+    /// What the path of a read must contain so that a byte of it is changed, and how many reads come before.
+    flip: Mutex<Option<(&'static str, usize)>>,
 }
 
 impl FaultyStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, plan: Mutex::new(None), failed: AtomicUsize::new(0) }
+        Self { inner, plan: Mutex::new(None), failed: AtomicUsize::new(0), flip: Mutex::new(None) }
     }
 
     pub(crate) fn fail(&self, plan: Plan) {
@@ -55,6 +58,26 @@ impl FaultyStore {
     /// Whether no put has failed since the last plan was made.
     pub(crate) fn is_unharmed(&self) -> bool {
         self.failed.load(Ordering::Relaxed) == 0
+    }
+
+    /// Changes a byte of one read on its way, after so many that stay as they are.
+    pub(crate) fn flip_a_read(&self, path_contains: &'static str, after: usize) {
+        *self.flip.lock() = Some((path_contains, after));
+    }
+
+    fn is_flipped(&self, location: &Path) -> bool {
+        let mut flip = self.flip.lock();
+        match flip.as_mut() {
+            Some((text, after)) if location.as_ref().contains(*text) => {
+                let is_due = *after == 0;
+                *after = after.saturating_sub(1);
+                if is_due {
+                    *flip = None;
+                }
+                is_due
+            }
+            _ => false,
+        }
     }
 
     fn fault(&self, location: &Path) -> Option<Fault> {
@@ -105,7 +128,17 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
+        let result = self.inner.get_opts(location, options).await?;
+        if !self.is_flipped(location) {
+            return Ok(result);
+        }
+        let (meta, range, attributes) =
+            (result.meta.clone(), result.range.clone(), result.attributes.clone());
+        let mut bytes = result.bytes().await?.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x20;
+        let payload = GetResultPayload::Stream(futures::stream::iter([Ok(bytes.into())]).boxed());
+        Ok(GetResult { payload, meta, range, attributes })
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

@@ -13,8 +13,9 @@ use model::metric::{MetricBatchBuilder, SeriesInfo};
 use model::time::{ManualClock, NS_PER_MS, NS_PER_S};
 use model::trace::{SpanFields, SpansView, TraceBatchBuilder};
 use model::{Batch, Ingest, Labels, Receipt, Signal, TenantContext, TenantId, TimeRange, TimestampNs};
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+use prometheus_client::registry::Registry;
 use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
 use storage::{Components, Settings, Storage, StorageError, StoreSettings};
 
@@ -93,6 +94,39 @@ impl World {
         paths.retain(|path| path.contains(text));
         paths.sort();
         paths
+    }
+
+    /// Changes bits of a byte of an object; the place counts from its end where it is negative.
+    pub(crate) async fn flip(&self, path: &str, at: isize, bits: u8) {
+        let path = object_store::path::Path::from(path);
+        let mut bytes = self.store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+        let len = isize::try_from(bytes.len()).unwrap();
+        bytes[usize::try_from(at.rem_euclid(len)).unwrap()] ^= bits;
+        self.store.put(&path, bytes.into()).await.unwrap();
+    }
+
+    /// The sum of a metric over its labels; 0 where it has no value yet.
+    pub(crate) fn metric(&self, storage: &Storage, name: &str) -> f64 {
+        let mut registry = Registry::default();
+        storage.register_metrics(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().unwrap())
+        });
+        values.sum()
+    }
+
+    /// Waits for what the engine's background work brings about.
+    pub(crate) async fn until(&self, is_done: impl Fn() -> bool) {
+        for _ in 0..20_000 {
+            if is_done() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("the engine never came to it");
     }
 
     /// Everything that a tenant can read of a signal, a sorted line an item.

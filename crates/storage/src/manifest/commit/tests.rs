@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 
 use super::*;
@@ -154,7 +155,8 @@ async fn a_damaged_version_is_set_aside_and_the_one_before_holds() {
     assert_eq!((next.version, next.segments.len(), next.damaged.clone()), (3, 2, vec![2]));
     assert_eq!(manifests.load().await.unwrap(), *next);
 
-    store.put(&manifests.path(4), r#"{"format": 2}"#.into()).await.unwrap();
+    let newer = Manifest { format: FORMAT + 1, ..Manifest::clone(&next) };
+    store.put(&manifests.path(4), json::encode(&newer).unwrap().into()).await.unwrap();
     let newer = manifests.load().await.unwrap_err().to_string();
     assert!(newer.contains("newer version"), "{newer}");
 }
