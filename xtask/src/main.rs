@@ -26,7 +26,7 @@ struct Arguments {
 enum Chore {
     /// Check the house rules: crate edges, file sizes, words, documented paths.
     Tidy,
-    /// Install what the tests need beyond cargo: Prometheus and a Python environment. Quick when present.
+    /// Install what the tests need beyond cargo: Prometheus, packages of Python and of node. Quick when present.
     Setup,
     /// Run everything that must be green: format, tidy, setup, clippy and all tests.
     Test,

@@ -12,6 +12,8 @@ use crate::workspace::Workspace;
 
 /// The pinned Python packages of the end-to-end tests, relative to the root.
 const REQUIREMENTS: &str = "tests/python/requirements.txt";
+/// The folder with the pinned packages of node that the tests start, relative to the root.
+const NODE: &str = "tests/node";
 /// The Debian package with `prometheus` and `promtool`.
 const PROMETHEUS_PACKAGE: &str = "prometheus";
 /// Debian asks this script whether a freshly installed service may start; exit code 101 says no.
@@ -25,6 +27,8 @@ pub(crate) struct Tools {
     pub(crate) prometheus: PathBuf,
     /// Prometheus' command line tool.
     pub(crate) promtool: PathBuf,
+    /// The folder with the pinned packages of node.
+    pub(crate) node_modules: PathBuf,
 }
 
 /// Makes sure that every tool is there, and says where.
@@ -37,10 +41,12 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<Tools> {
         prometheus: program("prometheus")?,
         promtool: program("promtool")?,
         python: python_environment(workspace)?,
+        node_modules: node_modules(workspace)?,
     };
     println!("setup: {}", tools.prometheus.display());
     println!("setup: {}", tools.promtool.display());
     println!("setup: {}", tools.python.display());
+    println!("setup: {}", tools.node_modules.display());
     Ok(tools)
 }
 
@@ -148,6 +154,40 @@ fn python_environment(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 /// Whether the environment was made from exactly these requirements; the stamp is a copy of them.
 fn is_current(python: &Path, stamp: &Path, requirements: &str) -> bool {
     python.exists() && fs::read_to_string(stamp).is_ok_and(|made_from| made_from == requirements)
+}
+
+/// The packages of node in the target folder, installed or installed anew when the pins have changed.
+fn node_modules(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    for program in ["node", "npm"] {
+        if find_program(program).is_none() {
+            install_debian(if program == "node" { "nodejs" } else { "npm" })?;
+        }
+    }
+    let folder = workspace.target.join("node");
+    let modules = folder.join("node_modules");
+    let stamp = folder.join("package-lock.stamp");
+    let read = |name: &str| {
+        let path = workspace.path(NODE).join(name);
+        fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
+    };
+    let (package, lock) = (read("package.json")?, read("package-lock.json")?);
+    if is_current(&modules, &stamp, &lock) {
+        return Ok(modules);
+    }
+    println!("setup: installing the node packages of {NODE}");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("package.json"), package)?;
+    fs::write(folder.join("package-lock.json"), &lock)?;
+    // No package may run programs of its own; none of these needs it.
+    let status = Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(&folder)
+        .stdin(Stdio::null())
+        .status()
+        .context("npm could not be started")?;
+    ensure!(status.success(), "npm could not install {NODE}: a registry of node packages must be reachable");
+    fs::write(&stamp, &lock).context("the stamp of the node packages cannot be written")?;
+    Ok(modules)
 }
 
 fn make_environment(environment: &Path) -> anyhow::Result<()> {

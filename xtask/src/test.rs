@@ -51,7 +51,8 @@ fn cargo(
         command
             .env("STELLA_TEST_PYTHON", &tools.python)
             .env("STELLA_TEST_PROMETHEUS", &tools.prometheus)
-            .env("STELLA_TEST_PROMTOOL", &tools.promtool);
+            .env("STELLA_TEST_PROMTOOL", &tools.promtool)
+            .env("STELLA_TEST_NODE_MODULES", &tools.node_modules);
         if let Some(folders) = promql_scripts(workspace)? {
             command.env("PROMQLTEST_DIRS", folders);
         }

@@ -1,6 +1,7 @@
 //! The one place where the parts meet, in reading order: settings, object store, storage, query engine, doors,
 //! gateway, listeners. The end is the reverse.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use security::gateway::{Gateway, TENANT_HEADER};
-use storage::Storage;
+use storage::{Storage, Store, StoreParts};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,14 +47,17 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let records = logging::init(config.own_telemetry.then(|| (Arc::clone(&clock), seeds.random())))?;
 
     let limits: Arc<dyn LimitsSource> = Arc::new(SameLimits(Arc::new(limits(config))));
-    let store_url = config.store_url();
-    let store =
-        storage::open_store(&store_url).with_context(|| format!("cannot open the store {store_url}"))?;
-    let components = storage::Components::new(Arc::clone(&clock), store, Arc::clone(&limits), seeds.random());
+    let parts = StoreParts { clock: Arc::clone(&clock), seed: seeds.random(), environment: environment() };
+    let store = Store::open(&config.store(), &parts).context("cannot open the store")?;
+    store.probe().await?;
+    let objects = store.objects();
+    let components =
+        storage::Components::new(Arc::clone(&clock), objects, Arc::clone(&limits), seeds.random());
     let storage = Storage::open(storage_settings(config), components).await?;
 
     let mut registry = Registry::default();
     storage.register_metrics(&mut registry);
+    store.register_metrics(&mut registry);
     let started_s = clock.now().0 as f64 / 1e9;
     registry.register_collector(Box::new(ProcessMetrics { started_s }));
     if let Some(records) = &records {
@@ -93,6 +97,13 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         None => None,
     };
     Ok(Assembled { storage, listeners, addresses, own })
+}
+
+/// The variables of this process, by which stores of others may be configured.
+fn environment() -> Vec<(String, String)> {
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// The server writes its own telemetry through the gateway, as the tenant of that name.

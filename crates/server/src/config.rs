@@ -3,6 +3,8 @@
 //! An unknown key is an error that names its line. Durations are written as Prometheus writes them (`15s`, `30d`),
 //! sizes as `64MiB`.
 
+pub mod store;
+
 pub mod units;
 
 use std::net::IpAddr;
@@ -10,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use model::TenantId;
 use serde::Deserialize;
+use storage::StoreConfig;
 
+use store::Store;
 use units::{ByteSize, Duration};
 
 /// One of the jobs that a process does.
@@ -38,8 +42,8 @@ impl Role {
 pub struct Config {
     /// Where the write-ahead log lives, and the store where no other is named.
     pub data_dir: PathBuf,
-    /// The object store by URL (`file://`, `memory://`); `<data_dir>/store` where it is left out.
-    pub store: Option<String>,
+    /// The object store; `<data_dir>/store` where no address is named.
+    pub store: Store,
     /// The jobs of this process.
     pub roles: Vec<Role>,
     /// Who requests that name no tenant act for; such requests are refused where it is left out.
@@ -62,7 +66,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("stella-data"),
-            store: None,
+            store: Store::default(),
             roles: Role::ALL.to_vec(),
             default_tenant: None,
             own_telemetry: true,
@@ -298,13 +302,10 @@ impl Config {
         parsed.map_err(|error| ConfigError::Value(format!("default_tenant is not valid: {error}")))
     }
 
-    /// The object store's URL.
+    /// The object store and how it is spoken to.
     #[must_use]
-    pub fn store_url(&self) -> String {
-        match &self.store {
-            Some(url) => url.clone(),
-            None => self.data_dir.join("store").to_string_lossy().into_owned(),
-        }
+    pub fn store(&self) -> StoreConfig {
+        self.store.to_config(self.data_dir.join("store").to_string_lossy().into_owned())
     }
 
     fn ports(&self) -> [(&'static str, u16); 5] {
@@ -343,6 +344,24 @@ mod tests {
         assert_eq!(config.roles, [Role::Metrics, Role::Logs]);
         let error = Config::parse("data_dir: x\nwall: {}\n").unwrap_err();
         assert!(error.contains("wall") && error.contains('2'), "{error}");
+    }
+
+    #[test]
+    fn a_store_is_an_address_or_a_map() {
+        let store = |text: &str| Config::parse(text).unwrap().store();
+        assert_eq!(store("data_dir: d\n").url, "d/store");
+        let plain = store("store: s3://b/p\n");
+        assert_eq!(
+            (plain.url.as_str(), plain.profile.as_str(), plain.allow_http),
+            ("s3://b/p", "default", false)
+        );
+        let text = "store:\n  url: s3://b\n  endpoint: http://minio:9000\n  allow_http: true\n  request_timeout: 5s\n";
+        let map = store(text);
+        assert_eq!(map.endpoint.as_deref(), Some("http://minio:9000"));
+        assert_eq!((map.allow_http, map.patience.request_timeout_ms), (true, 5_000));
+        let error = Config::parse("store:\n  url: s3://b\n  secret_key: x\n").unwrap_err();
+        assert!(error.contains("secret_key") && error.contains('3'), "{error}");
+        assert!(Config::parse("store: [a]\n").is_err());
     }
 
     #[test]

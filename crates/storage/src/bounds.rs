@@ -68,6 +68,9 @@ pub(crate) const FLUSH_TICK_MS: u64 = 1_000;
 /// Folders of a store that are remembered as durable; forgetting them costs some syncs.
 pub(crate) const MAX_KNOWN_FOLDERS: usize = 10_000;
 
+/// Names that are tried for the file that becomes an object of a folder.
+pub(crate) const MAX_STAGED_FILES: usize = 1_000;
+
 /// Seconds after which a writer that was refused may come back: about the time of a flush.
 pub(crate) const RETRY_AFTER_S: u32 = 5;
 
@@ -130,3 +133,21 @@ pub(crate) const VERIFY_WINDOW_BYTES: u64 = 4 << 20;
 
 /// How often files that were found damaged are looked at, besides at once.
 pub(crate) const EXAMINE_INTERVAL_MS: u64 = 60_000;
+
+/// Tenants whose requests to a store of others are counted by themselves; the rest share one label.
+pub(crate) const MAX_METERED_TENANTS: usize = 1_000;
+
+/// Objects that one request deletes; what Azure takes at most.
+pub(crate) const DELETE_BATCH: usize = 256;
+
+/// Requests that delete at the same time.
+pub(crate) const DELETE_CONCURRENCY: usize = 4;
+
+/// What is read of a reply that may hide an error; a list of parts that were put together is far smaller.
+pub(crate) const MAX_STORE_REPLY_BYTES: usize = 64 << 10;
+
+/// A file with credentials.
+pub(crate) const MAX_CREDENTIALS_BYTES: usize = 1 << 20;
+
+/// Connections to a store of others that are kept while nobody uses them.
+pub(crate) const MAX_IDLE_CONNECTIONS: usize = 64;

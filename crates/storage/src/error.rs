@@ -14,10 +14,21 @@ pub enum StorageError {
     #[error("invalid storage setting: {0}")]
     Settings(String),
     /// The store's address is of a kind that is not known.
-    #[error("unsupported store: url=`{url}`, use file:///absolute/path, a plain path, or memory://")]
+    #[error(
+        "unsupported store: url=`{url}`, use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, \
+         file:///absolute/path, a plain path, or memory://"
+    )]
     UnsupportedStore {
         /// What was asked for.
         url: String,
+    },
+    /// The store cannot be used as it is.
+    #[error("the store cannot be used: store=`{store}`: {reason}")]
+    UnusableStore {
+        /// Its address.
+        store: String,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// Another process has the data folder open.
     #[error(
@@ -119,6 +130,7 @@ impl Classified for StorageError {
             StorageError::Locked { .. }
             | StorageError::Io { .. }
             | StorageError::Store(_)
+            | StorageError::UnusableStore { .. }
             | StorageError::Conflict { .. }
             | StorageError::Wal(_)
             | StorageError::Closed => Kind::Unavailable,

@@ -13,6 +13,11 @@ const MANIFEST: &str = "manifest";
 const SEGMENTS: &str = "segments";
 const QUARANTINE: &str = "quarantine";
 
+/// The object that shows at each start that objects are created once.
+pub(crate) fn probe() -> Path {
+    Path::from("probe/put-if-absent")
+}
+
 /// The prefix of all tenants.
 pub(crate) fn tenants() -> Path {
     Path::from(TENANTS)

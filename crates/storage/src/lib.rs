@@ -64,5 +64,6 @@ pub use settings::{
     Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, StoreSettings, WalSettings,
 };
 pub use storage::Storage;
-pub use store::open_store;
+pub use store::config::{Patience, StoreConfig};
+pub use store::{Store, StoreParts};
 pub use wal::replay::ReplayProgress;

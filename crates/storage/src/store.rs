@@ -1,197 +1,119 @@
-//! Opens the object store that an address names, and makes a folder as durable as a bucket is.
+//! Opens the object store that an address names: a folder, memory, or a bucket of S3, Google Cloud Storage or Azure Blob
+//! Storage. What the engine relies on is the same in all of them; `tests/it/store_contract.rs` is that contract.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write};
-use std::ops::Range;
-use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use object_store::local::LocalFileSystem;
+use model::Clock;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-};
+use prometheus_client::registry::Registry;
 
-use parking_lot::Mutex;
-
-use crate::bounds::MAX_KNOWN_FOLDERS;
 use crate::error::StorageError;
+use crate::metrics::StoreMetrics;
+
+use client::Endpoint;
+use config::Address;
+use folder::Folder;
+use remote::Remote;
+use retry::Attempts;
+
+pub(crate) mod config;
+
+mod folder;
+
+mod credentials;
+
+mod client;
+
+mod wire;
+
+mod retry;
+
+mod remote;
+
+mod upload;
+
+mod probe;
 
 /// Among the extensions of a read's options: bytes that were cached did not have their checksum. Every cache on the way
 /// drops what it has of the object and asks the store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh;
 
-/// Opens a store: `memory://`, `file:///absolute/path`, `file://./relative/path`, or a plain path. A folder is made
-/// where it is missing.
-///
-/// # Errors
-/// [`StorageError::UnsupportedStore`] for other addresses; otherwise when the folder cannot be made.
-pub fn open_store(url: &str) -> std::result::Result<Arc<dyn ObjectStore>, StorageError> {
-    let unsupported = || StorageError::UnsupportedStore { url: url.to_owned() };
-    let path = match url.split_once("://") {
-        Some(("memory", "" | "/")) => return Ok(Arc::new(InMemory::new())),
-        Some(("file", path)) => path,
-        Some(_) => return Err(unsupported()),
-        None => url,
-    };
-    if path.is_empty() {
-        return Err(unsupported());
-    }
-    let root = PathBuf::from(path);
-    std::fs::create_dir_all(&root).map_err(|e| StorageError::io("create store folder", &root, e))?;
-    let root = root.canonicalize().map_err(|e| StorageError::io("open store folder", path, e))?;
-    Ok(Arc::new(Folder {
-        inner: LocalFileSystem::new_with_prefix(&root)?,
-        root,
-        staged: AtomicU64::new(0),
-        durable: Arc::default(),
-    }))
+/// The parts that a store is given.
+pub struct StoreParts {
+    /// The time, for the durations of requests.
+    pub clock: Arc<dyn Clock>,
+    /// The start of the random part of waits.
+    pub seed: u64,
+    /// The environment variables that stores of others may be configured by.
+    pub environment: Vec<(String, String)>,
 }
 
-/// A folder as an object store. An object that was put survives a loss of power: its bytes are forced to the disk before
-/// its name appears, and its name before the reply.
-#[derive(Debug)]
-struct Folder {
-    inner: LocalFileSystem,
-    root: PathBuf,
-    staged: AtomicU64,
-    durable: Arc<Mutex<HashSet<PathBuf>>>,
-}
-
-impl fmt::Display for Folder {
+impl fmt::Debug for StoreParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Folder({})", self.root.display())
+        // The environment may hold secrets.
+        f.debug_struct("StoreParts").field("seed", &self.seed).finish_non_exhaustive()
     }
 }
 
-impl Folder {
-    /// Where the bytes are written before the object has its name. Listings leave such names out.
-    fn staged_path(&self, target: &FilePath) -> PathBuf {
-        let number = self.staged.fetch_add(1, Ordering::Relaxed);
-        let mut name = target.as_os_str().to_owned();
-        name.push(format!("#{}{number:06}", std::process::id()));
-        PathBuf::from(name)
-    }
+/// An object store that was opened. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    metrics: Arc<StoreMetrics>,
+    is_remote: bool,
 }
 
-/// Writes an object; with `is_create` it fails where the name is taken.
-fn put_file(target: &FilePath, staged: &FilePath, payload: &PutPayload, is_create: bool) -> io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).open(staged)?;
-    payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
-    file.sync_all()?;
-    drop(file);
-    if is_create {
-        // A link fails where the name is taken; a rename would replace it.
-        let linked = std::fs::hard_link(staged, target);
-        std::fs::remove_file(staged)?;
-        linked?;
-    } else {
-        std::fs::rename(staged, target)?;
-    }
-    Ok(())
-}
-
-/// Makes the names in an object's folder durable, and once those of the folders above it.
-fn sync_folders(root: &FilePath, parent: &FilePath, durable: &Mutex<HashSet<PathBuf>>) -> io::Result<()> {
-    let is_durable = durable.lock().contains(parent);
-    let folders = parent.ancestors().take_while(|folder| folder.starts_with(root));
-    for folder in folders.take(if is_durable { 1 } else { usize::MAX }) {
-        File::open(folder)?.sync_all()?;
-    }
-    if !is_durable {
-        let mut durable = durable.lock();
-        if durable.len() >= MAX_KNOWN_FOLDERS {
-            durable.clear();
-        }
-        durable.insert(parent.to_path_buf());
-    }
-    Ok(())
-}
-
-#[async_trait]
-impl ObjectStore for Folder {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let is_create = match opts.mode {
-            PutMode::Create => true,
-            PutMode::Overwrite => false,
-            // Refused with the reason that a folder gives.
-            PutMode::Update(_) => return self.inner.put_opts(location, payload, opts).await,
+impl Store {
+    /// Opens the store that the configuration names; a folder is made where it is missing. Nothing is asked of a store
+    /// of others yet: [`Store::probe`] does.
+    ///
+    /// # Errors
+    /// [`StorageError::UnsupportedStore`] for an address that is none; [`StorageError::Settings`] when settings or
+    /// credentials are missing or make no sense; otherwise when a folder or file cannot be used.
+    pub fn open(config: &config::StoreConfig, parts: &StoreParts) -> Result<Self, StorageError> {
+        let metrics = Arc::new(StoreMetrics::default());
+        let (objects, is_remote): (Arc<dyn ObjectStore>, bool) = match Address::parse(&config.url)? {
+            Address::Memory => (Arc::new(InMemory::new()), false),
+            Address::Folder(path) => (Arc::new(Folder::open(&path)?), false),
+            Address::Bucket { kind, bucket, prefix } => {
+                let clock = Arc::clone(&parts.clock);
+                let endpoint = Endpoint { kind, bucket, prefix, config, environment: &parts.environment };
+                let (client, prefix) = endpoint.connect(&clock, &metrics)?;
+                let attempts =
+                    Attempts::new(kind.scheme(), config.patience, clock, parts.seed, Arc::clone(&metrics));
+                (Arc::new(Remote::new(client, config.url.clone(), prefix, attempts)), true)
+            }
         };
-        let target = self.inner.path_to_filesystem(location)?;
-        let staged = self.staged_path(&target);
-        let root = self.root.clone();
-        let durable = Arc::clone(&self.durable);
-        let name = location.to_string();
-        let write = tokio::task::spawn_blocking(move || {
-            let parent = target.parent().ok_or_else(|| io::Error::other("an object has a folder"))?;
-            std::fs::create_dir_all(parent)?;
-            let written = put_file(&target, &staged, &payload, is_create);
-            if written.is_err() {
-                // What is left of it is hidden from listings; removing it is a courtesy.
-                let _left = std::fs::remove_file(&staged);
-            }
-            written.and_then(|()| sync_folders(&root, parent, &durable))
-        });
-        match write.await? {
-            Ok(()) => Ok(PutResult { e_tag: None, version: None }),
-            Err(source) if is_create && source.kind() == io::ErrorKind::AlreadyExists => {
-                Err(object_store::Error::AlreadyExists { path: name, source: Box::new(source) })
-            }
-            Err(source) => Err(object_store::Error::Generic { store: "folder", source: Box::new(source) }),
-        }
+        Ok(Self { objects, metrics, is_remote })
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
+    /// The objects.
+    #[must_use]
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects)
     }
 
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
+    /// Whether every request goes over the network, so that a cache of bytes saves some.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        self.is_remote
     }
 
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
+    /// Checks that the store answers, that it takes objects, and that it does not let one be created twice: commits rely
+    /// on that. It leaves one small object, which the next probe finds.
+    ///
+    /// # Errors
+    /// When one of this is not so; the message says what to do.
+    pub async fn probe(&self) -> Result<(), StorageError> {
+        probe::run(&*self.objects).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.inner.rename_opts(from, to, options).await
+    /// Puts the store's metrics into a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 }
 

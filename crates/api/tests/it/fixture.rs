@@ -11,7 +11,7 @@ use model::tenant::{Access, Admit, Caller, Refusal};
 use model::time::{ManualClock, NS_PER_S};
 use model::{Batch, Clock, Ingest, TenantContext, TenantId, TimestampNs};
 use query::{QueryEngine, QuerySettings};
-use storage::{Components, Storage};
+use storage::{Components, Storage, Store, StoreConfig, StoreParts};
 use tower::ServiceExt;
 
 /// The moment at which the clock stands, in seconds.
@@ -57,12 +57,10 @@ impl Fixture {
         let limits = Arc::new(Limits::default());
         let settings =
             storage::Settings { data_dir: folder.path().to_owned(), ..storage::Settings::default() };
-        let components = Components {
-            clock: Arc::clone(&clock),
-            store: storage::open_store("memory://").unwrap(),
-            limits: Arc::new(SameLimits(Arc::clone(&limits))),
-            seed: 7,
-        };
+        let parts = StoreParts { clock: Arc::clone(&clock), seed: 7, environment: Vec::new() };
+        let store = Store::open(&StoreConfig::new("memory://"), &parts).unwrap().objects();
+        let same = Arc::new(SameLimits(Arc::clone(&limits)));
+        let components = Components::new(Arc::clone(&clock), store, same, 7);
         let storage = Storage::open(settings, components).await.unwrap();
         let pool = tokio::runtime::Handle::current();
         let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), QuerySettings::default(), pool);

@@ -6,7 +6,7 @@ use model::limits::{Limits, SameLimits};
 use model::time::{ManualClock, NS_PER_S};
 use model::{Batch, Ingest, TenantContext, TenantId, TimestampNs};
 use query::{QueryEngine, QuerySettings};
-use storage::{Components, Settings, Storage};
+use storage::{Components, Settings, Storage, Store, StoreConfig, StoreParts};
 
 /// The moment at which the clock stands, in seconds.
 pub(crate) const NOW_S: i64 = 1_700_000_000;
@@ -28,12 +28,10 @@ impl Fixture {
         let clock = Arc::new(ManualClock::new(TimestampNs(NOW_S * NS_PER_S)));
         let limits = Arc::new(limits);
         let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
-        let components = Components::new(
-            Arc::clone(&clock) as _,
-            storage::open_store("memory://").unwrap(),
-            Arc::new(SameLimits(Arc::clone(&limits))),
-            7,
-        );
+        let parts = StoreParts { clock: Arc::clone(&clock) as _, seed: 7, environment: Vec::new() };
+        let store = Store::open(&StoreConfig::new("memory://"), &parts).unwrap().objects();
+        let components =
+            Components::new(Arc::clone(&clock) as _, store, Arc::new(SameLimits(Arc::clone(&limits))), 7);
         let storage = Storage::open(settings, components).await.unwrap();
         Self { storage, clock, limits, _folder: folder }
     }

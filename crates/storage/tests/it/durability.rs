@@ -1,10 +1,10 @@
 //! What was acknowledged is there after the process ended at any moment: nothing lost, nothing doubled.
 
 use model::Signal;
-use storage::{Fsync, StorageError, open_store};
+use storage::{Fsync, StorageError};
 
 use crate::faulty::{Fault, Plan};
-use crate::fixture::{World, batch, lines, write};
+use crate::fixture::{World, batch, lines, open_store, write};
 
 /// Writes for two tenants and the three signals.
 async fn write_all(world: &World, storage: &storage::Storage, numbers: std::ops::Range<i64>) {
@@ -48,7 +48,7 @@ async fn acknowledged_is_visible_at_once_and_after_the_end_of_the_process() {
 #[tokio::test]
 async fn a_flush_moves_rows_to_segments_and_the_log_is_not_replayed_twice() {
     let folder = tempfile::tempdir().unwrap();
-    for store in [open_store("memory://").unwrap(), open_store(folder.path().to_str().unwrap()).unwrap()] {
+    for store in [open_store("memory://"), open_store(folder.path().to_str().unwrap())] {
         let world = World::on(store);
         let storage = world.open().await;
         write_all(&world, &storage, 0..20).await;

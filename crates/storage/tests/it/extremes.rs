@@ -11,7 +11,7 @@ use model::{AttributeRef, Batch, Labels, Matcher, Signal, TimeRange};
 use storage::Storage;
 use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
 
-use crate::fixture::{NOW_NS, World, batch, lines, write};
+use crate::fixture::{NOW_NS, World, batch, lines, open_store, write};
 
 /// A world that keeps everything for ever, and takes it from the future too.
 fn forever() -> World {
@@ -114,7 +114,7 @@ async fn times_in_milliseconds_that_no_nanoseconds_can_tell_are_kept_or_named() 
 async fn tenants_of_every_allowed_character_find_their_data_again() {
     let folder = tempfile::tempdir().unwrap();
     for store in ["memory://", folder.path().to_str().unwrap()] {
-        let world = World::on(storage::open_store(store).unwrap());
+        let world = World::on(open_store(store));
         let storage = world.open().await;
         let names = ["a!-_.*'()", "A", "...", ".a", "a.", "-", "*", "61", &"x".repeat(150)];
         for name in names {

@@ -17,12 +17,19 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use prometheus_client::registry::Registry;
 use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
-use storage::{Components, Settings, Storage, StorageError, StoreSettings};
+use storage::{Components, Settings, Storage, StorageError, Store, StoreConfig, StoreParts, StoreSettings};
 
 use crate::faulty::FaultyStore;
 
 /// The moment at which every clock starts.
 pub(crate) const NOW_NS: i64 = 1_800_000_000 * NS_PER_S;
+
+/// The objects of the store that an address names.
+pub(crate) fn open_store(url: &str) -> Arc<dyn ObjectStore> {
+    let clock = Arc::new(ManualClock::new(TimestampNs(NOW_NS)));
+    let parts = StoreParts { clock, seed: 7, environment: Vec::new() };
+    Store::open(&StoreConfig::new(url), &parts).unwrap().objects()
+}
 
 /// What outlives the engine.
 pub(crate) struct World {

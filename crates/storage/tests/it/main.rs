@@ -23,3 +23,8 @@ mod merging;
 mod extremes;
 
 mod formats;
+
+mod store_contract;
+
+#[path = "../../../../tests/emulators.rs"]
+mod emulators;
