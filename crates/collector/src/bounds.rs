@@ -14,8 +14,11 @@ pub(crate) const MAX_MESSAGE_BYTES: usize = 256 << 20;
 /// must be able to hold it.
 pub(crate) const MAX_MAPPED_BYTES: usize = 96 << 20;
 
-/// Bytes of bodies that all requests together may hold, compressed and decoded.
+/// Bytes that all requests together may hold where nobody says otherwise: bodies, decoded and mapped.
 pub(crate) const MAX_IN_FLIGHT_BYTES: usize = 512 << 20;
+
+/// Tenants whose requests are counted apart, before those that have none are forgotten.
+pub(crate) const MAX_SHARES: usize = 1_024;
 
 /// Bodies above this size are decoded on a blocking thread: some 500 µs of work.
 pub(crate) const INLINE_DECODE_BYTES: usize = 32 << 10;

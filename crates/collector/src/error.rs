@@ -45,6 +45,17 @@ pub enum CollectorError {
         /// The bound, in bytes.
         max_bytes: usize,
     },
+    /// The request is over what one may hold: body, decoded and mapped.
+    #[error(
+        "request takes too much memory: bytes=`{bytes}` max_bytes=`{max_bytes}`, send smaller batches, or have \
+         memory.limit raised"
+    )]
+    RequestTooLarge {
+        /// The size, about, in bytes.
+        bytes: usize,
+        /// The bound, in bytes.
+        max_bytes: usize,
+    },
     /// The connection broke while the body was read.
     #[error("body could not be read: {0}")]
     Body(String),
@@ -52,8 +63,12 @@ pub enum CollectorError {
     #[error("{0}")]
     Invalid(String),
     /// Too many bytes are being worked on.
-    #[error("too many requests are being worked on: max_in_flight_bytes=`{max_bytes}`, try again later")]
+    #[error(
+        "too many requests {whose}are being worked on: max_in_flight_bytes=`{max_bytes}`, try again later"
+    )]
     Busy {
+        /// `of the tenant ` with a space behind, or nothing for all.
+        whose: &'static str,
         /// The bound, in bytes.
         max_bytes: usize,
     },
@@ -72,7 +87,9 @@ impl CollectorError {
         match self {
             Self::Busy { .. } => Some(RETRY_AFTER_S),
             Self::Ingest(
-                IngestError::Limited { retry_after_s, .. } | IngestError::Unavailable { retry_after_s, .. },
+                IngestError::Limited { retry_after_s, .. }
+                | IngestError::Unavailable { retry_after_s, .. }
+                | IngestError::Full { retry_after_s, .. },
             ) => Some(*retry_after_s),
             _ => None,
         }
@@ -83,9 +100,13 @@ impl CollectorError {
     pub fn http_status(&self) -> StatusCode {
         match self {
             Self::Wire(error) => StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::BodyTooLarge { .. } | Self::MessageTooLarge { .. } | Self::MappedTooLarge { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::BodyTooLarge { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::MappedTooLarge { .. }
+            | Self::RequestTooLarge { .. }
+            | Self::Ingest(IngestError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            // Senders of the protocols that answer with it try again after any status of 500 and more.
+            Self::Ingest(IngestError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
             _ => match self.kind() {
                 Kind::Invalid => StatusCode::BAD_REQUEST,
                 Kind::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -107,6 +128,7 @@ impl Classified for CollectorError {
             | Self::BodyTooLarge { .. }
             | Self::MessageTooLarge { .. }
             | Self::MappedTooLarge { .. }
+            | Self::RequestTooLarge { .. }
             | Self::Body(_)
             | Self::Invalid(_) => Kind::Invalid,
             Self::Busy { .. } => Kind::Unavailable,

@@ -1,5 +1,7 @@
 //! The doors: routers for each port, and what they share.
 
+mod budget;
+
 mod body;
 
 mod deliver;
@@ -27,14 +29,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use model::Ingest;
-use model::tenant::{Access, Refusal};
+use model::tenant::{Access, Refusal, TenantContext};
 use model::time::Clock;
 
 use crate::error::CollectorError;
 use crate::mapping::families::Families;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use body::Budget;
+use budget::{Budget, Held};
 
 /// The parts that the receivers work with.
 #[derive(Clone)]
@@ -125,8 +127,16 @@ impl Collector {
         &self.0.components
     }
 
-    fn budget(&self) -> &Budget {
-        &self.0.budget
+    /// What all requests hold now, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.0.budget.used_bytes()
+    }
+
+    /// A request that holds no memory yet; it counts against the tenant that its headers name.
+    fn request(&self, access: &Access) -> Held {
+        let context = access.context(None);
+        self.0.budget.request(context.as_ref().ok().map(TenantContext::tenant))
     }
 
     fn families(&self) -> &Families {

@@ -13,24 +13,36 @@ pub struct Settings {
     pub logs: LogsSettings,
 }
 
-/// How large requests may be, in bytes.
+/// How large requests may be, in bytes: all of it follows from what they may hold together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodySettings {
-    /// One body as it arrives.
-    pub max_body_bytes: usize,
-    /// One body after decompression; also the largest gRPC message.
-    pub max_decoded_bytes: usize,
-    /// All bodies that are being worked on.
+    /// What all requests that are being worked on may hold: bodies, decoded and mapped.
     pub max_in_flight_bytes: usize,
+}
+
+impl BodySettings {
+    /// What one request may hold, and all requests of one tenant together: others find some room.
+    #[must_use]
+    pub const fn max_request_bytes(&self) -> usize {
+        self.max_in_flight_bytes / 4 * 3
+    }
+
+    /// One body as it arrives.
+    #[must_use]
+    pub fn max_body_bytes(&self) -> usize {
+        bounds::MAX_BODY_BYTES.min(self.max_request_bytes() / 3)
+    }
+
+    /// One body after decompression; also the largest gRPC message.
+    #[must_use]
+    pub fn max_decoded_bytes(&self) -> usize {
+        bounds::MAX_DECODED_BYTES.min(self.max_request_bytes() / 3)
+    }
 }
 
 impl Default for BodySettings {
     fn default() -> Self {
-        Self {
-            max_body_bytes: bounds::MAX_BODY_BYTES,
-            max_decoded_bytes: bounds::MAX_DECODED_BYTES,
-            max_in_flight_bytes: bounds::MAX_IN_FLIGHT_BYTES,
-        }
+        Self { max_in_flight_bytes: bounds::MAX_IN_FLIGHT_BYTES }
     }
 }
 

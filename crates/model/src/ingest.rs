@@ -174,6 +174,20 @@ pub enum IngestError {
         /// Seconds after which a retry may succeed.
         retry_after_s: u32,
     },
+    /// The disk has no room left; try again after the time.
+    #[error("{message}")]
+    Full {
+        /// Which disk, and what to do.
+        message: String,
+        /// Seconds after which a retry may succeed.
+        retry_after_s: u32,
+    },
+    /// An item is larger than the store can ever take.
+    #[error("{message}")]
+    TooLarge {
+        /// How large, and what is allowed.
+        message: String,
+    },
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
@@ -183,7 +197,8 @@ impl Classified for IngestError {
     fn kind(&self) -> Kind {
         match self {
             IngestError::Limited { .. } => Kind::Limited,
-            IngestError::Unavailable { .. } => Kind::Unavailable,
+            IngestError::Unavailable { .. } | IngestError::Full { .. } => Kind::Unavailable,
+            IngestError::TooLarge { .. } => Kind::Invalid,
             IngestError::Internal(_) => Kind::Internal,
         }
     }

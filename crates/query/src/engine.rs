@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::answer::QueryStats;
 use crate::error::QueryError;
 use crate::leaf::{Counters, LeafExec, Work, from_datafusion};
-use crate::memory::{QueryPool, TenantBudget};
+use crate::memory::{PoolLimits, QueryPool, SharedBudget};
 use crate::pace::Pace;
 use crate::settings::QuerySettings;
 use crate::turns::{Turn, Turns};
@@ -40,7 +40,9 @@ struct Inner {
     settings: QuerySettings,
     pool: Handle,
     turns: Arc<Turns>,
-    budgets: Mutex<HashMap<TenantId, Arc<TenantBudget>>>,
+    /// What all queries hold together.
+    memory: Arc<SharedBudget>,
+    budgets: Mutex<HashMap<TenantId, Arc<SharedBudget>>>,
 }
 
 /// One query while it runs: where it gets its memory, and what it has read.
@@ -61,8 +63,14 @@ impl QueryEngine {
     #[must_use]
     pub fn new(storage: Storage, clock: Arc<dyn Clock>, settings: QuerySettings, pool: Handle) -> Self {
         let turns = Turns::new(settings.max_concurrent);
-        let budgets = Mutex::default();
-        Self { inner: Arc::new(Inner { storage, clock, settings, pool, turns, budgets }) }
+        let (memory, budgets) = (Arc::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { storage, clock, settings, pool, turns, memory, budgets }) }
+    }
+
+    /// What all queries hold now, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.memory.used_bytes()
     }
 
     pub(crate) fn storage(&self) -> &Storage {
@@ -73,7 +81,7 @@ impl QueryEngine {
         &self.inner.settings
     }
 
-    fn budget(&self, tenant: &TenantId) -> Arc<TenantBudget> {
+    fn budget(&self, tenant: &TenantId) -> Arc<SharedBudget> {
         let mut budgets = self.inner.budgets.lock();
         if let Some(budget) = budgets.get(tenant) {
             return Arc::clone(budget);
@@ -119,13 +127,9 @@ impl QueryEngine {
     }
 
     fn running(&self, context: &TenantContext, turn: Turn) -> Running {
-        let limits = context.limits();
-        let pool = QueryPool::new(
-            self.budget(context.tenant()),
-            limits.tenant_query_memory_bytes,
-            limits.query_memory_bytes,
-        );
-        let pool = Arc::new(pool);
+        let limits = PoolLimits::new(context.limits(), self.inner.settings.memory_bytes);
+        let budget = self.budget(context.tenant());
+        let pool = Arc::new(QueryPool::new(Arc::clone(&self.inner.memory), budget, limits));
         let memory: Arc<dyn MemoryPool> = Arc::clone(&pool) as _;
         Running {
             results: MemoryConsumer::new("results").register(&memory),

@@ -1,4 +1,4 @@
-//! Memory that queries may hold: a pool per query, inside a budget per tenant.
+//! Memory that queries may hold: a pool per query, inside a budget per tenant, inside the one of all queries.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,28 +6,56 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use model::Limits;
 
 use crate::error::QueryError;
 
-/// What all queries of one tenant hold together.
+/// What all queries of one tenant, or of all tenants, hold together.
 #[derive(Debug, Default)]
-pub(crate) struct TenantBudget {
+pub(crate) struct SharedBudget {
     used: AtomicUsize,
+}
+
+impl SharedBudget {
+    /// What is held now, in bytes.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// How much a query may hold, and those that it shares memory with. In bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolLimits {
+    pub(crate) query_bytes: usize,
+    pub(crate) tenant_bytes: usize,
+    pub(crate) all_bytes: usize,
+}
+
+impl PoolLimits {
+    /// A tenant's limits within what the process has for all queries: one query gets at most half of it and one tenant
+    /// three quarters, so that others find some.
+    pub(crate) fn new(limits: &Limits, all_bytes: usize) -> Self {
+        Self {
+            query_bytes: limits.query_memory_bytes.min(all_bytes / 2),
+            tenant_bytes: limits.tenant_query_memory_bytes.min(all_bytes / 4 * 3),
+            all_bytes,
+        }
+    }
 }
 
 /// The pool of one query.
 #[derive(Debug)]
 pub(crate) struct QueryPool {
-    tenant: Arc<TenantBudget>,
-    tenant_limit_bytes: usize,
-    limit_bytes: usize,
+    all: Arc<SharedBudget>,
+    tenant: Arc<SharedBudget>,
+    limits: PoolLimits,
     used: AtomicUsize,
     peak: AtomicUsize,
 }
 
 impl QueryPool {
-    pub(crate) fn new(tenant: Arc<TenantBudget>, tenant_limit_bytes: usize, limit_bytes: usize) -> Self {
-        Self { tenant, tenant_limit_bytes, limit_bytes, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    pub(crate) fn new(all: Arc<SharedBudget>, tenant: Arc<SharedBudget>, limits: PoolLimits) -> Self {
+        Self { all, tenant, limits, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
     }
 
     /// The most that was held at once, in bytes.
@@ -54,26 +82,36 @@ impl MemoryPool for QueryPool {
     fn grow(&self, _reservation: &MemoryReservation, additional: usize) {
         let used = self.used.fetch_add(additional, Ordering::Relaxed) + additional;
         self.tenant.used.fetch_add(additional, Ordering::Relaxed);
+        self.all.used.fetch_add(additional, Ordering::Relaxed);
         self.note_peak(used);
     }
 
     fn shrink(&self, _reservation: &MemoryReservation, shrink: usize) {
         self.used.fetch_sub(shrink, Ordering::Relaxed);
         self.tenant.used.fetch_sub(shrink, Ordering::Relaxed);
+        self.all.used.fetch_sub(shrink, Ordering::Relaxed);
     }
 
     fn try_grow(&self, _reservation: &MemoryReservation, additional: usize) -> Result<()> {
-        let before = take(&self.used, additional, self.limit_bytes).map_err(|held| {
-            let limit = self.limit_bytes;
-            let message = exhausted("the query", "query_memory_bytes", held, additional, limit);
-            // To ask again would not help, unlike where the tenant's other queries have the memory.
+        let PoolLimits { query_bytes, tenant_bytes, all_bytes } = self.limits;
+        let before = take(&self.used, additional, query_bytes).map_err(|held| {
+            let message = exhausted("the query", "query_memory_bytes", held, additional, query_bytes);
+            // To ask again would not help, unlike where other queries have the memory.
             DataFusionError::External(Box::new(QueryError::Execution(message)))
         })?;
-        if let Err(held) = take(&self.tenant.used, additional, self.tenant_limit_bytes) {
-            self.used.fetch_sub(additional, Ordering::Relaxed);
-            let limit = self.tenant_limit_bytes;
-            let (who, key) = ("the tenant's queries together", "tenant_query_memory_bytes");
-            return Err(DataFusionError::ResourcesExhausted(exhausted(who, key, held, additional, limit)));
+        let shared = [
+            (&self.tenant, "the tenant's queries together", "tenant_query_memory_bytes", tenant_bytes),
+            (&self.all, "all queries together", "queries_memory_bytes", all_bytes),
+        ];
+        for (place, (budget, who, key, limit)) in shared.iter().enumerate() {
+            if let Err(held) = take(&budget.used, additional, *limit) {
+                self.used.fetch_sub(additional, Ordering::Relaxed);
+                for (taken, ..) in &shared[..place] {
+                    taken.used.fetch_sub(additional, Ordering::Relaxed);
+                }
+                let message = exhausted(who, key, held, additional, *limit);
+                return Err(DataFusionError::ResourcesExhausted(message));
+            }
         }
         self.note_peak(before + additional);
         Ok(())
@@ -84,13 +122,13 @@ impl MemoryPool for QueryPool {
     }
 
     fn memory_limit(&self) -> MemoryLimit {
-        MemoryLimit::Finite(self.limit_bytes)
+        MemoryLimit::Finite(self.limits.query_bytes)
     }
 }
 
 impl fmt::Display for QueryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "query pool: used_bytes={} limit_bytes={}", self.reserved(), self.limit_bytes)
+        write!(f, "query pool: used_bytes={} limit_bytes={}", self.reserved(), self.limits.query_bytes)
     }
 }
 
@@ -107,24 +145,45 @@ mod tests {
 
     use super::*;
 
-    fn pool(tenant: &Arc<TenantBudget>) -> Arc<dyn MemoryPool> {
-        Arc::new(QueryPool::new(Arc::clone(tenant), 150, 100))
+    const LIMITS: PoolLimits = PoolLimits { query_bytes: 100, tenant_bytes: 150, all_bytes: 180 };
+
+    fn pool(all: &Arc<SharedBudget>, tenant: &Arc<SharedBudget>) -> Arc<dyn MemoryPool> {
+        Arc::new(QueryPool::new(Arc::clone(all), Arc::clone(tenant), LIMITS))
     }
 
     #[test]
-    fn a_query_stays_within_its_own_and_its_tenants_limit() {
-        let tenant = Arc::new(TenantBudget::default());
-        let (one, two) = (pool(&tenant), pool(&tenant));
+    fn a_query_stays_within_its_own_its_tenants_and_the_process_limit() {
+        let all = Arc::new(SharedBudget::default());
+        let (tenant, other) = (Arc::new(SharedBudget::default()), Arc::new(SharedBudget::default()));
+        let (one, two, three) = (pool(&all, &tenant), pool(&all, &tenant), pool(&all, &other));
         let a = MemoryConsumer::new("a").register(&one);
         let b = MemoryConsumer::new("b").register(&two);
+        let c = MemoryConsumer::new("c").register(&three);
         a.try_grow(90).unwrap();
         let own = a.try_grow(20).unwrap_err().to_string();
         assert!(own.contains("query_memory_bytes=100"), "{own}");
-        let shared = b.try_grow(70).unwrap_err().to_string();
-        assert!(shared.contains("tenant_query_memory_bytes=150"), "{shared}");
-        assert_eq!(two.reserved(), 0, "a refused reservation leaves nothing behind");
+        let shared = b.try_grow(70).unwrap_err();
+        assert!(matches!(shared, DataFusionError::ResourcesExhausted(_)), "another try may find room");
+        assert!(shared.to_string().contains("tenant_query_memory_bytes=150"), "{shared}");
+        let process = c.try_grow(95).unwrap_err();
+        assert!(matches!(process, DataFusionError::ResourcesExhausted(_)));
+        assert!(process.to_string().contains("queries_memory_bytes=180"), "{process}");
+        assert_eq!((two.reserved(), three.reserved()), (0, 0), "a refused reservation leaves nothing behind");
+        assert_eq!((tenant.used_bytes(), other.used_bytes(), all.used_bytes()), (90, 0, 90));
         drop(a);
         b.try_grow(70).unwrap();
-        assert_eq!((one.reserved(), two.reserved()), (0, 70));
+        assert_eq!((one.reserved(), two.reserved(), all.used_bytes()), (0, 70, 70));
+    }
+
+    #[test]
+    fn one_query_and_one_tenant_leave_room_for_others() {
+        let limits =
+            Limits { query_memory_bytes: 300, tenant_query_memory_bytes: 1_000, ..Limits::default() };
+        let within = |all| {
+            let limits = PoolLimits::new(&limits, all);
+            (limits.query_bytes, limits.tenant_bytes)
+        };
+        assert_eq!(within(400), (200, 300));
+        assert_eq!(within(10_000), (300, 1_000));
     }
 }

@@ -9,10 +9,12 @@ pub struct QuerySettings {
     pub max_concurrent: usize,
     /// How far back an instant selector of PromQL looks.
     pub lookback_ms: i64,
+    /// Memory that all queries may hold together, in bytes.
+    pub memory_bytes: usize,
 }
 
 impl Default for QuerySettings {
     fn default() -> Self {
-        Self { parallelism: 2, max_concurrent: 20, lookback_ms: 5 * 60 * 1_000 }
+        Self { parallelism: 2, max_concurrent: 20, lookback_ms: 5 * 60 * 1_000, memory_bytes: 4 << 30 }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -23,6 +24,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Fsync, units};
 use crate::exposition::Exposition;
 use crate::listeners::Listener;
+use crate::memory::{Budget, MemoryMetrics, Part};
 use crate::own::layer::OwnRecords;
 use crate::own::{self, writer::OwnWriter};
 use crate::process::ProcessMetrics;
@@ -45,6 +47,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut seeds = StdRng::from_os_rng();
     let records = logging::init(config.own_telemetry.then(|| (Arc::clone(&clock), seeds.random())))?;
+    let budget = Budget::find(config.memory.limit.map(|size| size.0), Path::new("/"))?;
+    budget.tell();
 
     let limits: Arc<dyn LimitsSource> = Arc::new(SameLimits(Arc::new(limits(config))));
     let parts = StoreParts { clock: Arc::clone(&clock), seed: seeds.random(), environment: environment() };
@@ -53,7 +57,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let objects = store.objects();
     let components =
         storage::Components::new(Arc::clone(&clock), objects, Arc::clone(&limits), seeds.random());
-    let storage = Storage::open(storage_settings(config), components).await?;
+    let storage = Storage::open(storage_settings(config, budget), components).await?;
 
     let mut registry = Registry::default();
     storage.register_metrics(&mut registry);
@@ -70,13 +74,16 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         parallelism: cores,
         max_concurrent: config.query.max_concurrent,
         lookback_ms: i64::try_from(config.query.lookback.as_ms()).unwrap_or(i64::MAX),
+        memory_bytes: budget.of(Part::Queries),
     };
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
     let ingest: Arc<dyn Ingest> = Arc::new(storage.clone());
     let gateway = Gateway::new(config.default_tenant()?, Arc::clone(&limits));
     let parts = doors::Parts { ingest: Arc::clone(&ingest), engine, clock: Arc::clone(&clock), requests };
-    let doors = doors::open(&parts, &config.listen, &mut registry);
+    let receivers = doors::receivers(&parts, budget, &mut registry);
+    register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
+    let doors = doors::open(&parts, &receivers, &config.listen);
     let exposition = Exposition::new(registry);
 
     let mut listeners = Vec::new();
@@ -146,6 +153,29 @@ impl Assembled {
     }
 }
 
+/// Tells what each part of the budget holds.
+fn register_memory(
+    registry: &mut Registry,
+    budget: Budget,
+    storage: &Storage,
+    engine: &QueryEngine,
+    receivers: &collector::Collector,
+) {
+    let (storage, engine, receivers) = (storage.clone(), engine.clone(), receivers.clone());
+    let used = Box::new(move |part| {
+        let stored = storage.memory();
+        match part {
+            Part::Heads => stored.head_bytes,
+            Part::Merges => stored.merge_bytes,
+            Part::Queries => engine.memory_bytes(),
+            Part::Caches => stored.cache_bytes,
+            Part::Requests => receivers.memory_bytes(),
+            Part::Log => stored.log_bytes,
+        }
+    });
+    registry.register_collector(Box::new(MemoryMetrics { budget, used }));
+}
+
 fn limits(config: &Config) -> Limits {
     let period = |duration: units::Duration| (duration.as_ms() > 0).then(|| duration.as_ns());
     Limits {
@@ -161,7 +191,8 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn storage_settings(config: &Config) -> storage::Settings {
+fn storage_settings(config: &Config, budget: Budget) -> storage::Settings {
+    let heads_bytes = budget.of(Part::Heads);
     storage::Settings {
         data_dir: config.data_dir.clone(),
         wal: storage::WalSettings {
@@ -172,10 +203,15 @@ fn storage_settings(config: &Config) -> storage::Settings {
             segment_bytes: config.wal.segment_size.0 as u64,
         },
         flush: storage::FlushSettings {
-            max_head_bytes: config.flush.max_head_size.0,
+            max_head_bytes: config.flush.max_head_size.0.min(heads_bytes / 8),
             max_head_age_ms: config.flush.max_head_age.as_ms(),
-            max_total_head_bytes: config.flush.max_total_size.0,
+            max_total_head_bytes: heads_bytes,
         },
+        memory: storage::MemorySettings {
+            log_bytes: budget.of(Part::Log),
+            merge_bytes: budget.of(Part::Merges),
+        },
+        read: storage::ReadSettings { cache_bytes: budget.of(Part::Caches) as u64 },
         retention: storage::RetentionSettings {
             interval_ms: config.retention.interval.as_ms(),
             sweep_grace_ms: config.retention.sweep_grace.as_ms(),

@@ -52,6 +52,8 @@ pub struct Config {
     pub own_telemetry: bool,
     /// Ports and the address that they are opened on.
     pub listen: Listen,
+    /// Memory.
+    pub memory: Memory,
     /// The write-ahead log.
     pub wal: Wal,
     /// When heads become segments.
@@ -71,6 +73,7 @@ impl Default for Config {
             default_tenant: None,
             own_telemetry: true,
             listen: Listen::default(),
+            memory: Memory::default(),
             wal: Wal::default(),
             flush: Flush::default(),
             retention: Retention::default(),
@@ -113,6 +116,14 @@ impl Default for Listen {
     }
 }
 
+/// Memory.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Memory {
+    /// What the process may use; by its control group where it is left out, or half of the machine's.
+    pub limit: Option<ByteSize>,
+}
+
 /// When a write counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -149,21 +160,15 @@ impl Default for Wal {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Flush {
-    /// The size of one head.
+    /// The size of one head, at most an eighth of what all heads may take.
     pub max_head_size: ByteSize,
-    /// The size of all heads together, above which writers are told to come back later.
-    pub max_total_size: ByteSize,
     /// The age of a head.
     pub max_head_age: Duration,
 }
 
 impl Default for Flush {
     fn default() -> Self {
-        Self {
-            max_head_size: ByteSize(64 << 20),
-            max_total_size: ByteSize(512 << 20),
-            max_head_age: Duration::from_ms(10 * 60_000),
-        }
+        Self { max_head_size: ByteSize(64 << 20), max_head_age: Duration::from_ms(10 * 60_000) }
     }
 }
 
@@ -206,7 +211,7 @@ pub struct Query {
     pub timeout: Duration,
     /// How far back an instant selector of PromQL looks.
     pub lookback: Duration,
-    /// The memory that one may hold.
+    /// The memory that one may hold, at most half of what all queries may.
     pub memory: ByteSize,
 }
 

@@ -6,6 +6,8 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
+use collector::Collector;
+use collector::settings::BodySettings;
 use model::{Clock, Ingest};
 use prometheus_client::registry::Registry;
 use query::QueryEngine;
@@ -13,6 +15,7 @@ use storage::Storage;
 
 use crate::config::{Listen, Role};
 use crate::exposition::Exposition;
+use crate::memory::{Budget, Part};
 use crate::requests::RequestMetrics;
 
 /// The parts that doors open on.
@@ -35,14 +38,19 @@ pub(crate) struct Door {
     pub(crate) router: Router,
 }
 
-/// Makes the doors of all roles, and registers what the collector counts.
-pub(crate) fn open(parts: &Parts, listen: &Listen, registry: &mut Registry) -> Vec<Door> {
+/// Makes the receivers of all doors in, which share their part of the memory, and registers what they count.
+pub(crate) fn receivers(parts: &Parts, budget: Budget, registry: &mut Registry) -> Collector {
     let components = collector::Components {
         ingest: Arc::clone(&parts.ingest),
         clock: Arc::clone(&parts.clock),
         metrics: collector::Metrics::register(registry),
     };
-    let receivers = collector::Collector::new(collector::Settings::default(), components);
+    let bodies = BodySettings { max_in_flight_bytes: budget.of(Part::Requests) };
+    Collector::new(collector::Settings { bodies, ..collector::Settings::default() }, components)
+}
+
+/// Makes the doors of all roles.
+pub(crate) fn open(parts: &Parts, receivers: &Collector, listen: &Listen) -> Vec<Door> {
     let settings = api::Settings::default();
     let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
     // Questions leave a span each; writes are too many for that, and are counted only.

@@ -8,6 +8,10 @@ pub mod config;
 
 pub mod assemble;
 
+mod cgroup;
+
+pub mod memory;
+
 mod doors;
 
 pub mod listeners;

@@ -7,13 +7,10 @@ pub(crate) const MAX_RECORD_BYTES: usize = 128 << 20;
 /// Bytes that the log writes with one call and one fsync; beyond it the next group begins.
 pub(crate) const MAX_GROUP_BYTES: usize = 32 << 20;
 
-/// Records that wait for the log. Together with [`MAX_QUEUED_BYTES`] it bounds the queue.
+/// Records that wait for the log, however small they are.
 pub(crate) const MAX_QUEUED_RECORDS: usize = 4_096;
 
-/// Bytes of records that wait for the log; beyond it writers are refused. One record of the largest size must fit.
-pub(crate) const MAX_QUEUED_BYTES: usize = 2 * MAX_RECORD_BYTES;
-
-/// Records that replay has decoded and not yet put into a head.
+/// Records that replay has decoded and not yet put into a head, however small they are.
 pub(crate) const MAX_REPLAY_QUEUE: usize = 4;
 
 /// Bytes that are read at once while replay looks for the next record that is whole.

@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(SystemDisk.create(&one).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         SystemDisk.rename(&one, &two).unwrap();
         SystemDisk.sync_folder(&folder).unwrap();
-        assert_eq!(SystemDisk.list(&folder).unwrap(), [two.clone()]);
+        assert_eq!(SystemDisk.list(&folder).unwrap(), std::slice::from_ref(&two));
         SystemDisk.truncate(&two, 8).unwrap();
         let mut reader = SystemDisk.open(&two).unwrap();
         let mut bytes = [0; 3];

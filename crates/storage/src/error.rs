@@ -81,6 +81,17 @@ pub enum StorageError {
     /// A bound of the process was reached.
     #[error("{0}")]
     Limited(String),
+    /// An item is larger than a record of the log may be.
+    #[error(
+        "an item is too large for the log: record_bytes={bytes}, at most {max_bytes} fit, send smaller items or have \
+         memory.limit raised"
+    )]
+    TooLarge {
+        /// What its record would take.
+        bytes: usize,
+        /// What a record may take.
+        max_bytes: usize,
+    },
     /// The log does not take records now.
     #[error("write-ahead log is not available: {0}")]
     Wal(String),
@@ -114,6 +125,7 @@ impl From<StorageError> for IngestError {
         match error.kind() {
             Kind::Limited => IngestError::Limited { message, retry_after_s: RETRY_AFTER_S },
             Kind::Unavailable => IngestError::Unavailable { message, retry_after_s: RETRY_AFTER_S },
+            _ if matches!(error, StorageError::TooLarge { .. }) => IngestError::TooLarge { message },
             _ => IngestError::Internal(message),
         }
     }
@@ -122,7 +134,9 @@ impl From<StorageError> for IngestError {
 impl Classified for StorageError {
     fn kind(&self) -> Kind {
         match self {
-            StorageError::Settings(_) | StorageError::UnsupportedStore { .. } => Kind::Invalid,
+            StorageError::Settings(_)
+            | StorageError::UnsupportedStore { .. }
+            | StorageError::TooLarge { .. } => Kind::Invalid,
             StorageError::Corrupt { .. } => Kind::Corrupt,
             StorageError::Parquet(parquet::errors::ParquetError::External(_)) => Kind::Unavailable,
             StorageError::Parquet(_) => Kind::Corrupt,

@@ -96,6 +96,8 @@ impl Engine {
 
     async fn flush_frozen(&self, partition: &Partition, frozen: &Arc<Frozen>) -> Result<(), StorageError> {
         let start_ns = self.clock().monotonic_ns();
+        // Rows are copied in their order, and the copy becomes bytes beside them.
+        let _room = self.merges.take(frozen.bytes() / 2 * 3).await?;
         let view = frozen.head.view();
         let segments = blocking(self.runtime(), move || write_segments(&view)).await??;
         let mut metas = Vec::with_capacity(segments.len());

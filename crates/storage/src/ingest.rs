@@ -9,6 +9,8 @@ mod logs;
 
 mod traces;
 
+mod split;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,10 +21,11 @@ use futures::future::BoxFuture;
 use model::ingest::{IngestError, Reason};
 use model::{Batch, Ingest, Labels, Limits, Receipt, Signal, TenantContext, TimestampNs};
 
-use crate::bounds::{MAX_EXAMPLE_BYTES, RETRY_AFTER_S};
+use crate::bounds::{MAX_EXAMPLE_BYTES, MAX_RECORD_BYTES, RETRY_AFTER_S};
 use crate::error::StorageError;
 use crate::metrics::{ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
-use crate::partition::PartitionId;
+use crate::partition::{Partition, PartitionId};
+use crate::room::Held;
 use crate::runtime::detached;
 use crate::storage::{Engine, Storage};
 use crate::wal::record;
@@ -55,14 +58,50 @@ impl Engine {
             return Ok(receipt);
         }
         let id = PartitionId { tenant: context.tenant().clone(), signal };
-        let bytes = record::encode(&id.tenant, &batch)?;
         let partition = self.tenants.get_or_create(&id)?;
-        let room = self.wal.reserve(bytes.len())?;
-        let engine = Arc::clone(self);
+        // A batch that is too large for one record goes into several, in its order. Where one of them is refused the
+        // caller sends all of it again, and what is doubled by that is dropped.
+        let mut parts = vec![batch];
+        while let Some(batch) = parts.pop() {
+            // Before there are two of it.
+            let room = self.wal.reserve(split::bytes(&batch)).await?;
+            match self.record(&id, &batch)? {
+                Some(bytes) => self.keep(&partition, batch, bytes, room).await?,
+                None => {
+                    let [first, second] = split::halves(&batch).map_err(IngestError::Internal)?;
+                    parts.extend([second, first]);
+                }
+            }
+        }
+        Ok(receipt)
+    }
+
+    /// A batch as a record of the log; none where it must be split first.
+    fn record(&self, id: &PartitionId, batch: &Batch) -> Result<Option<Vec<u8>>, StorageError> {
+        let max_bytes = self.settings.memory.queue_bytes().min(MAX_RECORD_BYTES);
+        let is_divisible = batch.items() > 1;
+        if is_divisible && split::bytes(batch) > max_bytes {
+            return Ok(None);
+        }
+        match record::encode(&id.tenant, batch, max_bytes) {
+            Err(StorageError::TooLarge { .. }) if is_divisible => Ok(None),
+            encoded => encoded.map(Some),
+        }
+    }
+
+    /// Makes a batch durable and visible.
+    async fn keep(
+        self: &Arc<Self>,
+        partition: &Arc<Partition>,
+        batch: Batch,
+        bytes: Vec<u8>,
+        room: Held,
+    ) -> Result<(), StorageError> {
+        let (engine, partition) = (Arc::clone(self), Arc::clone(partition));
         // In a task of its own: a writer that goes away in between must not leave its record out of the head.
         let task = self.tracker.track_future(async move {
             let ticket = partition.begin(|| engine.wal.tail());
-            engine.wal.append(id, bytes, room).await?;
+            engine.wal.append(partition.id.clone(), bytes, room).await?;
             partition.items.inc_by(batch.items() as u64);
             let head_bytes = partition.append(Some(ticket), &batch, engine.clock().monotonic_ns());
             if head_bytes >= engine.settings.flush.max_head_bytes {
@@ -70,8 +109,7 @@ impl Engine {
             }
             Ok::<(), StorageError>(())
         });
-        detached(self.runtime(), task).await??;
-        Ok(receipt)
+        detached(self.runtime(), task).await?
     }
 
     /// Refuses while the engine stops, and while the heads have no room left.

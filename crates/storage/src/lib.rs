@@ -13,6 +13,8 @@ pub mod disk;
 
 pub mod runtime;
 
+mod room;
+
 pub(crate) mod layout;
 
 pub(crate) mod metrics;
@@ -61,9 +63,10 @@ pub use retention::RetentionReport;
 pub use runtime::{Runtime, Tokio};
 pub use segment::blocks::Checksum;
 pub use settings::{
-    Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, StoreSettings, WalSettings,
+    Components, FlushSettings, Fsync, MemorySettings, ReadSettings, RetentionSettings, Settings,
+    StoreSettings, WalSettings,
 };
-pub use storage::Storage;
+pub use storage::{MemoryUse, Storage};
 pub use store::config::{Patience, StoreConfig};
 pub use store::{Store, StoreParts};
 pub use wal::replay::ReplayProgress;

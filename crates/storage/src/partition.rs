@@ -57,6 +57,13 @@ pub(crate) struct Frozen {
     rows: usize,
 }
 
+impl Frozen {
+    /// Memory that the head takes, about.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// Manifest and heads that belong together: each row is in exactly one of them.
 pub(crate) struct State {
     pub(crate) manifest: Arc<Manifest>,

@@ -65,6 +65,28 @@ pub struct ReadSettings {
     pub cache_bytes: u64,
 }
 
+/// Memory beside that of heads ([`FlushSettings`]) and caches ([`ReadSettings`]).
+#[derive(Clone, Debug)]
+pub struct MemorySettings {
+    /// Records that wait for the log, and those that come from it at the start, in bytes. A record takes at most a
+    /// quarter of it; a larger batch becomes several.
+    pub log_bytes: usize,
+    /// Heads that are being written as segments, and segments that are being merged, in bytes.
+    pub merge_bytes: usize,
+}
+
+impl MemorySettings {
+    /// Records that wait for the log. Those that are written together are copied, so that it counts twice.
+    pub(crate) const fn queue_bytes(&self) -> usize {
+        self.log_bytes / 4
+    }
+
+    /// Records that a replay has read and not yet put into a head.
+    pub(crate) const fn replay_bytes(&self) -> usize {
+        self.log_bytes / 2
+    }
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -77,6 +99,8 @@ pub struct Settings {
     pub wal: WalSettings,
     /// When heads become segments.
     pub flush: FlushSettings,
+    /// Memory beside that of heads and caches.
+    pub memory: MemorySettings,
     /// When expired data goes.
     pub retention: RetentionSettings,
     /// How the object store is spoken to.
@@ -96,6 +120,7 @@ impl Default for Settings {
                 max_head_age_ms: 10 * 60 * 1_000,
                 max_total_head_bytes: 512 << 20,
             },
+            memory: MemorySettings { log_bytes: 512 << 20, merge_bytes: 256 << 20 },
             retention: RetentionSettings { interval_ms: 60 * 1_000, sweep_grace_ms: 10 * 60 * 1_000 },
             store: StoreSettings { retry_backoff_ms: 100 },
             read: ReadSettings { cache_bytes: 128 << 20 },
@@ -114,6 +139,8 @@ impl Settings {
             ("wal.fsync interval_ms", self.wal.fsync != Fsync::IntervalMs(0)),
             ("flush.max_head_bytes", self.flush.max_head_bytes > 0),
             ("flush.max_head_age_ms", self.flush.max_head_age_ms > 0),
+            ("memory.log_bytes", self.memory.log_bytes > 0),
+            ("memory.merge_bytes", self.memory.merge_bytes > 0),
             ("retention.interval_ms", self.retention.interval_ms > 0),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, is_positive)| !is_positive) {

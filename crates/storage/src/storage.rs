@@ -23,6 +23,7 @@ use crate::metrics::{BySignal, Metrics};
 use crate::partition::PartitionId;
 use crate::quarantine::Suspects;
 use crate::retention::RetentionReport;
+use crate::room::Room;
 use crate::runtime::{Runtime, blocking};
 use crate::segment::blocks::Tail;
 use crate::segment::cache::SegmentCache;
@@ -39,6 +40,19 @@ pub struct Storage {
     _alive: Arc<DropGuard>,
 }
 
+/// What the engine holds in memory at one moment, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Heads.
+    pub head_bytes: usize,
+    /// Heads that are being written as segments, and segments that are being merged.
+    pub merge_bytes: usize,
+    /// What is kept of segments between reads.
+    pub cache_bytes: usize,
+    /// Records that wait for the log, or were read from it and are in no head yet.
+    pub log_bytes: usize,
+}
+
 /// What the tasks share.
 pub(crate) struct Engine {
     pub(crate) settings: Settings,
@@ -52,6 +66,8 @@ pub(crate) struct Engine {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) cache: Arc<SegmentCache>,
     pub(crate) suspects: Arc<Suspects>,
+    /// Memory for heads that are being written and segments that are being merged.
+    pub(crate) merges: Room,
     pub(crate) flush_wanted: Notify,
     pub(crate) is_closing: AtomicBool,
     pub(crate) stopping: CancellationToken,
@@ -90,6 +106,7 @@ impl Storage {
         let parts = WalParts {
             data_dir: settings.data_dir.clone(),
             settings: settings.wal.clone(),
+            queue_bytes: settings.memory.queue_bytes(),
             first_sequence,
             disk: Arc::clone(&components.disk),
             clock: Arc::clone(&components.clock),
@@ -101,7 +118,8 @@ impl Storage {
             ids: Ids::new(components.seed, &node, first_sequence),
             cache: Arc::new(SegmentCache::new(settings.read.cache_bytes)),
             suspects: Arc::default(),
-            replay: Replay::new(sequences),
+            replay: Replay::new(sequences, settings.memory.replay_bytes()),
+            merges: Room::new(settings.memory.merge_bytes),
             settings,
             components,
             node,
@@ -164,6 +182,18 @@ impl Storage {
         let closed = engine.wal.close().await;
         flushed.and(closed)?;
         engine.trim().await
+    }
+
+    /// What the engine holds in memory.
+    #[must_use]
+    pub fn memory(&self) -> MemoryUse {
+        let engine = &self.engine;
+        MemoryUse {
+            head_bytes: engine.tenants.memory().bytes(),
+            merge_bytes: engine.merges.used_bytes(),
+            cache_bytes: engine.cache.bytes(),
+            log_bytes: engine.wal.queued_bytes() + engine.replay.held_bytes(),
+        }
     }
 
     /// Puts the engine's metrics into a registry.

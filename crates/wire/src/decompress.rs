@@ -107,6 +107,20 @@ pub fn decompress_body(
     decompress(Encoding::Identity, body, max_decoded)
 }
 
+/// How long a body says it is once its one encoding is undone, where the encoding says so at its beginning and it can be
+/// true. Nothing is decompressed.
+#[must_use]
+pub fn claimed_len(content_encoding: &str, body: &[u8]) -> Option<usize> {
+    match Encoding::parse(content_encoding).ok()?.as_slice() {
+        [] | [Encoding::Identity] => Some(body.len()),
+        [Encoding::SnappyBlock] if !body.starts_with(SNAPPY_STREAM) => {
+            let claimed = snap::raw::decompress_len(body).ok()?;
+            (claimed <= body.len().saturating_mul(SNAPPY_MAX_RATIO)).then_some(claimed)
+        }
+        _ => None,
+    }
+}
+
 /// Undoes one encoding. The output buffer never grows beyond `max_decoded` and one byte; zstd's window, of up to
 /// 8 MiB or the bound, comes on top while it runs.
 ///

@@ -10,5 +10,5 @@ pub mod otlp;
 pub mod remote_write;
 pub mod tempo;
 
-pub use decompress::{Encoding, decompress, decompress_body};
+pub use decompress::{Encoding, claimed_len, decompress, decompress_body};
 pub use error::WireError;

@@ -13,6 +13,8 @@ use model::ingest::Receipt;
 use wire::WireError;
 use wire::loki::{JsonPush, PushRequest};
 
+use super::body::{decoded, take_mapped};
+use super::budget::Held;
 use super::{Collector, access, shape, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
@@ -32,13 +34,14 @@ pub(super) async fn push(State(collector): State<Collector>, request: Request) -
     match result {
         Ok((receipt, _)) if receipt.rejected() == 0 => StatusCode::NO_CONTENT.into_response(),
         Ok((receipt, items)) => text::rejected(&receipt, items, "entry"),
-        Err(error) => text::error(&error),
+        Err(error) => text::error(&error, error.http_status()),
     }
 }
 
 async fn take(collector: &Collector, request: Request) -> Result<(Receipt, usize), CollectorError> {
     let (parts, body) = request.into_parts();
-    let context = access(&parts.extensions)?.context(None)?;
+    let access = access(&parts.extensions)?;
+    let context = access.context(None)?;
     let header = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let form = form(header)?;
     let settings = collector.settings().logs.clone();
@@ -46,27 +49,26 @@ async fn take(collector: &Collector, request: Request) -> Result<(Receipt, usize
         Form::Protobuf => shape::protobuf_bytes(body, &shape::PUSH),
         Form::Json => shape::json_bytes(body),
     };
-    let budget = collector.budget().clone();
-    let decode = move |body| match form {
+    let decode = move |body, held: &mut Held| match form {
         Form::Protobuf => {
             let request = PushRequest::from_body(body)?;
-            let room = budget.room(size::push(&request))?;
-            Ok((push::from_protobuf(&request, &settings), room))
+            take_mapped(held, size::push(&request))?;
+            Ok(push::from_protobuf(&request, &settings))
         }
         Form::Json => {
             let request = JsonPush::from_body(&body)?;
-            let room = budget.room(size::json_push(&request))?;
-            Ok((push::from_json(&request, &settings), room))
+            take_mapped(held, size::json_push(&request))?;
+            Ok(push::from_json(&request, &settings))
         }
     };
     // Protobuf is always a snappy block; senders do not say so.
     let encoding = (form == Form::Protobuf).then_some("snappy");
-    let ((pushed, room), held) =
-        collector.budget().decoded(&parts.headers, body, encoding, size, decode).await?;
+    let held = collector.request(&access);
+    let (pushed, held) = decoded(held, &parts.headers, body, encoding, size, decode).await?;
     let push::Pushed { batch, mut receipt, items } = pushed;
     let batches = if batch.items() > 0 { vec![(context, batch)] } else { Vec::new() };
     let result = collector.write(batches, &mut receipt).await;
-    drop((room, held));
+    drop(held);
     collector.count(DOOR, Signal::Logs, items, result.as_ref().map(|()| receipt.rejected()));
     result.map(|()| (receipt, items))
 }

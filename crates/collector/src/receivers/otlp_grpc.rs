@@ -2,6 +2,8 @@
 //!
 //! Source: "OpenTelemetry Protocol Specification" 1.x, section "OTLP/gRPC".
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -17,7 +19,8 @@ use wire::otlp::{
     ExportMetricsServiceResponse, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 
-use super::body::run;
+use super::body::{frame, run, take_mapped};
+use super::budget::Held;
 use super::otlp::{Export, Taken};
 use super::shape::{self, Shape};
 use super::{Collector, access, otlp_partial};
@@ -27,7 +30,7 @@ use crate::metrics::OTLP_GRPC as DOOR;
 
 /// The router of the three services.
 pub(super) fn router(collector: &Collector) -> Router {
-    let max_bytes = collector.settings().bodies.max_decoded_bytes;
+    let max_bytes = collector.settings().bodies.max_decoded_bytes();
     macro_rules! service {
         ($server:ident) => {
             [Gzip, Zstd, Deflate].into_iter().fold(
@@ -52,9 +55,15 @@ async fn checked(
     next: Next,
 ) -> axum::response::Response {
     let Some(shape) = shape_of(request.uri().path()) else { return next.run(request).await };
-    let (parts, body) = request.into_parts();
-    match collector.budget().frame(&parts.headers, body, shape).await {
+    let (mut parts, body) = request.into_parts();
+    let framed = match access(&parts.extensions) {
+        Ok(access) => frame(collector.request(&access), &parts.headers, body, shape).await,
+        Err(error) => Err(error),
+    };
+    match framed {
         Ok((frame, held)) => {
+            let held = Arc::new(Mutex::new(held));
+            parts.extensions.insert(Arc::clone(&held));
             let response = next.run(Request::from_parts(parts, Body::from(frame))).await;
             drop(held);
             response
@@ -93,16 +102,17 @@ async fn take(
     export: Export,
 ) -> Result<Taken, CollectorError> {
     let access = access(extensions)?;
-    let room = collector.budget().room(collector.mapped_bytes(&export))?;
-    let mapped = if room.bytes() <= INLINE_DECODE_BYTES {
+    let bytes = collector.mapped_bytes(&export);
+    if let Some(held) = extensions.get::<Arc<Mutex<Held>>>() {
+        take_mapped(&mut held.lock().unwrap_or_else(PoisonError::into_inner), bytes)?;
+    }
+    let mapped = if bytes <= INLINE_DECODE_BYTES {
         collector.map(&export, &access)
     } else {
         let mapper = collector.clone();
         run(move || Ok(mapper.map(&export, &access))).await?
     };
-    let taken = collector.take(DOOR, signal, mapped).await?;
-    drop(room);
-    Ok(taken)
+    collector.take(DOOR, signal, mapped).await
 }
 
 #[async_trait]

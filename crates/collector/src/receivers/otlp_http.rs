@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use model::Signal;
 use wire::otlp::Format;
 
+use super::body::{decoded, take_mapped};
+use super::budget::Held;
 use super::otlp::{Export, Taken};
 use super::{Collector, access, otlp_partial, text};
 use crate::error::CollectorError;
@@ -37,7 +39,7 @@ pub(super) async fn loki_logs(State(collector): State<Collector>, request: Reque
     match result {
         Ok((_, taken)) if taken.receipt.rejected() == 0 => StatusCode::NO_CONTENT.into_response(),
         Ok((format, taken)) => success(Signal::Logs, format, &taken),
-        Err(error) => text::error(&error),
+        Err(error) => text::error(&error, otlp_partial::http_status(&error)),
     }
 }
 
@@ -61,15 +63,15 @@ async fn export(
         let access = access(&parts.extensions)?;
         let decoder = collector.clone();
         let size = move |body: &Bytes| Export::decoded_bytes(signal, format, body);
-        let decode = move |body| {
+        let held = collector.request(&access);
+        let decode = move |body, held: &mut Held| {
             let export = Export::decode(signal, format, &body)?;
-            let room = decoder.budget().room(decoder.mapped_bytes(&export))?;
-            Ok((decoder.map(&export, &access), room))
+            take_mapped(held, decoder.mapped_bytes(&export))?;
+            Ok(decoder.map(&export, &access))
         };
-        let ((mapped, room), held) =
-            collector.budget().decoded(&parts.headers, body, None, size, decode).await?;
+        let (mapped, held) = decoded(held, &parts.headers, body, None, size, decode).await?;
         let taken = collector.take(DOOR, signal, mapped).await?;
-        drop((room, held));
+        drop(held);
         Ok((format, taken))
     }
     .await;

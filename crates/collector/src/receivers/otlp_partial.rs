@@ -59,11 +59,11 @@ pub(super) fn body(signal: Signal, format: Format, taken: &Taken) -> Bytes {
     }
 }
 
-/// The HTTP status of an error. A fault of ours is one that a sender should try again, rather than lose its data:
-/// OTLP senders give up on 500.
+/// The HTTP status of an error. What may pass, a fault of ours too, is one that a sender tries again, rather than lose
+/// its data: OTLP senders give up on 500 and 507.
 pub(super) fn http_status(error: &CollectorError) -> StatusCode {
     match error.kind() {
-        Kind::Internal | Kind::Corrupt => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Unavailable | Kind::Internal | Kind::Corrupt => StatusCode::SERVICE_UNAVAILABLE,
         _ => error.http_status(),
     }
 }

@@ -13,6 +13,8 @@ use model::ingest::Receipt;
 use wire::WireError;
 use wire::remote_write::{Version, v1, v2};
 
+use super::body::{decoded, take_mapped};
+use super::budget::Held;
 use super::{Collector, access, shape, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
@@ -45,7 +47,7 @@ pub(super) async fn write(State(collector): State<Collector>, request: Request) 
     let mut response = match result {
         Ok(taken) if taken.receipt.rejected() == 0 => StatusCode::NO_CONTENT.into_response(),
         Ok(taken) => text::rejected(&taken.receipt, taken.items, "sample"),
-        Err(error) => text::error(&error),
+        Err(error) => text::error(&error, error.http_status()),
     };
     if is_v2 {
         let counts = [
@@ -63,33 +65,34 @@ pub(super) async fn write(State(collector): State<Collector>, request: Request) 
 async fn take(collector: &Collector, version: Version, request: Request) -> Result<Taken, CollectorError> {
     let (parts, body) = request.into_parts();
     snappy_only(&parts.headers)?;
-    let context = access(&parts.extensions)?.context(None)?;
+    let access = access(&parts.extensions)?;
+    let context = access.context(None)?;
     let (decoder, tenant) = (collector.clone(), context.tenant().clone());
     let size = move |body: &Bytes| {
         shape::protobuf_bytes(body, if version == Version::V1 { &shape::WRITE_V1 } else { &shape::WRITE_V2 })
     };
-    let decode = move |body| match version {
+    let decode = move |body, held: &mut Held| match version {
         Version::V1 => {
             let request = v1::WriteRequest::from_body(body)?;
             let known = decoder.families().learn(&tenant, &request.metadata);
-            let room = decoder.budget().room(size::remote_write_v1(&request, &known))?;
-            Ok((remote_write::from_v1(&request, &known), room))
+            take_mapped(held, size::remote_write_v1(&request, &known))?;
+            Ok(remote_write::from_v1(&request, &known))
         }
         Version::V2 => {
             let request = v2::Request::from_body(body)?;
             let known = decoder.families().learn(&tenant, &[]);
-            let room = decoder.budget().room(size::remote_write_v2(&request, &known))?;
-            Ok((remote_write::from_v2(&request, &known), room))
+            take_mapped(held, size::remote_write_v2(&request, &known))?;
+            Ok(remote_write::from_v2(&request, &known))
         }
     };
-    let ((series, room), held) =
-        collector.budget().decoded(&parts.headers, body, Some("snappy"), size, decode).await?;
+    let held = collector.request(&access);
+    let (series, held) = decoded(held, &parts.headers, body, Some("snappy"), size, decode).await?;
     let Series { batch, written, mut receipt } = series;
     let items = written.all() + receipt.rejected();
     let mut stored = Receipt::default();
     let batches = if batch.items() > 0 { vec![(context, batch)] } else { Vec::new() };
     let result = collector.write(batches, &mut stored).await;
-    drop((room, held));
+    drop(held);
     let written = written.without(&stored);
     receipt.merge(stored);
     collector.count(DOOR, Signal::Metrics, items, result.as_ref().map(|()| receipt.rejected()));

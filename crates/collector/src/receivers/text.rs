@@ -9,8 +9,8 @@ use crate::bounds::MAX_NAMED_REJECTIONS;
 use crate::error::CollectorError;
 
 /// The answer to a request that was not taken.
-pub(super) fn error(error: &CollectorError) -> Response {
-    let mut response = (error.http_status(), format!("{error}\n")).into_response();
+pub(super) fn error(error: &CollectorError, status: StatusCode) -> Response {
+    let mut response = (status, format!("{error}\n")).into_response();
     if let Some(seconds) = error.retry_after_s() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

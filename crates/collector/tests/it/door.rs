@@ -169,6 +169,16 @@ pub(crate) fn limited() -> Mood {
     Mood::Fails(IngestError::Limited { message: "rate limit".to_owned(), retry_after_s: 7 })
 }
 
+/// The store's disk has no room.
+pub(crate) fn full() -> IngestError {
+    IngestError::Full { message: "the disk is full".to_owned(), retry_after_s: 30 }
+}
+
+/// The store can never take an item.
+pub(crate) fn too_large() -> IngestError {
+    IngestError::TooLarge { message: "an item is too large".to_owned() }
+}
+
 /// The number that the counter of a signal's items shows.
 pub(crate) fn items(door: &Door, state: &str, signal: Signal, receiver: &str, transport: &str) -> String {
     let noun = match signal {

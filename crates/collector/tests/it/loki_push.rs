@@ -11,7 +11,7 @@ use model::ingest::Reason;
 use prost::Message as _;
 use wire::loki::{EntryAdapter, LabelPairAdapter, PushRequest, StreamAdapter, Timestamp};
 
-use crate::door::{Door, Mood, anonymous, items, limited, post};
+use crate::door::{Door, Mood, anonymous, full, items, limited, post, too_large};
 use crate::shown;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -130,6 +130,16 @@ async fn what_the_store_says_is_answered_in_plain_text() {
     let reply = door.send(door.collector.loki_push(), post("/loki/api/v1/push", &[PROTOBUF], body())).await;
     assert_eq!((reply.status, reply.text()), (StatusCode::TOO_MANY_REQUESTS, "rate limit\n"));
     assert_eq!(reply.header("retry-after"), "7");
+    door.mood(Mood::Fails(full()));
+    let reply = door.send(door.collector.loki_push(), post("/loki/api/v1/push", &[PROTOBUF], body())).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::INSUFFICIENT_STORAGE, "30"));
+    // The route is Loki's, the sender is one of OTLP: it gives up on 507.
+    let logs = crate::otlp::logs(vec![(None, vec![crate::otlp::record("x")])]).encode_to_vec();
+    let reply = door.send(door.collector.loki_push(), post("/otlp/v1/logs", &[PROTOBUF], logs)).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "30"));
+    door.mood(Mood::Fails(too_large()));
+    let reply = door.send(door.collector.loki_push(), post("/loki/api/v1/push", &[PROTOBUF], body())).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::PAYLOAD_TOO_LARGE, ""));
 }
 
 #[tokio::test]

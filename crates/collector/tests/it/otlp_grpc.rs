@@ -1,7 +1,9 @@
 //! OTLP over gRPC, with the generated clients on the router itself.
 
+use axum::body::{Body, Bytes};
 use axum::{Extension, Router};
 use collector::settings::{BodySettings, Settings};
+use futures::{FutureExt as _, StreamExt as _};
 use model::Signal;
 use model::ingest::{IngestError, Reason};
 use prost::Message as _;
@@ -11,7 +13,7 @@ use wire::otlp::collector_logs::logs_service_client::LogsServiceClient;
 use wire::otlp::collector_metrics::metrics_service_client::MetricsServiceClient;
 use wire::otlp::collector_trace::trace_service_client::TraceServiceClient;
 
-use crate::door::{Door, Mood, access, items, limited};
+use crate::door::{Door, Mood, access, full, items, limited, post, too_large};
 use crate::otlp::{gauge, logs, metrics, record, resource, span, traces};
 
 fn router(door: &Door, asked: Option<&str>) -> Router {
@@ -65,6 +67,8 @@ async fn errors_are_statuses() {
     let table = [
         (Some("acme"), "", limited(), Code::ResourceExhausted, Some(7)),
         (Some("acme"), "", Mood::Fails(unavailable), Code::Unavailable, Some(2)),
+        (Some("acme"), "", Mood::Fails(full()), Code::Unavailable, Some(30)),
+        (Some("acme"), "", Mood::Fails(too_large()), Code::InvalidArgument, None),
         (None, "", Mood::Takes, Code::Unauthenticated, None),
         (None, "forbidden", Mood::Takes, Code::PermissionDenied, None),
         (None, "not/valid", Mood::Takes, Code::InvalidArgument, None),
@@ -92,18 +96,26 @@ async fn errors_are_statuses() {
 
 #[tokio::test]
 async fn messages_have_bounds() {
-    let bodies = BodySettings { max_decoded_bytes: 1_000, ..BodySettings::default() };
+    let bodies = BodySettings { max_in_flight_bytes: 16 << 10 };
     let door = Door::with(Settings { bodies, ..Settings::default() });
-    let request = logs(vec![(None, vec![record(&"x".repeat(2_000))])]);
+    let of = |bytes: usize| logs(vec![(None, vec![record(&"x".repeat(bytes))])]);
     let mut client = LogsServiceClient::new(router(&door, Some("acme")));
-    assert_eq!(client.export(request.clone()).await.unwrap_err().code(), Code::InvalidArgument);
+    let large = client.export(of(5_000)).await.unwrap_err();
+    assert_eq!((large.code(), large.details().is_empty()), (Code::InvalidArgument, true), "{large:?}");
 
-    let bodies = BodySettings { max_in_flight_bytes: 1 << 10, ..BodySettings::default() };
-    let door = Door::with(Settings { bodies, ..Settings::default() });
-    let mut client = LogsServiceClient::new(router(&door, Some("acme")));
-    let busy = client.export(request).await.unwrap_err();
+    let never = || futures::stream::pending::<Result<Bytes, std::io::Error>>();
+    let part = futures::stream::iter([Ok(Bytes::from_static(&[0; 4_000]))]);
+    let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    let slow = post(path, &[("content-type", "application/grpc")], Body::from_stream(part.chain(never())));
+    let mut waiting = Box::pin(door.send(door.collector.otlp_grpc(), slow));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert_eq!(door.collector.memory_bytes(), 4 << 10);
+    let busy = client.export(of(3_000)).await.unwrap_err();
     assert_eq!(busy.code(), Code::Unavailable, "{busy:?}");
     assert!(!busy.details().is_empty());
+    drop(waiting);
+    client.export(of(3_000)).await.unwrap();
+    assert_eq!(door.collector.memory_bytes(), 0);
 }
 
 /// `google.rpc.Status`, as a client would read it.

@@ -6,13 +6,14 @@ use axum::body::{Body, Bytes};
 use collector::settings::{BodySettings, Settings};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use futures::{FutureExt as _, StreamExt as _};
 use http::StatusCode;
 use model::Signal;
 use model::ingest::{IngestError, Reason};
 use prost::Message as _;
 use wire::otlp::{ExportMetricsServiceResponse, ExportTraceServiceResponse, Status};
 
-use crate::door::{Door, Mood, anonymous, items, limited, post};
+use crate::door::{Door, Mood, anonymous, full, items, limited, post, too_large};
 use crate::otlp::{gauge, logs, metrics, record, resource, span, traces};
 use crate::shown;
 
@@ -117,6 +118,9 @@ async fn what_the_store_says_becomes_a_status() {
     let table = [
         (limited(), StatusCode::TOO_MANY_REQUESTS, "7", 8),
         (Mood::Fails(unavailable), StatusCode::SERVICE_UNAVAILABLE, "2", 14),
+        // Senders of OTLP give up on 507 and would lose what could be written later.
+        (Mood::Fails(full()), StatusCode::SERVICE_UNAVAILABLE, "30", 14),
+        (Mood::Fails(too_large()), StatusCode::PAYLOAD_TOO_LARGE, "", 3),
         (Mood::Fails(IngestError::Internal("broken".to_owned())), StatusCode::SERVICE_UNAVAILABLE, "", 14),
     ];
     for (mood, status, retry_after, code) in table {
@@ -194,43 +198,61 @@ async fn a_request_carries_a_bounded_number_of_tenants() {
     assert_eq!((partial.rejected_spans, door.batches().len()), (6, 64));
 }
 
-#[tokio::test]
-async fn bodies_have_bounds() {
-    let bodies =
-        BodySettings { max_body_bytes: 1_000, max_decoded_bytes: 2_000, max_in_flight_bytes: 16 << 10 };
-    let door = Door::with(Settings { bodies, ..Settings::default() });
-    let gzipped = ("content-encoding", "gzip");
-    let table = [
-        (vec![PROTOBUF], vec![0; 1_001], StatusCode::PAYLOAD_TOO_LARGE),
-        (vec![PROTOBUF, gzipped], gzip(&vec![0; 3_000]), StatusCode::PAYLOAD_TOO_LARGE),
-        (vec![PROTOBUF, gzipped], gzip(&one_gauge()), StatusCode::OK),
-    ];
-    for (headers, body, status) in table {
-        let reply = door.send(door.collector.otlp_http(), post("/v1/metrics", &headers, body)).await;
-        assert_eq!(reply.status, status);
-    }
-    // Without a length told, the bound holds while reading.
-    let chunks = (0..3).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 500])));
-    let body = Body::from_stream(futures::stream::iter(chunks));
-    let reply = door.send(door.collector.otlp_http(), post("/v1/metrics", &[PROTOBUF], body)).await;
-    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+/// Settings where one body is at most 16 KiB and one tenant's requests hold at most 48 KiB.
+fn small() -> Settings {
+    Settings { bodies: BodySettings { max_in_flight_bytes: 64 << 10 }, ..Settings::default() }
 }
 
 #[tokio::test]
-async fn a_full_process_says_so_and_recovers() {
-    let bodies = BodySettings { max_in_flight_bytes: 1 << 10, ..BodySettings::default() };
-    let door = Door::with(Settings { bodies, ..Settings::default() });
-    let body = logs(vec![(None, vec![record(&"x".repeat(4_000))])]).encode_to_vec();
-    let reply = door.send(door.collector.otlp_http(), post("/v1/logs", &[PROTOBUF], body)).await;
+async fn bodies_have_bounds() {
+    let door = Door::with(small());
+    let gzipped = ("content-encoding", "gzip");
+    let many = logs(vec![(None, vec![record(""); 400])]).encode_to_vec();
+    let table = [
+        (vec![PROTOBUF], vec![0; (16 << 10) + 1], StatusCode::PAYLOAD_TOO_LARGE),
+        (vec![PROTOBUF, gzipped], gzip(&vec![0; 17 << 10]), StatusCode::PAYLOAD_TOO_LARGE),
+        // Within the bounds of a body, and too large once it is decoded: trying again would not help.
+        (vec![PROTOBUF], many, StatusCode::PAYLOAD_TOO_LARGE),
+        (vec![PROTOBUF, gzipped], gzip(&one_gauge()), StatusCode::OK),
+    ];
+    for (headers, body, status) in table {
+        let path = if body.len() < 1_000 { "/v1/metrics" } else { "/v1/logs" };
+        let reply = door.send(door.collector.otlp_http(), post(path, &headers, body)).await;
+        assert_eq!((reply.status, reply.header("retry-after")), (status, ""));
+    }
+    // Without a length told, the bound holds while reading.
+    let chunks = (0..5).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[0; 4_000])));
+    let body = Body::from_stream(futures::stream::iter(chunks));
+    let reply = door.send(door.collector.otlp_http(), post("/v1/metrics", &[PROTOBUF], body)).await;
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(door.collector.memory_bytes(), 0, "what a request held is given back");
+}
+
+#[tokio::test]
+async fn a_tenant_that_fills_the_process_is_told_so_and_keeps_no_other_out() {
+    let door = Door::with(small());
+    let never = || futures::stream::pending::<Result<Bytes, std::io::Error>>();
+    let slow =
+        || Body::from_stream(futures::stream::iter([Ok(Bytes::from_static(&[0; 16_000]))]).chain(never()));
+    let mut waiting = futures::stream::FuturesUnordered::new();
+    for _ in 0..3 {
+        waiting.push(door.send(door.collector.otlp_http(), post("/v1/logs", &[PROTOBUF], slow())));
+    }
+    // What has arrived of them is held as soon as each was polled once.
+    assert!(waiting.next().now_or_never().is_none());
+    assert_eq!(door.collector.memory_bytes(), 48 << 10);
+    let reply = door.send(door.collector.otlp_http(), post("/v1/metrics", &[PROTOBUF], one_gauge())).await;
     assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
     assert_eq!(Status::decode(reply.body).unwrap().code, 14);
-
-    let bodies = BodySettings { max_in_flight_bytes: 4 << 10, ..BodySettings::default() };
-    let door = Door::with(Settings { bodies, ..Settings::default() });
+    let mut other = post("/v1/metrics", &[PROTOBUF], one_gauge());
+    other.headers_mut().insert("x-scope-orgid", http::HeaderValue::from_static("globex"));
+    let reply = door.send(door.collector.otlp_http(), other).await;
+    assert_eq!(reply.status, StatusCode::OK, "another tenant finds room");
+    drop(waiting);
     for _ in 0..10 {
         let reply =
             door.send(door.collector.otlp_http(), post("/v1/metrics", &[PROTOBUF], one_gauge())).await;
-        assert_eq!(reply.status, StatusCode::OK, "what a request held is given back");
+        assert_eq!(reply.status, StatusCode::OK, "it goes on when those that waited are gone");
     }
 }
 

@@ -6,7 +6,7 @@ use model::ingest::Reason;
 use model::metric::{STALE_NAN_BITS, is_stale};
 use wire::remote_write::{BucketSpan, Count, Histogram, v1, v2};
 
-use crate::door::{Door, Mood, Reply, anonymous, items, limited, post};
+use crate::door::{Door, Mood, Reply, anonymous, full, items, limited, post, too_large};
 use crate::shown;
 
 const V1: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -182,8 +182,15 @@ async fn wrong_requests_are_refused() {
     let nobody = anonymous("/api/v1/write", &[V1, SNAPPY], good.clone());
     let reply = door.send(door.collector.prometheus_write(), nobody).await;
     assert_eq!((reply.status, reply.text()), (StatusCode::UNAUTHORIZED, "no org id\n"));
-    door.mood(limited());
-    let reply =
-        door.send(door.collector.prometheus_write(), post("/api/v1/write", &[V1, SNAPPY], good)).await;
-    assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "7"));
+    // Prometheus tries again after 5xx, and drops what is answered with 4xx.
+    for (mood, status, retry_after) in [
+        (limited(), StatusCode::TOO_MANY_REQUESTS, "7"),
+        (Mood::Fails(full()), StatusCode::INSUFFICIENT_STORAGE, "30"),
+        (Mood::Fails(too_large()), StatusCode::PAYLOAD_TOO_LARGE, ""),
+    ] {
+        door.mood(mood);
+        let request = post("/api/v1/write", &[V1, SNAPPY], good.clone());
+        let reply = door.send(door.collector.prometheus_write(), request).await;
+        assert_eq!((reply.status, reply.header("retry-after")), (status, retry_after));
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::assemble::{self, Assembled};
+use crate::config::units::ByteSize;
 use crate::config::{Config, Role};
 
 /// Run everything in one process on this machine, on a folder.
@@ -20,6 +21,9 @@ pub struct Up {
     /// A number that is added to every port, so that several run side by side.
     #[arg(long, default_value_t = 0)]
     pub port_offset: u16,
+    /// The memory that the process may use, such as 512MiB; its control group's, or half of the machine's, where it is left out.
+    #[arg(long)]
+    pub memory_limit: Option<ByteSize>,
     /// Do not keep the server's own logs, metrics and traces.
     #[arg(long)]
     pub no_own_telemetry: bool,
@@ -34,6 +38,9 @@ pub struct Serve {
     /// The roles of this process; those of the file, or all, where none is named.
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1..)]
     pub roles: Vec<Role>,
+    /// The memory that the process may use, such as 512MiB; the file's where it is left out.
+    #[arg(long)]
+    pub memory_limit: Option<ByteSize>,
 }
 
 impl Up {
@@ -42,6 +49,7 @@ impl Up {
         config.default_tenant = Some("default".into());
         config.own_telemetry = !self.no_own_telemetry;
         config.listen.port_offset = self.port_offset;
+        config.memory.limit = self.memory_limit;
         config
     }
 
@@ -69,6 +77,7 @@ impl Serve {
         if !self.roles.is_empty() {
             config.roles.clone_from(&self.roles);
         }
+        config.memory.limit = self.memory_limit.or(config.memory.limit);
         config.check()?;
         run(&config)
     }

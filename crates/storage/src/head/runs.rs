@@ -128,7 +128,7 @@ impl Run {
 }
 
 /// The memory of the values, whatever larger buffers they lie in.
-fn batch_bytes(batch: &RecordBatch) -> usize {
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
     let column = |column: &dyn Array| {
         column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
     };

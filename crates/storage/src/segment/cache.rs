@@ -64,6 +64,11 @@ impl SegmentCache {
         }
     }
 
+    /// What is in it now, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        usize::try_from(self.values.weighted_size()).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn footer(&self, path: &Path) -> Option<Arc<Footer>> {
         match self.values.get(&(path.clone(), Kind::Footer))? {
             Value::Footer(footer) => Some(footer),

@@ -46,8 +46,13 @@ pub(crate) struct Record {
 /// Encodes a batch with header and checksum.
 ///
 /// # Errors
-/// [`StorageError::Limited`] when the record would be over [`MAX_RECORD_BYTES`].
-pub(crate) fn encode(tenant: &TenantId, batch: &Batch) -> Result<Vec<u8>, StorageError> {
+/// [`StorageError::TooLarge`] when the record would be over `max_bytes` or [`MAX_RECORD_BYTES`].
+pub(crate) fn encode(tenant: &TenantId, batch: &Batch, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+    let max_bytes = max_bytes.min(MAX_RECORD_BYTES);
+    let checked_len = |len: usize| {
+        let fits = u32::try_from(len).ok().filter(|_| len <= max_bytes);
+        fits.ok_or(StorageError::TooLarge { bytes: len, max_bytes })
+    };
     let mut bytes = vec![0; HEADER_BYTES];
     bytes.extend_from_slice(tenant.as_str().as_bytes());
     for table in tables(batch) {
@@ -70,15 +75,6 @@ pub(crate) fn encode(tenant: &TenantId, batch: &Batch) -> Result<Vec<u8>, Storag
     let checksum = checksum(&bytes);
     bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
     Ok(bytes)
-}
-
-fn checked_len(len: usize) -> Result<u32, StorageError> {
-    let fits = u32::try_from(len).ok().filter(|_| len <= MAX_RECORD_BYTES);
-    fits.ok_or_else(|| {
-        StorageError::Limited(format!(
-            "the batch is too large for one record: bytes={len}, at most {MAX_RECORD_BYTES}, send it in parts"
-        ))
-    })
 }
 
 /// What the first bytes of a record say, before anything is known to be true.

@@ -18,6 +18,7 @@ use crate::error::StorageError;
 use crate::layout;
 use crate::manifest::WalPosition;
 use crate::partition::PartitionId;
+use crate::room::{Held, Room};
 use crate::storage::Engine;
 
 /// How long the replay waits for a flush when the heads are full.
@@ -48,14 +49,22 @@ pub(crate) struct Replay {
     /// Every record that begins before it is in a head or in segments. It stays where a file could not be read, so
     /// that no flush ever claims to have that file's records.
     position: Mutex<Option<WalPosition>>,
+    /// Memory for records on their way from the log into heads.
+    room: Room,
 }
 
 impl Replay {
     /// A replay of the files with these sequences, in ascending order.
-    pub(crate) fn new(sequences: Vec<u64>) -> Self {
+    pub(crate) fn new(sequences: Vec<u64>, room_bytes: usize) -> Self {
         let progress = ReplayProgress { segments_total: sequences.len(), ..ReplayProgress::default() };
         let position = sequences.first().map(|sequence| WalPosition { sequence: *sequence, offset: 0 });
-        Self { sequences, progress: watch::Sender::new(progress), position: Mutex::new(position) }
+        let room = Room::new(room_bytes);
+        Self { sequences, progress: watch::Sender::new(progress), position: Mutex::new(position), room }
+    }
+
+    /// What records that were read take before they are in a head, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.room.used_bytes()
     }
 
     /// How far it is.
@@ -82,7 +91,7 @@ impl Replay {
 
 /// What the reading thread hands over.
 enum Item {
-    Record { position: WalPosition, end: WalPosition, record: Box<Record> },
+    Record { position: WalPosition, end: WalPosition, record: Box<Record>, held: Held },
     FileDone { sequence: u64 },
     FileFailed,
 }
@@ -112,7 +121,7 @@ impl Engine {
             item = queue.recv() => { is_over = item.is_none(); item }
         } {
             match item {
-                Item::Record { position, end, record } => {
+                Item::Record { position, end, record, held } => {
                     if !self.wait_for_room().await {
                         return;
                     }
@@ -120,6 +129,7 @@ impl Engine {
                         is_whole = false;
                         continue;
                     };
+                    drop((record, held));
                     last.insert(id, position.offset);
                     if is_whole {
                         *self.replay.position.lock() = Some(end);
@@ -263,10 +273,14 @@ impl Engine {
             self.replay.update(|progress| progress.records_skipped += 1);
             return true;
         }
+        // For the bytes, and for what is decoded from them. It ends when nobody puts records into heads any more.
+        let Some(held) = self.replay_room(bytes.len().saturating_mul(2), items).await else {
+            return false;
+        };
         match record::decode(bytes) {
             Ok(record) => {
                 let end = WalPosition { offset: position.offset + bytes.len() as u64, ..position };
-                items.send(Item::Record { position, end, record: Box::new(record) }).await.is_ok()
+                items.send(Item::Record { position, end, record: Box::new(record), held }).await.is_ok()
             }
             Err(reason) => {
                 let target =
@@ -276,6 +290,15 @@ impl Engine {
                 self.report_damage(position, bytes.len() as u64, &target, &copied, &reason);
                 true
             }
+        }
+    }
+
+    /// Memory for a record; none when nobody takes records any more.
+    async fn replay_room(&self, bytes: usize, items: &mpsc::Sender<Item>) -> Option<Held> {
+        tokio::select! {
+            biased;
+            () = items.closed() => None,
+            held = self.replay.room.take(bytes) => held.ok(),
         }
     }
 

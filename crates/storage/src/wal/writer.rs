@@ -9,16 +9,17 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use model::Clock;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{FILE_HEADER_BYTES, file_header};
-use crate::bounds::{MAX_GROUP_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_RECORDS};
+use crate::bounds::{MAX_GROUP_BYTES, MAX_QUEUED_RECORDS};
 use crate::disk::{Disk, FileWriter, Lock};
 use crate::error::StorageError;
 use crate::layout;
 use crate::manifest::WalPosition;
 use crate::metrics::Metrics;
 use crate::partition::PartitionId;
+use crate::room::{Held, Room};
 use crate::runtime::Runtime;
 use crate::settings::{Fsync, WalSettings};
 
@@ -63,7 +64,7 @@ struct Waiting {
     id: PartitionId,
     bytes: Vec<u8>,
     reply: oneshot::Sender<Result<WalPosition, String>>,
-    _room: OwnedSemaphorePermit,
+    room: Held,
 }
 
 enum Command {
@@ -76,7 +77,7 @@ enum Command {
 #[derive(Debug)]
 pub(crate) struct Wal {
     commands: mpsc::Sender<Command>,
-    room: Arc<Semaphore>,
+    room: Room,
     tail: Arc<ArcSwap<WalPosition>>,
     closed: Arc<ClosedFiles>,
     fsync: Fsync,
@@ -88,6 +89,8 @@ pub(crate) struct WalParts {
     pub(crate) data_dir: PathBuf,
     /// The operator's decisions.
     pub(crate) settings: WalSettings,
+    /// Bytes of records that may wait; what is over it is refused. The largest record fits.
+    pub(crate) queue_bytes: usize,
     /// The sequence of the first file to be written; greater than any that was ever written.
     pub(crate) first_sequence: u64,
     /// Where the files are.
@@ -111,6 +114,7 @@ impl Wal {
         let start = WalPosition { sequence: parts.first_sequence, offset: FILE_HEADER_BYTES };
         let tail = Arc::new(ArcSwap::from_pointee(start));
         let fsync = parts.settings.fsync;
+        let room = Room::new(parts.queue_bytes);
         let mut writer = Writer {
             next_sequence: parts.first_sequence,
             parts,
@@ -125,20 +129,20 @@ impl Wal {
         runtime
             .spawn_thread("wal", Box::pin(writer.run(queue)))
             .map_err(|e| StorageError::Internal(format!("cannot start the log's thread: {e}")))?;
-        Ok(Self { commands, room: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), tail, closed, fsync })
+        Ok(Self { commands, room, tail, closed, fsync })
     }
 
-    /// Room in the queue for a record of so many bytes.
+    /// Waits for room in the queue for a record of so many bytes.
     ///
     /// # Errors
-    /// [`StorageError::Wal`] when there is none.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, StorageError> {
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| {
-            StorageError::Wal(format!(
-                "more than {MAX_QUEUED_BYTES} bytes of records wait for it, try again later"
-            ))
-        })
+    /// [`StorageError::Closed`] when there will be none.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<Held, StorageError> {
+        self.room.take(bytes).await
+    }
+
+    /// What the records that wait take, in bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.room.used_bytes()
     }
 
     /// Writes a record, for which there is room, and waits until it is as durable as the settings say.
@@ -149,10 +153,10 @@ impl Wal {
         &self,
         id: PartitionId,
         bytes: Vec<u8>,
-        room: OwnedSemaphorePermit,
+        room: Held,
     ) -> Result<WalPosition, StorageError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { id, bytes, reply, _room: room };
+        let waiting = Waiting { id, bytes, reply, room };
         self.commands.send(Command::Append(waiting)).await.map_err(|_| StorageError::Closed)?;
         answer.await.map_err(|_| StorageError::Closed)?.map_err(StorageError::Wal)
     }
@@ -264,6 +268,7 @@ impl Writer {
                 for waiting in group {
                     let position = WalPosition { sequence, offset };
                     offset += waiting.bytes.len() as u64;
+                    drop((waiting.bytes, waiting.room));
                     // A writer that has gone away gets no answer; its record is kept.
                     let _gone = waiting.reply.send(Ok(position));
                 }

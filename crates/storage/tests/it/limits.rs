@@ -1,12 +1,14 @@
 //! Partial success, and refusal when there is no room.
 
 use model::ingest::{IngestError, Reason};
+use model::log::{Entry, LogBatchBuilder};
 use model::time::NS_PER_S;
-use model::{Ingest, Signal};
+use model::{Batch, Ingest, Labels, Signal};
 use prometheus_client::registry::Registry;
+use storage::StorageError;
 
 use crate::faulty::{Fault, Plan};
-use crate::fixture::{World, batch, lines, write};
+use crate::fixture::{NOW_NS, World, batch, lines, write};
 
 #[tokio::test]
 async fn what_is_rejected_is_named_and_counted_and_the_rest_is_kept() {
@@ -72,4 +74,78 @@ async fn settings_that_make_no_sense_are_refused_by_name() {
     world.settings.flush.max_total_head_bytes = world.settings.flush.max_head_bytes - 1;
     let error = world.try_open().await.err().unwrap().to_string();
     assert!(error.contains("flush.max_total_head_bytes"), "{error}");
+}
+
+/// A line of so many bytes.
+fn line_of(bytes: usize) -> Batch {
+    let mut builder = LogBatchBuilder::default();
+    let stream = builder.stream(&Labels::from_pairs([("source", "a")]));
+    builder.entry(stream, Entry { timestamp_ns: NOW_NS, line: &"x".repeat(bytes), ..Entry::default() });
+    Batch::Logs(builder.finish())
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_for_one_record_becomes_several() {
+    let mut world = World::new();
+    world.settings.memory.log_bytes = 64 << 10;
+    let storage = world.open().await;
+    for signal in Signal::ALL {
+        write(&storage, &world.context("a"), batch(signal, "a", 0..3_000)).await;
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..3_000), "{signal}");
+    }
+    assert!(world.metric(&storage, "stella_wal_records_total") > 6.0);
+    assert_eq!(storage.memory().log_bytes, 0, "what waited for the log is given back");
+    write(&storage, &world.context("a"), line_of(10 << 10)).await;
+    let refused = storage.ingest(&world.context("a"), line_of(20 << 10)).await;
+    assert!(matches!(refused, Err(IngestError::TooLarge { .. })), "trying again cannot help: {refused:?}");
+    drop(storage);
+    let storage = world.open().await;
+    for signal in [Signal::Metrics, Signal::Traces] {
+        assert_eq!(world.read(&storage, "a", signal).await, lines("a", 0..3_000), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_larger_than_all_heads_may_be_is_replayed_within_their_bound() {
+    let mut world = World::new();
+    let mut expected = Vec::new();
+    let storage = world.open().await;
+    for number in 0..60 {
+        let numbers = number * 500..(number + 1) * 500;
+        for tenant in ["a", "b"] {
+            write(&storage, &world.context(tenant), batch(Signal::Logs, "s", numbers.clone())).await;
+        }
+        expected.extend(numbers);
+    }
+    let in_heads = storage.memory().head_bytes;
+    drop(storage);
+    let bound = in_heads / 8;
+    world.settings.flush.max_head_bytes = bound / 8;
+    world.settings.flush.max_total_head_bytes = bound;
+    world.settings.memory.log_bytes = 256 << 10;
+    world.settings.memory.merge_bytes = 64 << 10;
+    let storage = loop {
+        match world.try_open().await {
+            Err(StorageError::Locked { .. }) => {}
+            opened => break opened.unwrap(),
+        }
+    };
+    let mut most = storage.memory();
+    while !storage.replay().done {
+        let now = storage.memory();
+        most.head_bytes = most.head_bytes.max(now.head_bytes);
+        most.log_bytes = most.log_bytes.max(now.log_bytes);
+        tokio::task::yield_now().await;
+    }
+    // The last batch may go beyond it.
+    assert!(most.head_bytes <= bound + in_heads / 100, "{most:?}, at most {bound}");
+    assert!(most.log_bytes <= 128 << 10, "{most:?}");
+    assert!(world.metric(&storage, "stella_flushes_total") > 1.0);
+    for tenant in ["a", "b"] {
+        assert_eq!(
+            world.read(&storage, tenant, Signal::Logs).await,
+            lines("s", expected.clone()),
+            "{tenant}"
+        );
+    }
 }

@@ -173,4 +173,13 @@ proptest! {
     fn arbitrary_headers_never_panic(header in any::<String>()) {
         let _ = Encoding::parse(&header);
     }
+
+    #[test]
+    fn a_claimed_length_is_the_real_one(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+        let snappy = compress(Encoding::SnappyBlock, &bytes);
+        prop_assert_eq!(claimed_len("snappy", &snappy), Some(bytes.len()));
+        prop_assert_eq!(claimed_len("", &bytes), Some(bytes.len()));
+        prop_assert_eq!(claimed_len("gzip", &snappy), None);
+        let _never_panics = claimed_len("snappy", &bytes);
+    }
 }

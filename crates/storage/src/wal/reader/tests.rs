@@ -13,7 +13,7 @@ fn record(line: &str) -> Vec<u8> {
     let mut builder = LogBatchBuilder::default();
     let stream = builder.stream(&Labels::from_pairs([("app", "x")]));
     builder.entry(stream, Entry { timestamp_ns: 1, line, ..Entry::default() });
-    encode(&TenantId::parse("t").unwrap(), &Batch::Logs(builder.finish())).unwrap()
+    encode(&TenantId::parse("t").unwrap(), &Batch::Logs(builder.finish()), usize::MAX).unwrap()
 }
 
 fn read(bytes: &[u8]) -> Vec<Step> {

@@ -55,7 +55,7 @@ proptest! {
         texts in prop::collection::vec(".{0,20}", 0..20),
     ) {
         for batch in [metrics(&values), logs(&texts), traces(&texts)] {
-            let bytes = encode(&tenant(), &batch).unwrap();
+            let bytes = encode(&tenant(), &batch, usize::MAX).unwrap();
             let record = decode(&bytes).unwrap();
             prop_assert_eq!(&record.tenant, &tenant());
             prop_assert_eq!(owner(&bytes).unwrap(), (tenant(), batch.signal()));
@@ -65,7 +65,7 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_or_a_cut_is_seen(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
-        let whole = encode(&tenant(), &logs(&["one".to_owned(), "two".to_owned()])).unwrap();
+        let whole = encode(&tenant(), &logs(&["one".to_owned(), "two".to_owned()]), usize::MAX).unwrap();
         let at = at.index(whole.len());
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << bit;
@@ -90,7 +90,7 @@ proptest! {
 
 #[test]
 fn a_truncated_record_at_every_length_is_seen() {
-    let whole = encode(&tenant(), &metrics(&[1.0, 2.0])).unwrap();
+    let whole = encode(&tenant(), &metrics(&[1.0, 2.0]), usize::MAX).unwrap();
     for end in 0..whole.len() {
         assert!(!is_intact(&whole[..end]), "{end}");
     }
