@@ -18,3 +18,7 @@ pub(crate) const MAX_INLINE_ITEMS: usize = 2_000;
 
 /// What a refused client is asked to wait before it tries again, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 5;
+
+/// Of an answer that is streamed, so much is made before its status is sent: what goes wrong until then is an error
+/// with a message, and not a body that breaks off.
+pub(crate) const MAX_BUFFERED_ANSWER_BYTES: usize = 256 << 10;

@@ -62,12 +62,56 @@ impl Asked {
     /// # Errors
     /// The gateway's refusal, or a form over its bound.
     pub(crate) async fn read(request: Request) -> Result<Self, ApiError> {
+        Self::read_of(request, &[FORM]).await
+    }
+
+    /// As [`Asked::read`]; the body may also be the text of the `query`, or a JSON object of parameters.
+    ///
+    /// # Errors
+    /// The gateway's refusal, or a body over its bound or of another form than it says.
+    pub(crate) async fn read_or_text(request: Request) -> Result<Self, ApiError> {
+        Self::read_of(request, &[FORM, "application/sql", "text/plain", "application/json"]).await
+    }
+
+    async fn read_of(request: Request, types: &[&str]) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let context = context(&parts)?;
-        let form = form(&parts, body).await?;
-        let parameters = Parameters::parse(parts.uri.query().unwrap_or_default(), &form);
+        let (essence, body) = read_body(&parts, body, types).await?;
+        let query = parts.uri.query().unwrap_or_default();
+        let mut parameters = match essence.eq_ignore_ascii_case(FORM) {
+            true => Parameters::parse(query, &body),
+            false => Parameters::parse(query, &[]),
+        };
+        let said = text_parameters(&essence, &body)?;
+        parameters.pairs.splice(0..0, said);
         Ok(Self { context, parameters, headers: parts.headers })
     }
+}
+
+/// The content type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What a body that is no form says.
+fn text_parameters(essence: &str, body: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    let text = || {
+        let text = std::str::from_utf8(body);
+        text.map_err(|error| ApiError::Request(format!("request body is not text: {error}")))
+    };
+    if essence.eq_ignore_ascii_case("application/json") {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text()?)
+            .map_err(|error| ApiError::Request(format!("request body is not a JSON object: {error}")))?;
+        let pairs = object.into_iter().filter(|(_, value)| !value.is_null());
+        return Ok(pairs
+            .map(|(name, value)| match value {
+                serde_json::Value::String(text) => (name, text),
+                other => (name, other.to_string()),
+            })
+            .collect());
+    }
+    if essence.eq_ignore_ascii_case("application/sql") || essence.eq_ignore_ascii_case("text/plain") {
+        return Ok(vec![("query".to_owned(), text()?.to_owned())]);
+    }
+    Ok(Vec::new())
 }
 
 /// A request that did not come through the gateway names nobody.
@@ -75,19 +119,21 @@ fn context(parts: &Parts) -> Result<TenantContext, Refusal> {
     parts.extensions.get::<Access>().ok_or(Refusal::TenantRequired)?.context(None)
 }
 
-async fn form(parts: &Parts, body: Body) -> Result<Vec<u8>, ApiError> {
-    let is_form_method = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+/// The body and its content type, where it is one of these.
+async fn read_body(parts: &Parts, body: Body, types: &[&str]) -> Result<(String, Vec<u8>), ApiError> {
+    let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     let header = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let essence = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    if !is_form_method || !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Ok(Vec::new());
+    if !has_body || !types.iter().any(|one| essence.eq_ignore_ascii_case(one)) {
+        return Ok((String::new(), Vec::new()));
     }
     let too_large = ApiError::Body { max_bytes: MAX_FORM_BYTES };
     let length: Option<usize> = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
     if length.is_some_and(|length| length > MAX_FORM_BYTES) {
         return Err(too_large);
     }
-    to_bytes(body, MAX_FORM_BYTES).await.map(Into::into).map_err(|_| too_large)
+    let body = to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| too_large)?;
+    Ok((essence.to_owned(), body.into()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Prometheus' HTTP API: questions about metrics. Remote write is not here: nothing in this crate writes.
+//! Prometheus' HTTP API: questions about metrics, and SQL beside them. Remote write is not here: nothing in this crate writes.
 //!
 //! Source: "HTTP API" of Prometheus 3, prefix `/api/v1`.
 
@@ -9,6 +9,8 @@ mod query;
 mod series;
 
 mod exemplars;
+
+mod sql;
 
 mod metadata;
 
@@ -49,6 +51,7 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
         .route("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
+        .route("/api/v1/sql", get(sql::sql).post(sql::sql))
         .route("/api/v1/format_query", get(query::format).post(query::format))
         .route("/api/v1/labels", get(series::names).post(series::names))
         .route("/api/v1/label/{name}/values", get(series::values))

@@ -71,6 +71,8 @@ pub struct Limits {
     pub max_query_series: usize,
     /// Lines that one log query may return.
     pub max_entries_per_query: usize,
+    /// Bytes of columns that one SQL query may return.
+    pub max_sql_answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -96,6 +98,7 @@ impl Default for Limits {
             max_query_samples: 50_000_000,
             max_query_series: 500,
             max_entries_per_query: 5_000,
+            max_sql_answer_bytes: 1 << 30,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use datafusion::execution::TaskContext;
@@ -14,7 +15,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use model::time::NS_PER_MS;
-use model::{Clock, TenantContext, TenantId};
+use model::{Clock, TenantContext, TenantId, TimestampNs};
 use parking_lot::Mutex;
 use storage::Storage;
 use tokio::runtime::Handle;
@@ -58,6 +59,13 @@ pub(crate) struct Running {
     _turn: Turn,
 }
 
+/// A query that was started; it stops when this is dropped.
+pub(crate) struct Started<T> {
+    pub(crate) task: JoinSet<Result<T, QueryError>>,
+    pub(crate) timeout: Duration,
+    pub(crate) timeout_ms: i64,
+}
+
 impl QueryEngine {
     /// An engine over a store. Queries run on the threads of `pool`, which are not those that serve connections.
     #[must_use]
@@ -81,6 +89,11 @@ impl QueryEngine {
         &self.inner.settings
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> TimestampNs {
+        self.inner.clock.now()
+    }
+
     fn budget(&self, tenant: &TenantId) -> Arc<SharedBudget> {
         let mut budgets = self.inner.budgets.lock();
         if let Some(budget) = budgets.get(tenant) {
@@ -102,12 +115,7 @@ impl QueryEngine {
         F: FnOnce(Self, TenantContext, Arc<Running>) -> Fut,
         Fut: Future<Output = Result<T, QueryError>> + Send + 'static,
     {
-        let limits = context.limits();
-        let timeout_ns = timeout_ns.map_or(limits.query_timeout_ns, |t| t.min(limits.query_timeout_ns));
-        let timeout = std::time::Duration::from_nanos(u64::try_from(timeout_ns).unwrap_or(0));
-        if timeout.is_zero() {
-            return Err(QueryError::Timeout { timeout_ms: 0 });
-        }
+        let (timeout, timeout_ms) = timeout(context, timeout_ns)?;
         let turn = async {
             let running = self.running(context, self.inner.turns.take(context.tenant().clone()).await?);
             let work = query(self.clone(), context.clone(), Arc::new(running));
@@ -122,8 +130,41 @@ impl QueryEngine {
         };
         match tokio::time::timeout(timeout, turn).await {
             Ok(answer) => answer,
-            Err(_) => Err(QueryError::Timeout { timeout_ms: timeout_ns / NS_PER_MS }),
+            Err(_) => Err(QueryError::Timeout { timeout_ms }),
         }
+    }
+
+    /// Starts a query whose answer comes piece by piece: as [`QueryEngine::run`], but its time is over for itself too,
+    /// so that a reader who does not read keeps no turn.
+    ///
+    /// # Errors
+    /// When it has no time at all.
+    pub(crate) fn start<T, F, Fut>(
+        &self,
+        context: &TenantContext,
+        timeout_ns: Option<i64>,
+        query: F,
+    ) -> Result<Started<T>, QueryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self, TenantContext, Arc<Running>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, QueryError>> + Send + 'static,
+    {
+        let (timeout, timeout_ms) = timeout(context, timeout_ns)?;
+        let (engine, context) = (self.clone(), context.clone());
+        let work = async move {
+            let running = engine.running(&context, engine.inner.turns.take(context.tenant().clone()).await?);
+            query(engine.clone(), context, Arc::new(running)).await
+        };
+        let mut task = JoinSet::new();
+        task.spawn_on(
+            async move {
+                let done = tokio::time::timeout(timeout, work).await;
+                done.unwrap_or(Err(QueryError::Timeout { timeout_ms }))
+            },
+            &self.inner.pool,
+        );
+        Ok(Started { task, timeout, timeout_ms })
     }
 
     fn running(&self, context: &TenantContext, turn: Turn) -> Running {
@@ -141,6 +182,17 @@ impl QueryEngine {
             _turn: turn,
         }
     }
+}
+
+/// The time that a query may take, also in milliseconds for messages.
+fn timeout(context: &TenantContext, asked_ns: Option<i64>) -> Result<(Duration, i64), QueryError> {
+    let limit_ns = context.limits().query_timeout_ns;
+    let timeout_ns = asked_ns.map_or(limit_ns, |asked_ns| asked_ns.min(limit_ns));
+    let timeout = Duration::from_nanos(u64::try_from(timeout_ns).unwrap_or(0));
+    if timeout.is_zero() {
+        return Err(QueryError::Timeout { timeout_ms: 0 });
+    }
+    Ok((timeout, timeout_ns / NS_PER_MS))
 }
 
 /// Tells work on another thread that nobody waits for it any more.
@@ -173,8 +225,7 @@ impl Running {
     /// Executes a leaf: its partitions beside each other, each giving its batches.
     pub(crate) async fn leaf(&self, work: impl Work) -> Result<Vec<RecordBatch>, QueryError> {
         let plan: Arc<dyn ExecutionPlan> = Arc::new(LeafExec::new(Arc::new(work), Arc::clone(&self.clock)));
-        let memory: Arc<dyn MemoryPool> = Arc::clone(&self.pool) as _;
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).build_arc();
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(self.memory()).build_arc();
         let runtime = runtime.map_err(|error| from_datafusion(&error))?;
         let context = Arc::new(TaskContext::default().with_runtime(runtime));
         let mut tasks = JoinSet::new();
@@ -194,6 +245,11 @@ impl Running {
         // In the order of partitions, so that an answer does not depend on which of them was faster.
         parts.sort_by_key(|(partition, _)| *partition);
         Ok(parts.into_iter().flat_map(|(_, batches)| batches).collect())
+    }
+
+    /// The query's memory.
+    pub(crate) fn memory(&self) -> Arc<dyn MemoryPool> {
+        Arc::clone(&self.pool) as _
     }
 
     /// Holds memory until the query is over.

@@ -1,4 +1,4 @@
-//! The one execution engine: plans of the three languages as DataFusion physical plans over storage snapshots, with
+//! The one execution engine: plans of the three languages and of SQL as DataFusion physical plans over storage snapshots, with
 //! memory limits per query and tenant.
 //!
 //! Not here: parsing and meaning of the languages (their crates), encoding of answers (`api`). Nobody else sees
@@ -22,6 +22,8 @@ mod log;
 
 mod trace;
 
+mod sql;
+
 mod leaf;
 
 mod tags;
@@ -44,6 +46,7 @@ pub use exemplars::{Exemplar, SeriesExemplars};
 pub use lists::Labelled;
 pub use log::{format_logql, is_log_query, parse_log_selector};
 pub use prom::{format_promql, parse_metric_selector};
-pub use request::{Direction, LogRequest, PromRequest, Tag, TagScope, TagSearch, TraceRequest};
+pub use request::{Direction, LogRequest, PromRequest, SqlRequest, Tag, TagScope, TagSearch, TraceRequest};
 pub use settings::QuerySettings;
+pub use sql::{SqlAnswer, SqlEnd};
 pub use storage::MetricMetadata;

@@ -58,6 +58,23 @@ pub struct TraceRequest {
     pub timeout_ns: Option<i64>,
 }
 
+/// How a SQL query is to be evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqlRequest {
+    /// Only rows of this time are seen, in every table.
+    pub range: TimeRange,
+    /// The most rows to answer with.
+    pub limit: Option<usize>,
+    /// The time it may take; the tenant's limit where none or more is asked for.
+    pub timeout_ns: Option<i64>,
+}
+
+impl Default for SqlRequest {
+    fn default() -> Self {
+        Self { range: TimeRange::ALL, limit: None, timeout_ns: None }
+    }
+}
+
 /// The legacy search: tags as `key=value` pairs, and bounds on the trace's duration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagSearch {

@@ -87,8 +87,7 @@ impl PromQuestion {
     }
 
     fn new(parameters: &Parameters, request: PromRequest) -> Result<Self, ApiError> {
-        let timeout_ns = parameters.get("timeout").map(duration::parse_parameter).transpose();
-        let timeout_ns = timeout_ns.map_err(|reason| ApiError::parameter("timeout", reason))?;
+        let timeout_ns = timeout(parameters)?;
         let lookback_ns = parameters.get("lookback_delta").map(duration::parse_parameter).transpose();
         let lookback_ns = lookback_ns.map_err(|reason| {
             ApiError::Request(format!("error parsing lookback delta duration: {reason}"))
@@ -152,6 +151,15 @@ pub(crate) fn limit(parameters: &Parameters) -> Result<Option<usize>, ApiError> 
     let limit =
         usize::try_from(limit).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))?;
     Ok((limit > 0).then_some(limit))
+}
+
+/// The `timeout` in nanoseconds, where there is one.
+///
+/// # Errors
+/// When it is not what it must be.
+pub(crate) fn timeout(parameters: &Parameters) -> Result<Option<i64>, ApiError> {
+    let timeout_ns = parameters.get("timeout").map(duration::parse_parameter).transpose();
+    timeout_ns.map_err(|reason| ApiError::parameter("timeout", reason))
 }
 
 /// A moment in milliseconds, where the parameter is there.

@@ -8,6 +8,8 @@ mod loki;
 
 mod prometheus;
 
+mod sql;
+
 mod refusals;
 
 mod tempo;

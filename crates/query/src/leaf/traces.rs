@@ -59,7 +59,7 @@ impl std::fmt::Debug for TracesWork {
 }
 
 /// The part of all trace ids that a partition reads, cut by the first byte.
-fn ids_of(partition: usize, parts: usize) -> TraceIds {
+pub(crate) fn ids_of(partition: usize, parts: usize) -> TraceIds {
     let byte = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
     let mut first = [0; 16];
     first[0] = byte(256 * partition / parts);

@@ -8,4 +8,6 @@ mod logs;
 
 mod metrics;
 
+mod sql;
+
 mod traces;
