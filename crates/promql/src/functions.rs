@@ -50,7 +50,7 @@ const fn variadic(
 }
 
 /// All functions, sorted by name.
-static FUNCTIONS: [Function; 89] = [
+static FUNCTIONS: [Function; 90] = [
     exactly("abs", &[Vector], Vector),
     exactly("absent", &[Vector], Vector),
     exactly("absent_over_time", &[Matrix], Vector),
@@ -126,6 +126,7 @@ static FUNCTIONS: [Function; 89] = [
     exactly("sort_desc", &[Vector], Vector),
     exactly("sqrt", &[Vector], Vector),
     exactly("start", &[], Scalar),
+    exactly("start_timestamp", &[Vector], Vector),
     exactly("stddev_over_time", &[Matrix], Vector),
     exactly("stdvar_over_time", &[Matrix], Vector),
     exactly("step", &[], Scalar),

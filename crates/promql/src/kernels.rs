@@ -23,6 +23,8 @@ mod smoothing;
 
 mod spread;
 
+mod starts;
+
 use model::Labels;
 use model::histogram::NativeHistogram;
 use model::metric::is_stale;
@@ -43,6 +45,10 @@ pub struct SeriesSamples<'a> {
     pub histogram_timestamps_ms: &'a [i64],
     /// The histograms; one whose sum is the staleness marker is a marker.
     pub histograms: &'a [NativeHistogram],
+    /// Since when each number counts, in milliseconds, 0 where it does not say; empty where none does.
+    pub starts_ms: &'a [i64],
+    /// The same of the histograms.
+    pub histogram_starts_ms: &'a [i64],
 }
 
 /// Samples that the kernel owns, without staleness markers.
@@ -52,6 +58,8 @@ pub(crate) struct Cleaned {
     values: Vec<f64>,
     histogram_timestamps_ms: Vec<i64>,
     histograms: Vec<NativeHistogram>,
+    starts_ms: Vec<i64>,
+    histogram_starts_ms: Vec<i64>,
 }
 
 impl Cleaned {
@@ -61,6 +69,8 @@ impl Cleaned {
             values: &self.values,
             histogram_timestamps_ms: &self.histogram_timestamps_ms,
             histograms: &self.histograms,
+            starts_ms: &self.starts_ms,
+            histogram_starts_ms: &self.histogram_starts_ms,
         }
     }
 }
@@ -84,16 +94,15 @@ impl SeriesSamples<'_> {
 
     fn cleaned(&self) -> Cleaned {
         let mut out = Cleaned::default();
-        for (at, value) in self.timestamps_ms.iter().zip(self.values).filter(|(_, value)| !is_stale(**value))
-        {
-            out.timestamps_ms.push(*at);
-            out.values.push(*value);
+        for i in (0..self.values.len()).filter(|i| !is_stale(self.values[*i])) {
+            out.timestamps_ms.push(self.timestamps_ms[i]);
+            out.values.push(self.values[i]);
+            out.starts_ms.extend(self.starts_ms.get(i));
         }
-        for (at, histogram) in self.histogram_timestamps_ms.iter().zip(self.histograms) {
-            if !is_stale(histogram.sum) {
-                out.histogram_timestamps_ms.push(*at);
-                out.histograms.push(histogram.clone());
-            }
+        for i in (0..self.histograms.len()).filter(|i| !is_stale(self.histograms[*i].sum)) {
+            out.histogram_timestamps_ms.push(self.histogram_timestamps_ms[i]);
+            out.histograms.push(self.histograms[i].clone());
+            out.histogram_starts_ms.extend(self.histogram_starts_ms.get(i));
         }
         out
     }
@@ -146,6 +155,9 @@ pub(crate) struct Window<'a> {
     pub(crate) values: &'a [f64],
     pub(crate) histogram_timestamps_ms: &'a [i64],
     pub(crate) histograms: &'a [NativeHistogram],
+    /// Since when each number counts; empty where none says so.
+    pub(crate) starts_ms: &'a [i64],
+    pub(crate) histogram_starts_ms: &'a [i64],
 }
 
 impl Window<'_> {
@@ -240,6 +252,8 @@ pub(crate) enum Kernel {
     Instant,
     /// When that sample was taken, in seconds.
     Timestamp,
+    /// Since when it counts, in seconds.
+    Start,
     /// The value between the samples around the step.
     Smoothed,
     /// A function over the window.
@@ -266,6 +280,7 @@ pub(crate) fn run(
     match kernel {
         Kernel::Instant => lookback::instant(windows, samples, &mut out),
         Kernel::Timestamp => lookback::timestamp(windows, samples, &mut out),
+        Kernel::Start => lookback::start(windows, samples, &mut out),
         _ if samples.has_markers() => {
             let cleaned = samples.cleaned();
             over_windows(kernel, windows, cleaned.samples(), &mut out, notes);
@@ -289,7 +304,7 @@ fn over_windows(
         Kernel::Extended(function, borders) => {
             extended::range(*function, *borders, windows, samples, out, notes);
         }
-        Kernel::Instant | Kernel::Timestamp => {}
+        Kernel::Instant | Kernel::Timestamp | Kernel::Start => {}
     }
 }
 
@@ -314,7 +329,7 @@ fn range(
     notes: &mut Annotations,
 ) {
     let param = |i: usize, step: usize| params.get(i).and_then(|p| p.get(step)).copied().unwrap_or(f64::NAN);
-    let falls = rate::Falls::of(function, samples.values);
+    let falls = rate::Falls::of(function, samples);
     let mut extremes = extremes::Sliding::of(function);
     let labels = out.labels.clone();
     let name = labels.metric_name().unwrap_or_default();
@@ -377,6 +392,8 @@ fn each_window<'a>(windows: &Windows, samples: SeriesSamples<'a>, mut visit: imp
             values: &samples.values[from..to],
             histogram_timestamps_ms: &samples.histogram_timestamps_ms[hist_from..hist_to],
             histograms: &samples.histograms[hist_from..hist_to],
+            starts_ms: samples.starts_ms.get(from..to).unwrap_or_default(),
+            histogram_starts_ms: samples.histogram_starts_ms.get(hist_from..hist_to).unwrap_or_default(),
         };
         if !window.is_empty() {
             visit(step, &window);

@@ -146,6 +146,8 @@ impl Worker {
     pub fn series(&mut self, labels: &Labels, samples: SeriesSamples<'_>) -> Result<(), EvalError> {
         if samples.timestamps_ms.len() != samples.values.len()
             || samples.histogram_timestamps_ms.len() != samples.histograms.len()
+            || ![0, samples.values.len()].contains(&samples.starts_ms.len())
+            || ![0, samples.histograms.len()].contains(&samples.histogram_starts_ms.len())
         {
             return Err(columns::error(self.leaf.number, "times and values are not of one number"));
         }

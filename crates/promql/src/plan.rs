@@ -187,7 +187,7 @@ impl Planner {
             Expr::Text(text) => Node::Text(text.clone()),
             Expr::Paren(inner) | Expr::Unary(false, inner) => self.node(inner, steps)?,
             Expr::Unary(true, inner) => settle(Node::Negate(Box::new(self.node(inner, steps)?)))?,
-            Expr::Selector(selector) => Node::Leaf(self.instant(selector, steps, false)?),
+            Expr::Selector(selector) => Node::Leaf(self.instant(selector, steps, select::Sampled::Value)?),
             Expr::Range(..) | Expr::Subquery(_) => {
                 return Err(EvalError::Unsupported("a range vector in this place".to_owned()));
             }

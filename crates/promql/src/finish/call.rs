@@ -34,6 +34,8 @@ impl Finish<'_> {
             }
             "round" | "clamp" | "clamp_min" | "clamp_max" => Computed::Grid(self.bounded(name, args, steps)?),
             "timestamp" => Computed::Grid(timestamps(self.arg_grid(args, 0)?, steps)?),
+            // What was computed has no samples that could say since when they count.
+            "start_timestamp" => Computed::Grid(Grid::empty(steps)),
             "label_replace" => {
                 let texts = self.texts(&args[1.min(args.len())..])?;
                 Computed::Grid(labels::replace(self.arg_grid(args, 0)?, &texts)?)

@@ -20,7 +20,7 @@ pub(super) fn range(
     out: &mut GridSeries,
     notes: &mut Annotations,
 ) {
-    let falls = Falls::of(function, samples.values);
+    let falls = Falls::of(function, samples);
     let labels = out.labels.clone();
     let name = labels.metric_name().unwrap_or_default();
     each_window(windows, samples, |step, window| {
@@ -130,6 +130,8 @@ fn anchored<'a>(window: &Window<'a>) -> Option<Window<'a>> {
         values: &window.values[first..],
         histogram_timestamps_ms: &window.histogram_timestamps_ms[first_histogram..],
         histograms: &window.histograms[first_histogram..],
+        starts_ms: window.starts_ms.get(first..).unwrap_or_default(),
+        histogram_starts_ms: window.histogram_starts_ms.get(first_histogram..).unwrap_or_default(),
         ..*window
     })
 }

@@ -2,7 +2,7 @@
 
 use model::histogram::{NativeHistogram, ResetHint};
 
-use super::{Window, mixed, seconds};
+use super::{Window, mixed, seconds, starts};
 use crate::annotations::Annotations;
 use crate::histogram;
 use crate::value::Point;
@@ -26,7 +26,8 @@ pub(super) fn instant(rate: bool, window: &Window<'_>, name: &str, notes: &mut A
     }
     match (before, last) {
         (Sample::Float(before), Sample::Float(last)) => {
-            let difference = if rate && last < before { *last } else { last - before };
+            let is_anew = || starts::is_anew(window.timestamps_ms, window.starts_ms, window.values.len() - 1);
+            let difference = if rate && (last < before || is_anew()) { *last } else { last - before };
             Some(Point::Float(if rate { difference / interval } else { difference }))
         }
         (Sample::Histogram(before), Sample::Histogram(last)) => {
@@ -37,7 +38,9 @@ pub(super) fn instant(rate: bool, window: &Window<'_>, name: &str, notes: &mut A
             if !rate && gauges < 2 {
                 notes.warn(format!("this native histogram metric is not a gauge: \"{name}\""));
             }
-            let reset = rate && histogram::is_reset(before, last);
+            let (times, starts) = (window.histogram_timestamps_ms, window.histogram_starts_ms);
+            let is_anew = || starts::is_anew(times, starts, window.histograms.len() - 1);
+            let reset = rate && (histogram::is_reset(before, last) || is_anew());
             let mut difference =
                 if reset { (*last).clone() } else { histogram::growth(before, last, notes)? };
             difference.reset_hint = ResetHint::Gauge;

@@ -2,7 +2,7 @@
 
 use model::metric::is_stale;
 
-use super::{SeriesSamples, Window, Windows, each_window, seconds};
+use super::{SeriesSamples, Window, Windows, each_window, seconds, starts};
 use crate::vector::GridSeries;
 
 pub(super) fn instant(windows: &Windows, samples: SeriesSamples<'_>, out: &mut GridSeries) {
@@ -17,6 +17,14 @@ pub(super) fn timestamp(windows: &Windows, samples: SeriesSamples<'_>, out: &mut
     each_window(windows, samples, |step, window| {
         if let Some((at, _)) = newest(window) {
             out.set_float(step, seconds(at));
+        }
+    });
+}
+
+pub(super) fn start(windows: &Windows, samples: SeriesSamples<'_>, out: &mut GridSeries) {
+    each_window(windows, samples, |step, window| {
+        if let Some((at, _)) = newest(window) {
+            out.set_float(step, seconds(starts::of_newest(window, at)));
         }
     });
 }

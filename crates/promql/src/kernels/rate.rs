@@ -2,7 +2,7 @@
 
 use model::histogram::{NativeHistogram, ResetHint};
 
-use super::{RangeFunction, Window, float, mixed, seconds};
+use super::{RangeFunction, SeriesSamples, Window, float, mixed, seconds, starts};
 use crate::annotations::Annotations;
 use crate::histogram;
 use crate::value::Point;
@@ -26,17 +26,20 @@ pub(super) struct Falls<'a> {
 }
 
 impl<'a> Falls<'a> {
-    pub(super) fn of(function: RangeFunction, values: &'a [f64]) -> Self {
-        let differs = |w: &[f64]| w[0] != w[1] && !(w[0].is_nan() && w[1].is_nan());
-        let wanted: fn(&[f64]) -> bool = match function {
-            RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Resets => |w| w[1] < w[0],
-            RangeFunction::Changes => differs,
-            _ => return Self { values, at: Vec::new() },
+    pub(super) fn of(function: RangeFunction, samples: SeriesSamples<'a>) -> Self {
+        let SeriesSamples { timestamps_ms, values, starts_ms, .. } = samples;
+        let pairs = 1..values.len();
+        let at = match function {
+            RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Resets => pairs
+                .filter(|i| values[*i] < values[*i - 1] || starts::is_anew(timestamps_ms, starts_ms, *i))
+                .collect(),
+            RangeFunction::Changes => {
+                let differ = |a: f64, b: f64| a != b && !(a.is_nan() && b.is_nan());
+                pairs.filter(|i| differ(values[*i - 1], values[*i])).collect()
+            }
+            _ => Vec::new(),
         };
-        Self {
-            values,
-            at: values.windows(2).enumerate().filter(|(_, w)| wanted(w)).map(|(i, _)| i + 1).collect(),
-        }
+        Self { values, at }
     }
 
     /// The places within a run of numbers, its first left out.
@@ -63,6 +66,8 @@ struct Sampled {
     count: usize,
     first_ms: i64,
     last_ms: i64,
+    /// Since when the first sample counts, where that is within the window.
+    began_ms: Option<i64>,
     /// The first value and the whole difference, for counters, which do not fall below zero.
     first: f64,
     difference: f64,
@@ -79,20 +84,25 @@ pub(super) fn extrapolated(
         mixed(name, notes);
         return None;
     }
-    if let [first, .., last] = window.histograms {
-        let difference = histogram_difference(kind, window.histograms, first, last, name, notes)?;
-        let sampled = Sampled {
-            count: window.histograms.len(),
-            first_ms: *window.histogram_timestamps_ms.first()?,
-            last_ms: *window.histogram_timestamps_ms.last()?,
-            first: first.count,
-            difference: difference.count,
-        };
-        let scaled = histogram::scale(&difference, factor(kind, &sampled, window));
-        return Some(Point::Histogram(Box::new(histogram::compact(&scaled))));
+    if kind.counter {
+        starts::doubt(window.timestamps_ms, window.starts_ms, name, notes);
+        starts::doubt(window.histogram_timestamps_ms, window.histogram_starts_ms, name, notes);
     }
-    let [first, .., last] = window.values else { return None };
-    let mut difference = last - first;
+    if window.histograms.is_empty() {
+        floats(kind, falls, window)
+    } else {
+        histograms(kind, window, name, notes)
+    }
+}
+
+fn floats(kind: Kind, falls: &Falls<'_>, window: &Window<'_>) -> Option<Point> {
+    let (first, last) = (*window.values.first()?, *window.values.last()?);
+    let began_ms = starts::within(window.timestamps_ms, window.starts_ms, window).filter(|_| kind.counter);
+    if window.values.len() < 2 && began_ms.is_none() {
+        return None;
+    }
+    // What began within the window began at zero.
+    let mut difference = if began_ms.is_some() { last } else { last - first };
     if kind.counter {
         for at in falls.within(window.first, window.values.len()) {
             difference += falls.values[at - 1];
@@ -102,16 +112,45 @@ pub(super) fn extrapolated(
         count: window.values.len(),
         first_ms: *window.timestamps_ms.first()?,
         last_ms: *window.timestamps_ms.last()?,
-        first: *first,
+        began_ms,
+        first,
         difference,
     };
     Some(Point::Float(difference * factor(kind, &sampled, window)))
 }
 
+fn histograms(kind: Kind, window: &Window<'_>, name: &str, notes: &mut Annotations) -> Option<Point> {
+    let times = window.histogram_timestamps_ms;
+    let (first, last) = (window.histograms.first()?, window.histograms.last()?);
+    let began_ms = starts::within(times, window.histogram_starts_ms, window).filter(|_| kind.counter);
+    let mut difference = match (window.histograms.len(), began_ms) {
+        (1, None) => return None,
+        (1, Some(_)) => NativeHistogram { reset_hint: ResetHint::Gauge, ..first.clone() },
+        _ => histogram_difference(kind, window, first, last, name, notes)?,
+    };
+    if began_ms.is_some() && window.histograms.len() > 1 {
+        difference = histogram::add(&difference, first, notes)?;
+    }
+    let sampled = Sampled {
+        count: window.histograms.len(),
+        first_ms: *times.first()?,
+        last_ms: *times.last()?,
+        began_ms,
+        first: first.count,
+        difference: difference.count,
+    };
+    let scaled = histogram::scale(&difference, factor(kind, &sampled, window));
+    Some(Point::Histogram(Box::new(histogram::compact(&scaled))))
+}
+
 /// By how much the sampled difference grows to that of the whole window.
 fn factor(kind: Kind, sampled: &Sampled, window: &Window<'_>) -> f64 {
-    let interval = seconds(sampled.last_ms - sampled.first_ms);
-    let between = interval / float(sampled.count - 1);
+    let per_range = if kind.per_second { 1.0 / seconds(window.end_ms - window.start_ms) } else { 1.0 };
+    if sampled.count < 2 {
+        return per_range;
+    }
+    let between = seconds(sampled.last_ms - sampled.first_ms) / float(sampled.count - 1);
+    let interval = seconds(sampled.last_ms - sampled.began_ms.unwrap_or(sampled.first_ms));
     // An edge that is further away than this has no sample of the series near it: the series began or ended there.
     let threshold = between * 1.1;
     let mut to_start = seconds(sampled.first_ms - window.start_ms);
@@ -119,7 +158,9 @@ fn factor(kind: Kind, sampled: &Sampled, window: &Window<'_>) -> f64 {
     if to_start >= threshold {
         to_start = between / 2.0;
     }
-    if kind.counter && sampled.difference > 0.0 && sampled.first >= 0.0 {
+    if sampled.began_ms.is_some() {
+        to_start = 0.0;
+    } else if kind.counter && sampled.difference > 0.0 && sampled.first >= 0.0 {
         to_start = to_start.min(interval * (sampled.first / sampled.difference));
     }
     if to_end >= threshold {
@@ -131,14 +172,20 @@ fn factor(kind: Kind, sampled: &Sampled, window: &Window<'_>) -> f64 {
 
 fn histogram_difference(
     kind: Kind,
-    all: &[NativeHistogram],
+    window: &Window<'_>,
     first: &NativeHistogram,
     last: &NativeHistogram,
     name: &str,
     notes: &mut Annotations,
 ) -> Option<NativeHistogram> {
+    let all = window.histograms;
+    let is_reset = |place: usize| {
+        kind.counter
+            && (histogram::is_reset(&all[place - 1], &all[place])
+                || starts::is_anew(window.histogram_timestamps_ms, window.histogram_starts_ms, place))
+    };
     // Where the second begins anew, the first says nothing: its buckets need not even be of the same kind.
-    let anew = kind.counter && all.get(1).is_some_and(|second| histogram::is_reset(first, second));
+    let anew = all.len() > 1 && is_reset(1);
     let relevant = &all[usize::from(anew)..];
     if relevant.iter().any(|h| histogram::is_custom(h) != histogram::is_custom(last)) {
         notes.warn(format!(
@@ -155,9 +202,9 @@ fn histogram_difference(
     }
     let mut difference = if anew { last.clone() } else { histogram::growth(first, last, notes)? };
     difference.reset_hint = ResetHint::Gauge;
-    for pair in relevant.windows(2) {
-        let [before, now] = pair else { continue };
-        if kind.counter && histogram::is_reset(before, now) {
+    for place in 1 + usize::from(anew)..all.len() {
+        let (before, now) = (&all[place - 1], &all[place]);
+        if is_reset(place) {
             difference = histogram::add(&difference, before, notes)?;
         } else if now.schema < difference.schema || now.custom_bounds != difference.custom_bounds {
             // The coarsest of all resolutions holds for the result.

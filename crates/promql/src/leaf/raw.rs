@@ -79,6 +79,7 @@ impl RawSeries {
             values: &self.values,
             histogram_timestamps_ms: &self.histogram_timestamps_ms,
             histograms: &self.histograms,
+            ..SeriesSamples::default()
         }
     }
 }

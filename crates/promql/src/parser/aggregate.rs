@@ -14,6 +14,9 @@ impl Parser<'_> {
         let start = self.cursor.span();
         self.cursor.bump();
         let mut grouping = self.grouping()?;
+        if op == AggregateOp::CountValues {
+            self.label_literal()?;
+        }
         let mut args = self.arguments("aggregation")?;
         if grouping.is_none() {
             grouping = self.grouping()?;
@@ -42,6 +45,18 @@ impl Parser<'_> {
         let param = param.map(|(param, _)| param);
         let grouping = grouping.unwrap_or_default();
         Ok((Expr::Aggregate(Box::new(Aggregate { op, param, expr, grouping })), span))
+    }
+
+    /// Refuses a label's name that is no text; where something else than a literal comes it is looked at later.
+    fn label_literal(&mut self) -> Result<(), SyntaxError> {
+        let mark = self.cursor.mark();
+        let is_literal = self.cursor.eat(&Tok::LeftParen) && self.cursor.at(&Tok::Text);
+        let (text, span) = (self.cursor.text(), self.cursor.span());
+        self.cursor.reset(mark);
+        if is_literal && string::unquote(text) == Err(string::StringError::NotUtf8) {
+            return Err(SyntaxError::new(span, format!("invalid label name {text}")));
+        }
+        Ok(())
     }
 
     fn grouping(&mut self) -> Result<Option<Grouping>, SyntaxError> {

@@ -1,5 +1,6 @@
 //! Calls: functions of windows go into leaves where they can, all others stay in the finish.
 
+use super::select::Sampled;
 use super::{Node, Planner, absent, settle};
 use crate::ast::{AggregateOp, Expr, Extended, Grouping};
 use crate::error::EvalError;
@@ -42,10 +43,12 @@ impl Planner {
                 node
             });
         }
-        if let ("timestamp", Some(Expr::Selector(selector))) =
-            (function.name, args.first().map(Expr::unparenthesized))
+        if let Some(Expr::Selector(selector)) = args.first().map(Expr::unparenthesized)
+            && let Some(of) = [("timestamp", Sampled::Timestamp), ("start_timestamp", Sampled::Start)]
+                .into_iter()
+                .find_map(|(name, of)| (name == function.name).then_some(of))
         {
-            return Ok(Node::Leaf(self.instant(selector, steps, true)?));
+            return Ok(Node::Leaf(self.instant(selector, steps, of)?));
         }
         if function.name == "info" {
             return self.info(args, steps);

@@ -12,23 +12,33 @@ use crate::vector::Steps;
 /// The step of subqueries that name none.
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60_000;
 
+/// What of the newest sample is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sampled {
+    Value,
+    Timestamp,
+    Start,
+}
+
 impl Planner {
-    /// A leaf for an instant selector: values, or the times of the samples.
+    /// A leaf for an instant selector: values, or what the samples say of time.
     pub(super) fn instant(
         &mut self,
         selector: &Selector,
         steps: Steps,
-        timestamp: bool,
+        of: Sampled,
     ) -> Result<usize, EvalError> {
         let mut windows = self.windows(&selector.moved, self.params.lookback_ms, steps)?;
         // The window itself looks back far enough.
         windows.margin.before_ms = 0;
-        let kernel = match selector.moved.extended {
-            _ if timestamp => Kernel::Timestamp,
-            Some(_) => Kernel::Smoothed,
-            None => Kernel::Instant,
+        let kernel = match (of, selector.moved.extended) {
+            (Sampled::Timestamp, _) => Kernel::Timestamp,
+            (Sampled::Start, _) => Kernel::Start,
+            (Sampled::Value, Some(_)) => Kernel::Smoothed,
+            (Sampled::Value, None) => Kernel::Instant,
         };
-        Ok(self.leaf(selector, windows, Work::Kernel { kernel, keep_name: !timestamp, reduce: None }))
+        let keep_name = of == Sampled::Value;
+        Ok(self.leaf(selector, windows, Work::Kernel { kernel, keep_name, reduce: None }))
     }
 
     pub(super) fn leaf(&mut self, selector: &Selector, windows: Windows, work: Work) -> usize {

@@ -13,6 +13,8 @@ pub(crate) enum Sample {
     Gap,
     Float(f64),
     Histogram(NativeHistogram),
+    /// Since when the sample of this moment counts, in milliseconds from it.
+    Start(i64),
 }
 
 pub(crate) type Series = (Labels, Vec<Sample>);
@@ -177,15 +179,16 @@ fn expectation(case: &mut Case, line: &str) -> Result<(), String> {
 
 /// `name{label="value"} 1 2+1x3 _ stale {{...}}`.
 fn series(line: &str) -> Result<Series, String> {
-    let name_len = line.find(|c: char| c == '{' || c.is_whitespace()).unwrap_or(line.len());
+    let name_len = line.find(|c: char| c == '{' || c == '@' || c.is_whitespace()).unwrap_or(line.len());
     let (name, mut rest) = line.split_at(name_len);
     let mut pairs = vec![("__name__".to_owned(), name.to_owned())];
     if let Some(inner) = rest.strip_prefix('{').filter(|inner| !inner.starts_with('{')) {
         rest = labels(inner, &mut pairs)?;
     }
+    let starts = rest.strip_prefix("@st");
     Ok((
         Labels::from_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()).map(|(n, v)| (n, v))),
-        samples(rest)?,
+        starts.map_or_else(|| samples(rest), start_times)?,
     ))
 }
 
@@ -216,6 +219,30 @@ fn labels<'t>(inner: &'t str, pairs: &mut Vec<(String, String)>) -> Result<&'t s
             None => pairs.push(("__name__".to_owned(), name)),
         }
     }
+}
+
+/// `-30s -1m-1mx2 _`: durations from the samples' own times.
+fn start_times(text: &str) -> Result<Vec<Sample>, String> {
+    let mut out = Vec::new();
+    for item in text.split_whitespace() {
+        let (values, count) = match item.rsplit_once('x') {
+            Some((values, count)) => (values, times(count)?),
+            None => (item, 0),
+        };
+        if values == "_" {
+            out.extend(std::iter::repeat_n(Sample::Gap, count.max(1)));
+            continue;
+        }
+        let step_at = values.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(values.len());
+        let (first, step) = values.split_at(step_at);
+        let duration = |text: &str| millis(text.trim_start_matches('+'));
+        let (mut value, step) = (duration(first)?, if step.is_empty() { 0 } else { duration(step)? });
+        for _ in 0..=count {
+            out.push(Sample::Start(value));
+            value += step;
+        }
+    }
+    Ok(out)
 }
 
 fn samples(text: &str) -> Result<Vec<Sample>, String> {

@@ -13,6 +13,7 @@ use crate::script::{Case, Sample};
 struct Samples {
     floats: BTreeMap<i64, f64>,
     histograms: BTreeMap<i64, NativeHistogram>,
+    starts: BTreeMap<i64, i64>,
 }
 
 #[derive(Default)]
@@ -38,6 +39,7 @@ impl Store {
                 Sample::Gap => {}
                 Sample::Float(value) => _ = into.floats.insert(at, *value),
                 Sample::Histogram(histogram) => _ = into.histograms.insert(at, histogram.clone()),
+                Sample::Start(before_ms) => _ = into.starts.insert(at, at + before_ms),
             }
             at += step_ms;
         }
@@ -72,7 +74,14 @@ impl Store {
                 let histograms = samples.histograms.range(range).map(|(at, h)| (*at, h.clone()));
                 let (histogram_timestamps_ms, histograms): (Vec<i64>, Vec<NativeHistogram>) =
                     histograms.unzip();
+                let starts = |times: &[i64]| -> Vec<i64> {
+                    times.iter().map(|at| samples.starts.get(at).copied().unwrap_or(0)).collect()
+                };
+                let (starts_ms, histogram_starts_ms) =
+                    (starts(&timestamps_ms), starts(&histogram_timestamps_ms));
                 let samples = SeriesSamples {
+                    starts_ms: &starts_ms,
+                    histogram_starts_ms: &histogram_starts_ms,
                     timestamps_ms: &timestamps_ms,
                     values: &values,
                     histogram_timestamps_ms: &histogram_timestamps_ms,

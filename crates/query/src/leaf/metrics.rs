@@ -102,6 +102,8 @@ async fn evaluate(
         let held = float.as_ref().map_or(0, RecordBatch::get_array_memory_size)
             + histogram.as_ref().map_or(0, RecordBatch::get_array_memory_size);
         memory.hold(worker.memory_bytes() + held)?;
+        let starts_ms = float.as_ref().map(starts_column).unwrap_or_default();
+        let histogram_starts_ms = histogram.as_ref().map(starts_column).unwrap_or_default();
         let (timestamps_ms, values) = float.map(|run| float_columns(&run)).unwrap_or_default();
         let (histogram_timestamps_ms, values_of_histograms) =
             histogram.map(|run| histogram_columns(&run)).transpose()?.unwrap_or_default();
@@ -110,6 +112,8 @@ async fn evaluate(
             values: &values,
             histogram_timestamps_ms: &histogram_timestamps_ms,
             histograms: &values_of_histograms,
+            starts_ms: &starts_ms,
+            histogram_starts_ms: &histogram_starts_ms,
         };
         let labels = set.labels().get(series as usize).ok_or_else(|| number_out_of_range(series))?;
         worker.series(labels, samples)?;
@@ -121,6 +125,12 @@ async fn evaluate(
 
 fn number_out_of_range(series: u32) -> QueryError {
     QueryError::Internal(format!("storage gave a series that was not selected: series={series}"))
+}
+
+/// Since when each sample counts; empty where none says so.
+fn starts_column(run: &RecordBatch) -> ScalarBuffer<i64> {
+    let starts = run.column(2).as_primitive::<Int64Type>().values();
+    if starts.iter().all(|start| *start == 0) { ScalarBuffer::default() } else { starts.clone() }
 }
 
 fn float_columns(run: &RecordBatch) -> (ScalarBuffer<i64>, ScalarBuffer<f64>) {
