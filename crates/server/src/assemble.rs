@@ -31,6 +31,9 @@ use crate::process::ProcessMetrics;
 use crate::requests::RequestMetrics;
 use crate::{doors, logging, shutdown};
 
+/// The size of the file that is given up when a volume is full to its end: some manifests, and the first of a segment.
+const RESERVE_BYTES: u64 = 4 << 20;
+
 /// A server whose ports are open and that has not answered anything yet.
 pub struct Assembled {
     storage: Storage,
@@ -57,7 +60,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let objects = store.objects();
     let components =
         storage::Components::new(Arc::clone(&clock), objects, Arc::clone(&limits), seeds.random());
-    let storage = Storage::open(storage_settings(config, budget), components).await?;
+    let storage = Storage::open(storage_settings(config, budget, &store), components).await?;
 
     let mut registry = Registry::default();
     storage.register_metrics(&mut registry);
@@ -191,7 +194,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn storage_settings(config: &Config, budget: Budget) -> storage::Settings {
+fn storage_settings(config: &Config, budget: Budget, store: &Store) -> storage::Settings {
     let heads_bytes = budget.of(Part::Heads);
     storage::Settings {
         data_dir: config.data_dir.clone(),
@@ -210,6 +213,11 @@ fn storage_settings(config: &Config, budget: Budget) -> storage::Settings {
         memory: storage::MemorySettings {
             log_bytes: budget.of(Part::Log),
             merge_bytes: budget.of(Part::Merges),
+        },
+        disk: storage::DiskSettings {
+            min_free_bytes: config.disk.min_free.map(|size| size.0 as u64),
+            reserve_bytes: RESERVE_BYTES,
+            store_folder: store.folder().map(Path::to_owned),
         },
         read: storage::ReadSettings { cache_bytes: budget.of(Part::Caches) as u64 },
         retention: storage::RetentionSettings {

@@ -54,6 +54,8 @@ pub struct Config {
     pub listen: Listen,
     /// Memory.
     pub memory: Memory,
+    /// Room on the disk.
+    pub disk: Disk,
     /// The write-ahead log.
     pub wal: Wal,
     /// When heads become segments.
@@ -74,6 +76,7 @@ impl Default for Config {
             own_telemetry: true,
             listen: Listen::default(),
             memory: Memory::default(),
+            disk: Disk::default(),
             wal: Wal::default(),
             flush: Flush::default(),
             retention: Retention::default(),
@@ -122,6 +125,14 @@ impl Default for Listen {
 pub struct Memory {
     /// What the process may use; by its control group where it is left out, or half of the machine's.
     pub limit: Option<ByteSize>,
+}
+
+/// Room on the disk.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disk {
+    /// Writes are refused while less is free; a twentieth of the volume, at most 2 GiB, where it is left out.
+    pub min_free: Option<ByteSize>,
 }
 
 /// When a write counts as durable.

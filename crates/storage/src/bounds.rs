@@ -22,6 +22,18 @@ pub(crate) const LOCK_PAUSE_MS: u64 = 10;
 /// The node's file: a ULID and perhaps a line's end.
 pub(crate) const MAX_NODE_FILE_BYTES: u64 = 64;
 
+/// One part in so many of a volume stays free where no setting says how much.
+pub(crate) const DEFAULT_MARK_SHARE: u64 = 20;
+
+/// What stays free of a large volume at most, where no setting says how much: more than all heads become, and a log file.
+pub(crate) const MAX_DEFAULT_MARK_BYTES: u64 = 2 << 30;
+
+/// The pause between two looks at the room on the volumes.
+pub(crate) const DISK_TICK_MS: u64 = 1_000;
+
+/// Seconds after which a writer that found no room on the disk may come back: people or retention make room.
+pub(crate) const FULL_RETRY_AFTER_S: u32 = 30;
+
 /// Tenants that one process keeps state for; each costs some kilobytes.
 pub(crate) const MAX_TENANTS: usize = 100_000;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use model::error::{Classified, Kind};
 use model::ingest::IngestError;
 
-use crate::bounds::RETRY_AFTER_S;
+use crate::bounds::{FULL_RETRY_AFTER_S, RETRY_AFTER_S};
 
 /// A failure of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,9 @@ pub enum StorageError {
         /// What a record may take.
         max_bytes: usize,
     },
+    /// A volume has no room left for writers.
+    #[error("{0}")]
+    Full(String),
     /// The log does not take records now.
     #[error("write-ahead log is not available: {0}")]
     Wal(String),
@@ -123,6 +126,9 @@ impl From<StorageError> for IngestError {
     fn from(error: StorageError) -> Self {
         let message = error.to_string();
         match error.kind() {
+            _ if matches!(error, StorageError::Full(_)) => {
+                IngestError::Full { message, retry_after_s: FULL_RETRY_AFTER_S }
+            }
             Kind::Limited => IngestError::Limited { message, retry_after_s: RETRY_AFTER_S },
             Kind::Unavailable => IngestError::Unavailable { message, retry_after_s: RETRY_AFTER_S },
             _ if matches!(error, StorageError::TooLarge { .. }) => IngestError::TooLarge { message },
@@ -147,6 +153,7 @@ impl Classified for StorageError {
             | StorageError::UnusableStore { .. }
             | StorageError::Conflict { .. }
             | StorageError::Wal(_)
+            | StorageError::Full(_)
             | StorageError::Closed => Kind::Unavailable,
             StorageError::Arrow(_) | StorageError::Invariant(_) | StorageError::Internal(_) => Kind::Internal,
         }

@@ -18,6 +18,7 @@ use crate::partition::{Frozen, Partition};
 use crate::runtime::{Runtime, blocking};
 use crate::segment::writer::{NewSegment, write_segments};
 use crate::storage::Engine;
+use crate::volumes::is_full;
 
 impl Engine {
     /// Flushes what is full, old, or left from a failed flush; when all heads together are near their bound, also the
@@ -59,14 +60,7 @@ impl Engine {
         let mut results = stream::iter(partitions)
             .map(|partition| async move {
                 let result = self.flush_partition(&partition).await;
-                if let Err(error) = &result {
-                    let id = &partition.id;
-                    self.metrics.flush_failures.get_or_create(&BySignal::new(id.signal)).inc();
-                    tracing::error!(
-                        tenant = %id.tenant, signal = %id.signal, %error,
-                        "a head cannot be flushed: it stays in memory and in the log, and is tried again"
-                    );
-                }
+                self.report_flush(&partition, &result);
                 result
             })
             .buffer_unordered(FLUSH_CONCURRENCY);
@@ -79,6 +73,27 @@ impl Engine {
             tracing::warn!(%error, "a log file that is no longer needed stays until the next flush");
         }
         first
+    }
+
+    /// Counts a failure, and says once that there are some.
+    fn report_flush(&self, partition: &Partition, result: &Result<(), StorageError>) {
+        let id = &partition.id;
+        let was_failing = partition.is_flush_failing.swap(result.is_err(), Ordering::Relaxed);
+        let Err(error) = result else {
+            if was_failing {
+                tracing::info!(tenant = %id.tenant, signal = %id.signal, "heads can be flushed again");
+            }
+            return;
+        };
+        self.metrics.flush_failures.get_or_create(&BySignal::new(id.signal)).inc();
+        if was_failing {
+            tracing::debug!(tenant = %id.tenant, signal = %id.signal, %error, "a head cannot be flushed still");
+        } else {
+            tracing::error!(
+                tenant = %id.tenant, signal = %id.signal, %error,
+                "a head cannot be flushed: it stays in memory and in the log, and is tried again"
+            );
+        }
     }
 
     async fn flush_partition(&self, partition: &Partition) -> Result<(), StorageError> {
@@ -194,6 +209,8 @@ where
     let mut wait = Duration::from_millis(backoff_ms);
     for _ in 1..FLUSH_ATTEMPTS {
         match attempt().await {
+            // Room is not made within a second: the next tick tries again.
+            Err(error) if is_full(&error) => return Err(error),
             Err(error @ (StorageError::Store(_) | StorageError::Conflict { .. })) => {
                 tracing::warn!(%error, "the store does not take a flush: trying again");
                 runtime.sleep(wait).await;

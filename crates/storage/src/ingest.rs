@@ -117,6 +117,7 @@ impl Engine {
         if self.is_closing.load(Ordering::Acquire) {
             return Err(StorageError::Closed.into());
         }
+        self.volumes.admit()?;
         let (held, most) = (self.tenants.memory().bytes(), self.settings.flush.max_total_head_bytes);
         if held < most {
             return Ok(());

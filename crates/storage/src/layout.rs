@@ -137,6 +137,11 @@ pub(crate) fn lock_file(data_dir: &FilePath) -> PathBuf {
     data_dir.join("lock")
 }
 
+/// The file that is given up when a volume is full to its end.
+pub(crate) fn reserve_file(data_dir: &FilePath) -> PathBuf {
+    data_dir.join("reserve")
+}
+
 /// The file with the node's identity.
 pub(crate) fn node_file(data_dir: &FilePath) -> PathBuf {
     data_dir.join("node")

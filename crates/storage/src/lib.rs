@@ -15,6 +15,8 @@ pub mod runtime;
 
 mod room;
 
+mod volumes;
+
 pub(crate) mod layout;
 
 pub(crate) mod metrics;
@@ -63,8 +65,8 @@ pub use retention::RetentionReport;
 pub use runtime::{Runtime, Tokio};
 pub use segment::blocks::Checksum;
 pub use settings::{
-    Components, FlushSettings, Fsync, MemorySettings, ReadSettings, RetentionSettings, Settings,
-    StoreSettings, WalSettings,
+    Components, DiskSettings, FlushSettings, Fsync, MemorySettings, ReadSettings, RetentionSettings,
+    Settings, StoreSettings, WalSettings,
 };
 pub use storage::{MemoryUse, Storage};
 pub use store::config::{Patience, StoreConfig};

@@ -56,6 +56,13 @@ pub(crate) struct ByPartition {
     pub(crate) signal: SignalLabel,
 }
 
+/// Labels of what is told of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByVolume {
+    /// What lies on it: `data`, `store`.
+    pub(crate) volume: &'static str,
+}
+
 /// Labels of what was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ByReason {
@@ -114,6 +121,9 @@ pub(crate) struct Metrics {
     pub(crate) objects_swept: Counter,
     pub(crate) bytes_swept: Counter,
     pub(crate) retention_failures: Counter,
+    pub(crate) disk_free: Family<ByVolume, Gauge<i64>>,
+    pub(crate) disk_min_free: Family<ByVolume, Gauge<i64>>,
+    pub(crate) disk_full: Gauge<i64>,
     pub(crate) expired_bytes_present: Gauge<i64>,
     pub(crate) read_bytes: Family<BySignal, Counter>,
 }
@@ -158,6 +168,9 @@ impl Default for Metrics {
             objects_swept: Counter::default(),
             bytes_swept: Counter::default(),
             retention_failures: Counter::default(),
+            disk_free: Family::default(),
+            disk_min_free: Family::default(),
+            disk_full: Gauge::default(),
             expired_bytes_present: Gauge::default(),
             read_bytes: Family::default(),
         }
@@ -197,6 +210,11 @@ impl Metrics {
         r.register_with_unit("wal_torn", "Bytes cut from the torn end of the log", Unit::Bytes, torn);
         r.register("replay_records", "Records replayed from the log", self.replay_records.clone());
         r.register("replay_done", "1 when the replay of the log is over", self.replay_done.clone());
+        let free = self.disk_free.clone();
+        r.register_with_unit("disk_free", "Room on the volume of the log or of the store", Unit::Bytes, free);
+        let mark = self.disk_min_free.clone();
+        r.register_with_unit("disk_min_free", "Room below which writes are refused", Unit::Bytes, mark);
+        r.register("disk_full", "1 while writes are refused for want of room", self.disk_full.clone());
         r.register_with_unit("head", "Memory of all heads", Unit::Bytes, self.head_bytes.clone());
         r.register("head_rows", "Rows in heads", self.head_rows.clone());
     }

@@ -104,6 +104,8 @@ pub(crate) struct Partition {
     memory: Arc<HeadMemory>,
     metrics: Arc<Metrics>,
     head_rows: Gauge,
+    /// Whether the last flush failed, so that a long failure is reported once.
+    pub(crate) is_flush_failing: AtomicBool,
     /// Items taken; kept here so that writers look it up once.
     pub(crate) items: Counter,
     /// Objects that no manifest names, with the monotonic time at which a sweep saw them first.
@@ -152,6 +154,7 @@ impl Partition {
             metrics,
             id,
             unreferenced: Mutex::default(),
+            is_flush_failing: AtomicBool::new(false),
             is_sweep_due: AtomicBool::new(true),
             swept_version: AtomicU64::new(0),
         };

@@ -87,6 +87,17 @@ impl MemorySettings {
     }
 }
 
+/// The room on the volumes that are written to.
+#[derive(Clone, Debug, Default)]
+pub struct DiskSettings {
+    /// Writes are refused while less is free, in bytes; none for a twentieth of the volume, at most 2 GiB.
+    pub min_free_bytes: Option<u64>,
+    /// The size of a file that is given up when a volume is full to its end, in bytes; 0 for none.
+    pub reserve_bytes: u64,
+    /// The folder of the object store, where it is one.
+    pub store_folder: Option<PathBuf>,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -101,6 +112,8 @@ pub struct Settings {
     pub flush: FlushSettings,
     /// Memory beside that of heads and caches.
     pub memory: MemorySettings,
+    /// The room on the volumes that are written to.
+    pub disk: DiskSettings,
     /// When expired data goes.
     pub retention: RetentionSettings,
     /// How the object store is spoken to.
@@ -121,6 +134,7 @@ impl Default for Settings {
                 max_total_head_bytes: 512 << 20,
             },
             memory: MemorySettings { log_bytes: 512 << 20, merge_bytes: 256 << 20 },
+            disk: DiskSettings::default(),
             retention: RetentionSettings { interval_ms: 60 * 1_000, sweep_grace_ms: 10 * 60 * 1_000 },
             store: StoreSettings { retry_backoff_ms: 100 },
             read: ReadSettings { cache_bytes: 128 << 20 },

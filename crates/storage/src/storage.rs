@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::bounds::{EXAMINE_INTERVAL_MS, FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES};
+use crate::bounds::{DISK_TICK_MS, EXAMINE_INTERVAL_MS, FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES};
 use crate::disk::{self, Disk, Lock};
 use crate::error::StorageError;
 use crate::ids::Ids;
@@ -30,6 +30,7 @@ use crate::segment::cache::SegmentCache;
 use crate::segment::reader::SegmentFile;
 use crate::settings::{Components, Settings};
 use crate::tenants::Tenants;
+use crate::volumes::Volumes;
 use crate::wal::replay::{Replay, ReplayProgress};
 use crate::wal::writer::{Wal, WalParts};
 
@@ -68,6 +69,7 @@ pub(crate) struct Engine {
     pub(crate) suspects: Arc<Suspects>,
     /// Memory for heads that are being written and segments that are being merged.
     pub(crate) merges: Room,
+    pub(crate) volumes: Arc<Volumes>,
     pub(crate) flush_wanted: Notify,
     pub(crate) is_closing: AtomicBool,
     pub(crate) stopping: CancellationToken,
@@ -101,6 +103,9 @@ impl Storage {
         let read = blocking(&*components.runtime, move || read_folder(&*disk, &data_dir, name));
         let (node, sequences) = read.await??;
         let metrics = Arc::new(Metrics::default());
+        let volumes = Arc::new(Volumes::new(&settings, Arc::clone(&components.disk), Arc::clone(&metrics)));
+        let looking = Arc::clone(&volumes);
+        blocking(&*components.runtime, move || looking.look()).await?;
         let tenants = Tenants::open(Arc::clone(&components.store), Arc::clone(&metrics)).await?;
         let first_sequence = next_sequence(&sequences, &tenants, &node);
         let parts = WalParts {
@@ -109,6 +114,7 @@ impl Storage {
             queue_bytes: settings.memory.queue_bytes(),
             first_sequence,
             disk: Arc::clone(&components.disk),
+            volumes: Arc::clone(&volumes),
             clock: Arc::clone(&components.clock),
             metrics: Arc::clone(&metrics),
             _lock: Arc::clone(&lock),
@@ -120,6 +126,7 @@ impl Storage {
             suspects: Arc::default(),
             replay: Replay::new(sequences, settings.memory.replay_bytes()),
             merges: Room::new(settings.memory.merge_bytes),
+            volumes,
             settings,
             components,
             node,
@@ -208,6 +215,13 @@ impl Engine {
         self.spawn(|engine| async move {
             while engine.pause(Duration::from_millis(FLUSH_TICK_MS), Some(&engine.flush_wanted)).await {
                 engine.flush_due().await;
+            }
+        });
+        self.spawn(|engine| async move {
+            while engine.pause(Duration::from_millis(DISK_TICK_MS), None).await {
+                let volumes = Arc::clone(&engine.volumes);
+                // Work that ends early says why by itself.
+                let _looked = blocking(engine.runtime(), move || volumes.look()).await;
             }
         });
         self.spawn(|engine| async move {

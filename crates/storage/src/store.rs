@@ -2,6 +2,7 @@
 //! Storage. What the engine relies on is the same in all of them; `tests/it/store_contract.rs` is that contract.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::Clock;
@@ -64,6 +65,7 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     metrics: Arc<StoreMetrics>,
     is_remote: bool,
+    folder: Option<PathBuf>,
 }
 
 impl Store {
@@ -75,9 +77,10 @@ impl Store {
     /// credentials are missing or make no sense; otherwise when a folder or file cannot be used.
     pub fn open(config: &config::StoreConfig, parts: &StoreParts) -> Result<Self, StorageError> {
         let metrics = Arc::new(StoreMetrics::default());
+        let mut folder = None;
         let (objects, is_remote): (Arc<dyn ObjectStore>, bool) = match Address::parse(&config.url)? {
             Address::Memory => (Arc::new(InMemory::new()), false),
-            Address::Folder(path) => (Arc::new(Folder::open(&path)?), false),
+            Address::Folder(path) => (Arc::new(Folder::open(folder.insert(path))?), false),
             Address::Bucket { kind, bucket, prefix } => {
                 let clock = Arc::clone(&parts.clock);
                 let endpoint = Endpoint { kind, bucket, prefix, config, environment: &parts.environment };
@@ -87,7 +90,7 @@ impl Store {
                 (Arc::new(Remote::new(client, config.url.clone(), prefix, attempts)), true)
             }
         };
-        Ok(Self { objects, metrics, is_remote })
+        Ok(Self { objects, metrics, is_remote, folder })
     }
 
     /// The objects.
@@ -100,6 +103,12 @@ impl Store {
     #[must_use]
     pub const fn is_remote(&self) -> bool {
         self.is_remote
+    }
+
+    /// The folder that the store is, where it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// Checks that the store answers, that it takes objects, and that it does not let one be created twice: commits rely

@@ -5,6 +5,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::StorageError;
 use crate::layout;
+use crate::volumes::is_full;
 
 /// What the object holds. It stays: the next start finds it, and is done with one request.
 const TEXT: &str = "Stella creates this object at its first start and tries to create it again at each one: \
@@ -20,6 +21,11 @@ pub(super) async fn run(store: &dyn ObjectStore) -> Result<(), StorageError> {
         Ok(_) => {}
         // Whoever made it, the condition holds.
         Err(Error::AlreadyExists { .. }) => return Ok(()),
+        // A folder on a full disk can be read, and what retention frees can be written to. A bucket is never full so.
+        Err(error) if is_full(&error) => {
+            tracing::warn!(store = %store, %error, "the store was not probed: there is no room on its disk");
+            return Ok(());
+        }
         Err(error) => return Err(unusable(store, &error)),
     }
     match create("").await {

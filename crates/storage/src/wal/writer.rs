@@ -22,6 +22,7 @@ use crate::partition::PartitionId;
 use crate::room::{Held, Room};
 use crate::runtime::Runtime;
 use crate::settings::{Fsync, WalSettings};
+use crate::volumes::{Volumes, is_full};
 
 /// Where the last record of each tenant's signal begins in one log file.
 pub(crate) type LastOffsets = HashMap<PartitionId, u64>;
@@ -63,7 +64,7 @@ impl ClosedFiles {
 struct Waiting {
     id: PartitionId,
     bytes: Vec<u8>,
-    reply: oneshot::Sender<Result<WalPosition, String>>,
+    reply: oneshot::Sender<Result<WalPosition, StorageError>>,
     room: Held,
 }
 
@@ -95,6 +96,8 @@ pub(crate) struct WalParts {
     pub(crate) first_sequence: u64,
     /// Where the files are.
     pub(crate) disk: Arc<dyn Disk>,
+    /// How full it is.
+    pub(crate) volumes: Arc<Volumes>,
     /// The time, for the metrics.
     pub(crate) clock: Arc<dyn Clock>,
     /// The engine's metrics.
@@ -107,7 +110,7 @@ impl Wal {
     /// Begins a new file and starts the thread.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be made, but for a full disk.
     pub(crate) fn open(parts: WalParts, runtime: &dyn Runtime) -> Result<Self, StorageError> {
         let (commands, queue) = mpsc::channel(MAX_QUEUED_RECORDS);
         let closed = Arc::new(ClosedFiles::default());
@@ -125,7 +128,13 @@ impl Wal {
             is_failing: false,
         };
         let path = layout::wal_file(&writer.parts.data_dir, writer.next_sequence);
-        writer.begin_file().map_err(|e| StorageError::io("create log file", path, e))?;
+        match writer.begin_file() {
+            // Reads and retention can begin, and the first write that finds room begins a file.
+            Err(error) if is_full(&error) => {
+                tracing::error!(%error, "the log cannot be begun: writes are refused until there is room on the disk");
+            }
+            begun => begun.map_err(|e| StorageError::io("create log file", path, e))?,
+        }
         runtime
             .spawn_thread("wal", Box::pin(writer.run(queue)))
             .map_err(|e| StorageError::Internal(format!("cannot start the log's thread: {e}")))?;
@@ -148,7 +157,8 @@ impl Wal {
     /// Writes a record, for which there is room, and waits until it is as durable as the settings say.
     ///
     /// # Errors
-    /// [`StorageError::Wal`] when it could not be written; [`StorageError::Closed`] after [`Wal::close`].
+    /// [`StorageError::Full`] when the disk has no room, [`StorageError::Wal`] when it could not be written otherwise;
+    /// [`StorageError::Closed`] after [`Wal::close`].
     pub(crate) async fn append(
         &self,
         id: PartitionId,
@@ -158,7 +168,7 @@ impl Wal {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { id, bytes, reply, room };
         self.commands.send(Command::Append(waiting)).await.map_err(|_| StorageError::Closed)?;
-        answer.await.map_err(|_| StorageError::Closed)?.map_err(StorageError::Wal)
+        answer.await.map_err(|_| StorageError::Closed)?
     }
 
     /// Where the next record will begin or later: what begins before this position was written and acknowledged.
@@ -256,6 +266,10 @@ impl Writer {
         if group.is_empty() {
             return;
         }
+        if !self.parts.volumes.takes(group_bytes as u64) {
+            group.into_iter().for_each(|waiting| refuse(waiting, self.parts.volumes.full()));
+            return;
+        }
         match self.write_group(&group) {
             Ok(first) => {
                 let (sequence, mut offset) = (first.sequence, first.offset);
@@ -280,8 +294,10 @@ impl Writer {
                     tracing::error!(%error, "the log cannot be written: writes are refused until it can");
                 }
                 self.abandon_file();
+                let is_full = is_full(&error);
                 for waiting in group {
-                    let _gone = waiting.reply.send(Err(error.to_string()));
+                    let text = error.to_string();
+                    refuse(waiting, if is_full { StorageError::Full(text) } else { StorageError::Wal(text) });
                 }
             }
         }
@@ -397,6 +413,12 @@ impl Writer {
         }
         result
     }
+}
+
+fn refuse(waiting: Waiting, error: StorageError) {
+    drop((waiting.bytes, waiting.room));
+    // A writer that has gone away learns nothing, and nothing of it is kept.
+    let _gone = waiting.reply.send(Err(error));
 }
 
 /// Makes a log file with its header, and makes both durable.

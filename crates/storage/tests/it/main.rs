@@ -12,6 +12,8 @@ mod damage;
 
 mod limits;
 
+mod full_disk;
+
 mod retention;
 
 mod rig;
