@@ -13,6 +13,10 @@ mod check;
 
 mod ingest;
 
+mod questions;
+
+mod query;
+
 mod report;
 
 use clap::{Args, Subcommand};
@@ -30,6 +34,8 @@ pub struct Bench {
 pub enum What {
     /// Send telemetry of a cluster that does not exist, and report what taking it cost.
     Ingest(Box<ingest::Ingest>),
+    /// Ask every kind of question of what was sent, and report how long answers take.
+    Query(query::QueryBench),
 }
 
 impl Bench {
@@ -41,6 +47,7 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         match &self.what {
             What::Ingest(ingest) => runtime.block_on(ingest.run()),
+            What::Query(query) => runtime.block_on(query.run()),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::server::Stella;
 /// Runs a measurement; its report.
 async fn bench(stella: &Stella, arguments: &[&str]) -> Value {
     let offset = stella.port_offset().to_string();
-    let tail = ["--port-offset", offset.as_str(), "--stretch", "10m", "--json"];
+    let tail = ["--port-offset", offset.as_str(), "--stretch", "20m", "--json"];
     let arguments: Vec<String> =
         [&["bench"], arguments, &tail].concat().iter().map(|a| (*a).to_owned()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -23,9 +23,9 @@ async fn loads_are_taken_whole_and_found_again_in_every_format() {
     let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--plaintext"]).await;
     // Each load has a tenant of its own, so that nothing but it is found there.
     let loads: [(&[&str], u64, u64); 6] = [
-        (&["metrics", "--series", "200"], 8_000, 8_000),
-        (&["metrics", "--series", "72", "--format", "remote-write2"], 2_880, 2_880),
-        (&["metrics", "--series", "72", "--format", "otlp"], 2_880, 2_880),
+        (&["metrics", "--series", "100"], 8_000, 8_000),
+        (&["metrics", "--series", "36", "--format", "remote-write2"], 2_880, 2_880),
+        (&["metrics", "--series", "36", "--format", "otlp"], 2_880, 2_880),
         (&["logs", "--lines", "2000", "--batch", "300"], 2_000, 2_000),
         (&["logs", "--lines", "500", "--format", "otlp"], 500, 500),
         (&["traces", "--spans", "1000", "--batch", "100"], 1_000, 100),
@@ -59,5 +59,29 @@ async fn a_settled_server_has_everything_in_segments() {
     assert!(number("/folder_bytes_per_item") >= number("/segment_bytes_per_item"), "{report}");
     assert!(number("/settled_cpu_us_per_item") >= number("/cpu_us_per_item"), "{report}");
     assert!(number("/peak_memory_mib") >= number("/memory_mib"), "{report}");
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_question_has_an_answer_of_the_right_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--plaintext"]).await;
+    let loads: [&[&str]; 3] = [
+        &["ingest", "metrics", "--series", "400"],
+        &["ingest", "logs", "--lines", "20000"],
+        &["ingest", "traces", "--spans", "20000"],
+    ];
+    for load in loads {
+        bench(&stella, &[load, &["--no-settle", "--no-check"]].concat()).await;
+    }
+    // The command refuses answers that are empty and must not be, and the other way round.
+    let reports = bench(&stella, &["query", "--runs", "1", "--warm-up", "1"]).await;
+    let answers = |n: usize| reports.pointer(&format!("/{n}/answers")).and_then(Value::as_array).unwrap();
+    assert_eq!([answers(0).len(), answers(1).len(), answers(2).len()], [12, 15, 9]);
+    for answer in (0..3).flat_map(answers) {
+        let kind = answer["kind"].as_str().unwrap();
+        assert_eq!(answer["size"] == 0, matches!(kind, "no hit at all" | "absent id"), "{answer}");
+        assert!(answer["p50_ms"].as_f64().unwrap() > 0.0, "{answer}");
+    }
     stella.stop().await;
 }

@@ -35,6 +35,8 @@ pub(super) struct Client {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
+    /// From before the request to the last byte of the answer.
+    pub(super) took_ns: u64,
 }
 
 impl Answer {
@@ -134,6 +136,7 @@ impl Client {
     }
 
     async fn answer(&self, url: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+        let began_ns = self.now_ns();
         let response = request.header("X-Scope-OrgID", &self.tenant).send().await;
         let mut response = response.with_context(|| format!("cannot ask {url}"))?;
         let status = response.status();
@@ -144,7 +147,7 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body })
+        Ok(Answer { status, body, took_ns: self.now_ns() - began_ns })
     }
 }
 

@@ -133,6 +133,63 @@ impl IngestReport {
     }
 }
 
+/// A question and how it was answered.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Answered {
+    /// What kind of question it is.
+    pub(super) kind: String,
+    /// How long answers took, once it had been asked before.
+    #[serde(flatten)]
+    pub(super) durations: Durations,
+    /// How long the first answer took.
+    pub(super) first_ms: f64,
+    /// The server's processor time for one answer.
+    pub(super) cpu_ms: Option<f64>,
+    /// Series, points, lines, traces or spans in the answer.
+    pub(super) size: usize,
+    /// How long another server's answers took.
+    pub(super) compared: Option<Durations>,
+    /// The size of the other server's answer.
+    pub(super) compared_size: Option<usize>,
+}
+
+/// The answers to the questions of one signal.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct QueryReport {
+    /// What was asked about.
+    pub(super) signal: String,
+    /// The answers.
+    pub(super) answers: Vec<Answered>,
+}
+
+impl QueryReport {
+    /// The report as a table.
+    pub(super) fn table(&self) -> comfy_table::Table {
+        let mut columns =
+            vec![self.signal.as_str(), "p50 ms", "p99 ms", "min ms", "first ms", "CPU ms", "size"];
+        let is_compared = self.answers.iter().any(|answered| answered.compared.is_some());
+        if is_compared {
+            columns.extend(["compared p50 ms", "times as fast", "compared size"]);
+        }
+        let mut table = table(&columns);
+        for answered in &self.answers {
+            let times = answered.durations;
+            let mut row = vec![answered.kind.clone()];
+            let figures = [times.p50_ms, times.p99_ms, times.min_ms, answered.first_ms];
+            row.extend(figures.map(|ms| format!("{ms:.2}")));
+            row.push(answered.cpu_ms.map_or_else(String::new, |ms| format!("{ms:.1}")));
+            row.push(answered.size.to_string());
+            if let Some(compared) = answered.compared {
+                row.push(format!("{:.2}", compared.p50_ms));
+                row.push(format!("{:.2}", compared.p50_ms / times.p50_ms));
+                row.extend(answered.compared_size.map(|size| size.to_string()));
+            }
+            table.add_row(row);
+        }
+        table
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
