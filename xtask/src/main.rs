@@ -1,9 +1,10 @@
 //! The workspace's own chores: `tidy` (the house rules, checked), `setup` (what the tests need beyond
-//! cargo) and `test` (everything that must be green). It is not part of the product: nothing here is
+//! cargo), `test` (everything that must be green) and `sim` (the storage engine in simulated worlds). It is not part of the product: nothing here is
 //! linked into `stella`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its streams")]
 
 mod setup;
+mod sim;
 mod test;
 mod tidy;
 mod workspace;
@@ -30,6 +31,8 @@ enum Chore {
     Setup,
     /// Run everything that must be green: format, tidy, setup, clippy and all tests.
     Test,
+    /// Run the storage engine in simulated worlds, with crashes and faults of every kind, until a promise is broken.
+    Sim(sim::Run),
 }
 
 fn main() -> ExitCode {
@@ -44,9 +47,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
-    match arguments.chore {
+    match &arguments.chore {
         Chore::Tidy => tidy::run(&workspace),
         Chore::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
         Chore::Test => test::run(&workspace),
+        Chore::Sim(run) => sim::run(&workspace, run),
     }
 }

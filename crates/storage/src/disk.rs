@@ -54,6 +54,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::NotFound`] where it is not there; the operating system's.
     fn remove(&self, file: &Path) -> io::Result<()>;
 
+    /// Makes durable what a file holds, whichever process wrote it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn sync_file(&self, file: &Path) -> io::Result<()>;
+
     /// Makes the names in a folder durable.
     ///
     /// # Errors
@@ -174,6 +180,10 @@ impl Disk for SystemDisk {
         std::fs::remove_file(file)
     }
 
+    fn sync_file(&self, file: &Path) -> io::Result<()> {
+        File::open(file)?.sync_all()
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
     }
@@ -257,6 +267,7 @@ mod tests {
         SystemDisk.sync_folder(&folder).unwrap();
         assert_eq!(SystemDisk.list(&folder).unwrap(), std::slice::from_ref(&two));
         SystemDisk.truncate(&two, 8).unwrap();
+        SystemDisk.sync_file(&two).unwrap();
         let mut reader = SystemDisk.open(&two).unwrap();
         let mut bytes = [0; 3];
         reader.read_exact_at(5, &mut bytes).unwrap();

@@ -240,6 +240,11 @@ impl Engine {
     ) -> Result<bool, StorageError> {
         let path = layout::wal_file(&self.settings.data_dir, sequence);
         let failed = |error| StorageError::io("read log file", path.clone(), error);
+        // The process that wrote it may have ended before its sync: what readers see from now on must not vanish with the
+        // power. A disk that cannot promise this is no reason to withhold what it gives.
+        if let Err(error) = self.components.disk.sync_file(&path) {
+            tracing::warn!(%error, sequence, "a log file cannot be synced before its replay");
+        }
         let mut log = LogFile::open(&*self.components.disk, &path, sequence).map_err(failed)?;
         loop {
             match log.step().map_err(failed)? {

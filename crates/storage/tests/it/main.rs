@@ -30,3 +30,5 @@ mod store_contract;
 
 #[path = "../../../../tests/emulators.rs"]
 mod emulators;
+
+mod sim;

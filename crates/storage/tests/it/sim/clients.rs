@@ -1,0 +1,189 @@
+//! What clients of a node do: write and retry, take a snapshot and read it at once or later, ask for flushes and passes
+//! of retention. Each runs as a part of the node's life and ends with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::ingest::IngestError;
+use model::time::NS_PER_S;
+use model::{Ingest, Signal, TimeRange};
+use storage::Storage;
+
+use super::disk::NodeDisk;
+use super::items::{Row, Snapshot, Wanted, batch};
+use super::machine::{Life, ms};
+use super::oracle::{Expected, Partition};
+use super::world::{GRACE_MS, Shared};
+
+/// How often a client sends a batch again that was refused.
+const RETRIES: u64 = 2;
+
+/// A node as a client sees it.
+pub(crate) struct Client {
+    pub(crate) shared: Shared,
+    pub(crate) disk: NodeDisk,
+    pub(crate) node: usize,
+    pub(crate) life: Life,
+    pub(crate) storage: Storage,
+}
+
+impl Client {
+    /// Writes rows; those that are out of the tenant's window must be rejected, the others taken.
+    pub(crate) async fn write(self, partition: Partition, rows: Vec<Row>) {
+        let shared = &self.shared;
+        let context = shared.context(partition.0);
+        for _ in 0..=RETRIES {
+            let wall_ns = shared.machine.wall_ns();
+            let oldest_ns = shared.cutoff_ns(partition, wall_ns);
+            let newest_ns = wall_ns + context.limits().reject_ahead_ns;
+            let taken: Vec<Row> = rows
+                .iter()
+                .filter(|row| (oldest_ns..=newest_ns).contains(&row.timestamp_ns))
+                .copied()
+                .collect();
+            let expected = (taken.len(), rows.len() - taken.len());
+            let number = shared.oracle.lock().send(partition, self.node, self.life, taken);
+            shared.report.lock().writes += 1;
+            // Polled here for the first time: no time passes between the two looks at the clock.
+            let result = self.storage.ingest(&context, batch(partition.1, &rows)).await;
+            match result {
+                Ok(receipt) => {
+                    let rejected = receipt.rejections.iter().map(|rejection| rejection.items).sum::<usize>();
+                    shared.machine.note(&format_args!("batch {number} is taken"));
+                    if (receipt.accepted, rejected) != expected {
+                        shared.machine.fail(format!("batch {number}: {receipt:?}, expected {expected:?}"));
+                    }
+                    shared.oracle.lock().acknowledged(number, shared.machine.now_ns());
+                    shared.report.lock().acknowledged += 1;
+                    // A client that lost the reply sends the batch once more.
+                    if !shared.machine.permille(50) {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    shared.machine.note(&format_args!("batch {number} is refused: {error}"));
+                    shared.oracle.lock().unanswered(number);
+                    shared.report.lock().refused += 1;
+                    if matches!(error, IngestError::Internal(_)) {
+                        shared.machine.fail(format!("batch {number}: {error}"));
+                    }
+                    if shared.machine.permille(500) {
+                        return;
+                    }
+                }
+            }
+            shared.machine.sleep(shared.machine.below(ms(4_000))).await;
+        }
+    }
+
+    /// What a snapshot of this moment must show.
+    fn expected(&self, partition: Partition, wanted: Wanted) -> Expected {
+        let shared = &self.shared;
+        Expected {
+            partition,
+            node: self.node,
+            life: self.life,
+            wanted,
+            cutoff_ns: shared.cutoff_ns(partition, shared.machine.wall_ns()),
+            late_cutoff_ns: shared.cutoff_ns(partition, shared.machine.latest_wall_ns()),
+            is_replayed: self.storage.replay().done,
+            was_ill: self.disk.was_ill(),
+            moment: shared.oracle.lock().moment(),
+        }
+    }
+
+    /// Reads a part of a tenant's signal; the snapshot may be held for a while before it is read.
+    pub(crate) async fn read(self, partition: Partition, wanted: Wanted) {
+        let shared = &self.shared;
+        let context = shared.context(partition.0);
+        let expected = self.expected(partition, wanted);
+        let taken = Snapshot::take(&self.storage, &context, partition.1, wanted.range).await;
+        if shared.machine.permille(200) {
+            // Shorter than the grace of the sweep by what the read itself may take.
+            shared.machine.sleep(shared.machine.below(ms(GRACE_MS / 2))).await;
+        }
+        let rows = match taken {
+            Ok(snapshot) => snapshot.rows(wanted).await,
+            Err(error) => Err(error),
+        };
+        match rows {
+            Ok(rows) => {
+                shared.machine.note(&format_args!("a read of {partition:?} gives {} rows", rows.len()));
+                let mut report = shared.report.lock();
+                report.reads += 1;
+                report.rows += rows.len() as u64;
+                drop(report);
+                let now_ns = shared.machine.now_ns();
+                if let Err(broken) = shared.oracle.lock().check(&expected, &rows, now_ns) {
+                    shared.machine.fail(format!("a read of {expected:?}: {broken}"));
+                }
+            }
+            // The store may fail; what it may not do is give half of the rows.
+            Err(error) => shared.machine.note(&format_args!("a read of {partition:?} fails: {error}")),
+        }
+    }
+
+    pub(crate) async fn flush(self) {
+        let result = self.storage.flush().await;
+        self.shared.machine.note(&format_args!("flush: {:?}", result.map_err(|error| error.to_string())));
+        self.shared.report.lock().flushes += 1;
+    }
+
+    pub(crate) async fn retain(self) {
+        let result = self.storage.retain().await;
+        let mut report = self.shared.report.lock();
+        report.passes += 1;
+        if let Ok(done) = &result {
+            report.expired += done.segments_expired as u64;
+        }
+        drop(report);
+        self.shared.machine.note(&format_args!("retain: {:?}", result.map_err(|error| error.to_string())));
+    }
+
+    /// Ends the node's life in good order, and says whether it could.
+    pub(crate) async fn shutdown(self, is_done: Arc<AtomicBool>) {
+        let result = self.storage.shutdown().await;
+        is_done.store(result.is_ok(), Ordering::Relaxed);
+        self.shared.machine.note(&format_args!("shutdown: {:?}", result.map_err(|error| error.to_string())));
+        self.shared.report.lock().shutdowns += 1;
+    }
+}
+
+/// A range of time around the wall clock, or all of it.
+pub(crate) fn some_range(shared: &Shared) -> TimeRange {
+    let machine = &shared.machine;
+    if machine.permille(400) {
+        return TimeRange::ALL;
+    }
+    let hour = 3_600 * NS_PER_S;
+    let at = |most: i64| i64::try_from(machine.below(most.unsigned_abs())).unwrap_or(0);
+    let end_ns = machine.wall_ns() + at(hour / 6) - at(hour);
+    TimeRange::new(end_ns - at(2 * hour), end_ns)
+}
+
+/// Rows for a batch: most around now, some at the edges of the window, some repeated.
+pub(crate) fn some_rows(shared: &Shared, partition: Partition, next_value: &mut u64) -> Vec<Row> {
+    let machine = &shared.machine;
+    let wall_ns = machine.wall_ns();
+    let below = |end: i64| i64::try_from(machine.below(end.unsigned_abs())).unwrap_or(0);
+    let count = 1 + machine.below(4);
+    let mut rows = Vec::new();
+    for _ in 0..count {
+        let offset_ns = match machine.below(20) {
+            0 => 15 * 60 * NS_PER_S - below(10 * 60 * NS_PER_S),
+            1 => -below(30 * 3_600 * NS_PER_S),
+            2..=7 => -below(55 * 60 * NS_PER_S),
+            _ => -below(60 * NS_PER_S),
+        };
+        // Few moments, so that samples meet.
+        let step_ns = if partition.1 == Signal::Metrics { 5 * NS_PER_S } else { NS_PER_S };
+        let timestamp_ns = (wall_ns + offset_ns).div_euclid(step_ns) * step_ns;
+        let source = u32::try_from(machine.below(4)).unwrap_or(0);
+        rows.push(Row { source, timestamp_ns, value: *next_value });
+        *next_value += 1;
+    }
+    if machine.permille(100) {
+        rows.push(rows[0]);
+    }
+    rows
+}
