@@ -45,6 +45,10 @@ impl Disk for Scripted {
         SystemDisk.remove(file)
     }
 
+    fn sync_file(&self, file: &Path) -> io::Result<()> {
+        SystemDisk.sync_file(file)
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         SystemDisk.sync_folder(folder)
     }

@@ -11,7 +11,7 @@ use model::{Signal, TenantContext, TenantId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use storage::{Components, FlushSettings, Fsync, RetentionSettings, Settings, Storage, StorageError};
-use storage::{StoreSettings, WalSettings};
+use storage::{DiskSettings, StoreSettings, WalSettings};
 
 use super::disk::{End, NodeDisk};
 use super::machine::{Life, Living, Machine, ms};
@@ -400,6 +400,12 @@ fn settings(machine: &Machine, number: usize, fsync: Fsync) -> Settings {
             max_head_bytes,
             max_head_age_ms: 5_000 << machine.below(4),
             max_total_head_bytes: max_head_bytes * 6,
+        },
+        // Below the mark nothing is written; without one the disk fills to its end.
+        disk: DiskSettings {
+            min_free_bytes: Some(machine.below(2) * 8_000),
+            reserve_bytes: machine.below(2) * 2_000,
+            store_folder: None,
         },
         retention: RetentionSettings { interval_ms: 30_000, sweep_grace_ms: GRACE_MS },
         store: StoreSettings { retry_backoff_ms: 100 },
