@@ -8,6 +8,8 @@ pub mod config;
 
 pub mod assemble;
 
+mod allocator;
+
 mod cgroup;
 
 pub mod memory;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
+use crate::allocator;
 use crate::assemble::{self, Assembled};
 use crate::config::units::ByteSize;
 use crate::config::{Config, Role};
@@ -84,6 +85,7 @@ impl Serve {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
+    allocator::configure();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let doors = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores)

@@ -15,6 +15,7 @@ mod doors;
 mod grafana;
 mod kill;
 mod ledger;
+mod memory;
 mod own;
 mod prometheus;
 mod readme;
