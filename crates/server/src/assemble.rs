@@ -219,11 +219,25 @@ fn storage_settings(config: &Config, budget: Budget, store: &Store) -> storage::
             reserve_bytes: RESERVE_BYTES,
             store_folder: store.folder().map(Path::to_owned),
         },
-        read: storage::ReadSettings { cache_bytes: budget.of(Part::Caches) as u64 },
+        read: read_settings(config, budget.of(Part::Caches) as u64, store.is_remote()),
         retention: storage::RetentionSettings {
             interval_ms: config.retention.interval.as_ms(),
             sweep_grace_ms: config.retention.sweep_grace.as_ms(),
         },
         ..storage::Settings::default()
     }
+}
+
+/// The memory of caches: for footers and tables, and half of it for bytes where the store is a bucket.
+fn read_settings(config: &Config, caches_bytes: u64, is_remote: bool) -> storage::ReadSettings {
+    let wanted = config.store.keys.cache;
+    let byte_cache = if is_remote {
+        storage::ByteCacheSettings {
+            memory_bytes: (caches_bytes / 2).min(wanted.memory.0 as u64),
+            disk_bytes: wanted.disk.0 as u64,
+        }
+    } else {
+        storage::ByteCacheSettings::default()
+    };
+    storage::ReadSettings { cache_bytes: caches_bytes - byte_cache.memory_bytes, byte_cache }
 }

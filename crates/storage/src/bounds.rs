@@ -160,3 +160,31 @@ pub(crate) const MAX_CREDENTIALS_BYTES: usize = 1 << 20;
 
 /// Connections to a store of others that are kept while nobody uses them.
 pub(crate) const MAX_IDLE_CONNECTIONS: usize = 64;
+
+/// The piece of a segment that the cache of bytes holds: some requests' worth of bytes, and few enough to read for a
+/// footer.
+pub(crate) const CHUNK_BYTES: u64 = 1 << 20;
+
+/// The longest read that the cache answers; a longer one would push out what others need.
+pub(crate) const MAX_CACHED_RANGE_BYTES: u64 = 16 << 20;
+
+/// The longest object that is put into the cache when it is written.
+pub(crate) const MAX_CACHED_PUT_BYTES: u64 = 16 << 20;
+
+/// Chunks that are fetched ahead of one who reads on.
+pub(crate) const MAX_AHEAD_CHUNKS: u32 = 8;
+
+/// Fetches that are remembered before those that nobody waits for any more are forgotten.
+pub(crate) const MAX_FLIGHTS: usize = 1_000;
+
+/// Objects whose readers are remembered.
+pub(crate) const MAX_CACHED_OBJECTS: usize = 100_000;
+
+/// Deleted objects that are remembered, so that a read under way does not bring them back.
+pub(crate) const MAX_FORGOTTEN: usize = 10_000;
+
+/// Chunks that wait to be written to the disk.
+pub(crate) const MAX_CACHE_WRITES: usize = 64;
+
+/// What a file takes of a volume at least.
+pub(crate) const DISK_BLOCK_BYTES: u64 = 4 << 10;

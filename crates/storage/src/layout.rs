@@ -73,6 +73,13 @@ pub(crate) fn segment_id(path: &Path) -> Option<&str> {
     (id.len() == 26 && rest.ends_with("parquet")).then_some(id)
 }
 
+/// Whether the path is one that [`segment`] made.
+pub(crate) fn is_segment(path: &Path) -> bool {
+    segment_id(path).is_some()
+        && path.as_ref().starts_with(TENANTS)
+        && path.as_ref().rsplit('/').nth(2) == Some(SEGMENTS)
+}
+
 /// The part in a path that [`segment`] made, empty for a segment's only file; none for other objects.
 pub(crate) fn segment_part(path: &Path) -> Option<&str> {
     segment_id(path)?;
@@ -132,6 +139,29 @@ pub(crate) fn quarantined_record(data_dir: &FilePath, sequence: u64, offset: u64
     quarantine_dir(data_dir).join(format!("{sequence:020}-{offset}.wal"))
 }
 
+/// The folder of the cache of bytes.
+pub(crate) fn cache_dir(data_dir: &FilePath) -> PathBuf {
+    data_dir.join("cache")
+}
+
+/// A part of the cache's folder, by the first byte of what an object is known by.
+pub(crate) fn cache_shard(cache_dir: &FilePath, shard: u8) -> PathBuf {
+    cache_dir.join(format!("{shard:02x}"))
+}
+
+/// The file of a chunk of an object.
+pub(crate) fn cache_file(cache_dir: &FilePath, object: u128, number: u32) -> PathBuf {
+    let [shard, ..] = object.to_be_bytes();
+    cache_shard(cache_dir, shard).join(format!("{object:032x}-{number:06}"))
+}
+
+/// The object and the number in a name that [`cache_file`] made; none for other files.
+pub(crate) fn cache_name(path: &FilePath) -> Option<(u128, u32)> {
+    let (object, number) = path.file_name()?.to_str()?.split_once('-')?;
+    let is_ours = object.len() == 32 && number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());
+    is_ours.then(|| Some((u128::from_str_radix(object, 16).ok()?, number.parse().ok()?)))?
+}
+
 /// The file that one process holds locked.
 pub(crate) fn lock_file(data_dir: &FilePath) -> PathBuf {
     data_dir.join("lock")
@@ -179,6 +209,19 @@ mod tests {
         assert!(quarantined(&part).as_ref().starts_with("quarantine/tenants/"));
         assert_eq!(quarantined_id(&quarantined(&part)), segment_id(&part));
         assert_eq!(quarantined_id(&quarantine_reason(&tenant, Signal::Metrics, &meta())), segment_id(&part));
+    }
+
+    #[test]
+    fn only_segments_of_tenants_are_segments() {
+        let tenant = TenantId::parse("a").unwrap();
+        let part = segment(&tenant, Signal::Metrics, &meta(), "series");
+        assert!(is_segment(&part));
+        assert!(!is_segment(&quarantined(&part)));
+        assert!(!is_segment(&manifest(&tenant, Signal::Metrics, 1)));
+        let file = cache_file(FilePath::new("cache"), 0xab << 120, 7);
+        assert_eq!(file, FilePath::new("cache/ab").join(format!("ab{}-000007", "0".repeat(30))));
+        assert_eq!(cache_name(&file), Some((0xab << 120, 7)));
+        assert_eq!(cache_name(&file.with_extension("new")), None);
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub use retention::RetentionReport;
 pub use runtime::{Runtime, Tokio};
 pub use segment::blocks::Checksum;
 pub use settings::{
-    Components, DiskSettings, FlushSettings, Fsync, MemorySettings, ReadSettings, RetentionSettings,
-    Settings, StoreSettings, WalSettings,
+    ByteCacheSettings, Components, DiskSettings, FlushSettings, Fsync, MemorySettings, ReadSettings,
+    RetentionSettings, Settings, StoreSettings, WalSettings,
 };
 pub use storage::{MemoryUse, Storage};
 pub use store::config::{Patience, StoreConfig};

@@ -9,8 +9,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+mod cache;
+
 mod store;
 
+pub(crate) use cache::{CacheMetrics, Tier};
 pub(crate) use store::{Operation, Request, StoreMetrics};
 
 /// The label value of a tenant.
@@ -126,6 +129,7 @@ pub(crate) struct Metrics {
     pub(crate) disk_full: Gauge<i64>,
     pub(crate) expired_bytes_present: Gauge<i64>,
     pub(crate) read_bytes: Family<BySignal, Counter>,
+    pub(crate) byte_cache: CacheMetrics,
 }
 
 fn seconds() -> Histogram {
@@ -173,6 +177,7 @@ impl Default for Metrics {
             disk_full: Gauge::default(),
             expired_bytes_present: Gauge::default(),
             read_bytes: Family::default(),
+            byte_cache: CacheMetrics::default(),
         }
     }
 }
@@ -183,6 +188,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("stella");
         self.register_writes(registry);
         self.register_segments(registry);
+        self.byte_cache.register(registry);
     }
 
     fn register_writes(&self, r: &mut Registry) {

@@ -58,11 +58,22 @@ pub struct StoreSettings {
     pub retry_backoff_ms: u64,
 }
 
+/// The cache of bytes of segments, for a store of others. A folder needs none: the system's own does the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByteCacheSettings {
+    /// Memory, in bytes; none for 0.
+    pub memory_bytes: u64,
+    /// Room in the data folder, in bytes; none for 0.
+    pub disk_bytes: u64,
+}
+
 /// Reads.
 #[derive(Clone, Debug)]
 pub struct ReadSettings {
     /// Memory for footers, series tables and token filters of segments, in bytes.
     pub cache_bytes: u64,
+    /// The bytes of segments.
+    pub byte_cache: ByteCacheSettings,
 }
 
 /// Memory beside that of heads ([`FlushSettings`]) and caches ([`ReadSettings`]).
@@ -137,7 +148,7 @@ impl Default for Settings {
             disk: DiskSettings::default(),
             retention: RetentionSettings { interval_ms: 60 * 1_000, sweep_grace_ms: 10 * 60 * 1_000 },
             store: StoreSettings { retry_backoff_ms: 100 },
-            read: ReadSettings { cache_bytes: 128 << 20 },
+            read: ReadSettings { cache_bytes: 128 << 20, byte_cache: ByteCacheSettings::default() },
         }
     }
 }

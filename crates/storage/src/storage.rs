@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use model::time::NS_PER_MS;
 use model::{Clock, Signal};
+use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,7 +29,9 @@ use crate::runtime::{Runtime, blocking};
 use crate::segment::blocks::Tail;
 use crate::segment::cache::SegmentCache;
 use crate::segment::reader::SegmentFile;
-use crate::settings::{Components, Settings};
+use crate::settings::{ByteCacheSettings, Components, Settings};
+use crate::store::cache::ByteCache;
+use crate::store::cache::disk::DiskTier;
 use crate::tenants::Tenants;
 use crate::volumes::Volumes;
 use crate::wal::replay::{Replay, ReplayProgress};
@@ -93,7 +96,7 @@ impl Storage {
     ///
     /// # Errors
     /// When a setting makes no sense, another process has the data folder, or the folder or the store cannot be used.
-    pub async fn open(settings: Settings, components: Components) -> Result<Self, StorageError> {
+    pub async fn open(settings: Settings, mut components: Components) -> Result<Self, StorageError> {
         settings.validate()?;
         let data_dir = settings.data_dir.clone();
         // Two folders never draw the same name, also where seed and clock are the same.
@@ -106,6 +109,7 @@ impl Storage {
         let volumes = Arc::new(Volumes::new(&settings, Arc::clone(&components.disk), Arc::clone(&metrics)));
         let looking = Arc::clone(&volumes);
         blocking(&*components.runtime, move || looking.look()).await?;
+        components.store = cached_store(&settings, &components, &metrics);
         let tenants = Tenants::open(Arc::clone(&components.store), Arc::clone(&metrics)).await?;
         let first_sequence = next_sequence(&sequences, &tenants, &node);
         let parts = WalParts {
@@ -198,7 +202,7 @@ impl Storage {
         MemoryUse {
             head_bytes: engine.tenants.memory().bytes(),
             merge_bytes: engine.merges.used_bytes(),
-            cache_bytes: engine.cache.bytes(),
+            cache_bytes: engine.cache.bytes() + engine.metrics.byte_cache.memory_size(),
             log_bytes: engine.wal.queued_bytes() + engine.replay.held_bytes(),
         }
     }
@@ -316,6 +320,22 @@ impl Engine {
         let per_ms = u64::try_from(NS_PER_MS).expect("a positive constant");
         self.clock().monotonic_ns().saturating_sub(since_ns) / per_ms
     }
+}
+
+/// The store behind a cache of bytes, where there is to be one. The caller has the folder's lock.
+fn cached_store(settings: &Settings, components: &Components, metrics: &Metrics) -> Arc<dyn ObjectStore> {
+    let ByteCacheSettings { memory_bytes, disk_bytes } = settings.read.byte_cache;
+    let (store, clock) = (Arc::clone(&components.store), Arc::clone(&components.clock));
+    let (disk, runtime) = (Arc::clone(&components.disk), Arc::clone(&components.runtime));
+    let metrics = metrics.byte_cache.clone();
+    // Without room it only empties what an earlier run has left.
+    let folder = layout::cache_dir(&settings.data_dir);
+    let tier = DiskTier::open(folder, disk_bytes, disk, runtime, metrics.clone());
+    let tier = (disk_bytes > 0).then_some(tier);
+    if memory_bytes == 0 && tier.is_none() {
+        return store;
+    }
+    Arc::new(ByteCache::new(store, memory_bytes, tier, clock, metrics))
 }
 
 /// Makes the folders and takes the lock; waits a while for another process that has it.

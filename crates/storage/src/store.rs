@@ -21,6 +21,8 @@ use retry::Attempts;
 
 pub(crate) mod config;
 
+pub(crate) mod cache;
+
 mod folder;
 
 mod credentials;

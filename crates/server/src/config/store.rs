@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use storage::{Patience, StoreConfig};
 
-use super::units::Duration;
+use super::units::{ByteSize, Duration};
 
 /// Which object store, and how it is spoken to.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,24 @@ pub struct Keys {
     pub request_timeout: Duration,
     /// The time for an operation with all its requests.
     pub total_timeout: Duration,
+    /// What is kept of a bucket on this machine.
+    pub cache: Cache,
+}
+
+/// `store.cache`: bytes of segments that are kept on this machine, where the store is a bucket.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// Memory, at most; it is half of what caches have, or this where it is less. `0` for none.
+    pub memory: ByteSize,
+    /// Room in the data folder. `0` for none.
+    pub disk: ByteSize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { memory: ByteSize(1 << 30), disk: ByteSize(2 << 30) }
+    }
 }
 
 impl Default for Keys {
@@ -72,6 +90,7 @@ impl Default for Keys {
             connect_timeout: Duration::from_ms(patience.connect_timeout_ms),
             request_timeout: Duration::from_ms(patience.request_timeout_ms),
             total_timeout: Duration::from_ms(patience.total_timeout_ms),
+            cache: Cache::default(),
         }
     }
 }

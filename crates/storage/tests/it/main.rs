@@ -28,6 +28,10 @@ mod formats;
 
 mod store_contract;
 
+mod requests;
+
+mod buckets;
+
 #[path = "../../../../tests/emulators.rs"]
 mod emulators;
 

@@ -30,7 +30,7 @@ const RACERS: usize = 16;
 
 /// Which kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Memory,
     Folder,
     S3,
@@ -39,7 +39,7 @@ enum Kind {
 }
 
 /// A store of its own for one test.
-struct Subject {
+pub(crate) struct Subject {
     kind: Kind,
     config: StoreConfig,
     store: Store,
@@ -115,18 +115,18 @@ fn open(config: &StoreConfig) -> Store {
 }
 
 impl Subject {
-    fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = kind.config(folder.path(), kind.port());
         Self { kind, store: open(&config), config, folder }
     }
 
-    fn objects(&self) -> Arc<dyn ObjectStore> {
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
         self.store.objects()
     }
 
     /// A client of its own to the same place; memory has one client.
-    fn another(&self) -> Arc<dyn ObjectStore> {
+    pub(crate) fn another(&self) -> Arc<dyn ObjectStore> {
         if self.kind == Kind::Memory { self.objects() } else { open(&self.config).objects() }
     }
 }
