@@ -10,9 +10,8 @@ async fn the_least_memory_is_split_told_and_used() {
     let folder = tempfile::tempdir().unwrap();
     let stella = Stella::up_with(folder.path(), &["--memory-limit", "192MiB"]).await;
     let client = stella.tenant("acme");
-    let values: Vec<_> =
-        (0..100).map(|i| series("m", &[("i", &i.to_string())], &[(now_ms(), 1.0)])).collect();
-    assert_eq!(client.write(remote_write(values)).await.status, 204);
+    let one = |i: i32| series(&[("__name__", "m"), ("i", &i.to_string())], &[(now_ms(), 1.0)]);
+    assert_eq!(remote_write(&client, (0..100).map(one).collect()).await.unwrap().status, 204);
     assert_eq!(client.value("count(m)").await, 100.0);
     let metrics = client.get(Api::Prometheus, "/metrics", &[]).await.text();
     let value = |series: &str| -> f64 {
