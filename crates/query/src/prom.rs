@@ -89,12 +89,14 @@ impl QueryEngine {
         }
         let output =
             running.compute(move |is_stopped| promql::finish_unless(&plan, leaves, is_stopped)).await??;
-        Ok(PromAnswer {
-            value: output.value,
-            warnings: output.warnings,
-            infos: output.infos,
-            stats: running.stats(),
-        })
+        let mut warnings = output.warnings;
+        // Asked at the end: the reads above may have found damage.
+        if let missing @ 1.. = snapshot.missing_segments() {
+            warnings.push(format!(
+                "data is missing: damaged segments of the query's time are set aside: segments={missing}"
+            ));
+        }
+        Ok(PromAnswer { value: output.value, warnings, infos: output.infos, stats: running.stats() })
     }
 
     /// Type, unit and description of every metric of the tenant, sorted by name. The series of a classic histogram or a

@@ -110,7 +110,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
 }
 
 /// The variables of this process, by which stores of others may be configured.
-fn environment() -> Vec<(String, String)> {
+pub(crate) fn environment() -> Vec<(String, String)> {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     std::env::vars_os().filter_map(text).collect()

@@ -6,6 +6,8 @@ pub mod query;
 
 pub mod bench;
 
+pub mod segment;
+
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -30,4 +32,6 @@ pub enum Command {
     Query(query::Query),
     /// Measure a running server.
     Bench(bench::Bench),
+    /// Look at what is kept on disk, compare checksums, and restore what was set aside.
+    Segment(segment::Segment),
 }

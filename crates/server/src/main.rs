@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Query(query) => query.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Segment(segment) => segment.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

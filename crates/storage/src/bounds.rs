@@ -140,6 +140,9 @@ pub(crate) const MAX_SUSPECTS: usize = 10_000;
 /// Bytes of a file that are read at once to compare checksums.
 pub(crate) const VERIFY_WINDOW_BYTES: u64 = 4 << 20;
 
+/// Damaged places that a verification names; the others it counts.
+pub(crate) const MAX_REPORTED_DAMAGE: usize = 1_000;
+
 /// How often files that were found damaged are looked at, besides at once.
 pub(crate) const EXAMINE_INTERVAL_MS: u64 = 60_000;
 

@@ -55,6 +55,12 @@ pub(crate) mod storage;
 
 pub(crate) mod snapshot;
 
+pub mod inspect;
+
+pub mod verify;
+
+pub mod restore;
+
 pub use disk::{Disk, SystemDisk};
 pub use error::StorageError;
 pub use read::{

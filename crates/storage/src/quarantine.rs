@@ -35,10 +35,12 @@ pub(crate) struct Suspect {
     pub(crate) segment: String,
 }
 
-/// The files that reads leave out until the manifest does not name them any more.
+/// The files that reads leave out: those that wait to be looked at, and those that are set aside, which older snapshots
+/// still name.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
-    files: Mutex<BTreeMap<Path, Suspect>>,
+    /// With whether the file is set aside.
+    files: Mutex<BTreeMap<Path, (Suspect, bool)>>,
     /// Woken when there is one more.
     pub(crate) found: Notify,
 }
@@ -49,28 +51,35 @@ impl Suspects {
         self.files.lock().contains_key(path)
     }
 
-    /// Whether a file of the segment is one.
-    pub(crate) fn has_segment(&self, id: &str) -> bool {
-        self.files.lock().values().any(|suspect| suspect.segment == id)
-    }
-
-    /// Leaves a file out of reads; false where it is known already or there are too many, which are found again later.
+    /// Leaves a file out of reads; false where it is known already or too many wait, which are found again later.
     pub(crate) fn add(&self, path: &Path, suspect: Suspect) -> bool {
         let mut files = self.files.lock();
+        if files.len() >= MAX_SUSPECTS {
+            files.retain(|_, (_, is_aside)| !*is_aside);
+        }
         let is_new = files.len() < MAX_SUSPECTS && !files.contains_key(path);
         if is_new {
-            files.insert(path.clone(), suspect);
+            files.insert(path.clone(), (suspect, false));
             self.found.notify_one();
         }
         is_new
     }
 
-    fn all(&self) -> Vec<Suspect> {
-        self.files.lock().values().cloned().collect()
+    fn waiting(&self) -> Vec<Suspect> {
+        let files = self.files.lock();
+        files.values().filter(|(_, is_aside)| !is_aside).map(|(suspect, _)| suspect.clone()).collect()
     }
 
-    fn clear(&self, segment: &str) {
-        self.files.lock().retain(|_, suspect| suspect.segment != segment);
+    /// The segment's files are set aside, or gone.
+    fn done(&self, segment: &str) {
+        let mut files = self.files.lock();
+        let of_segment = files.values_mut().filter(|(suspect, _)| suspect.segment == segment);
+        of_segment.for_each(|(_, is_aside)| *is_aside = true);
+    }
+
+    /// The segment's files are whole.
+    fn acquit(&self, segment: &str) {
+        self.files.lock().retain(|_, (suspect, _)| suspect.segment != segment);
     }
 }
 
@@ -78,7 +87,7 @@ impl Engine {
     /// Looks at every suspect. What cannot be looked at now stays one.
     pub(crate) async fn examine_suspects(&self) {
         let mut last = String::new();
-        for suspect in self.suspects.all() {
+        for suspect in self.suspects.waiting() {
             if suspect.segment == last {
                 continue;
             }
@@ -106,6 +115,7 @@ impl Engine {
                 }
             }
             if damage.is_empty() {
+                self.suspects.acquit(&suspect.segment);
                 tracing::warn!(
                     tenant = %id.tenant, signal = %id.signal, segment = meta.id,
                     "a segment that did not read back does now: reads use it again"
@@ -114,7 +124,7 @@ impl Engine {
                 self.quarantine(&partition, meta, &damage).await?;
             }
         }
-        self.suspects.clear(&suspect.segment);
+        self.suspects.done(&suspect.segment);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Removes what has outlived its tenant's retention: one manifest transaction takes expired segments out, and from that
 //! moment on nobody can read them. The sweep deletes their objects later.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::bounds::MAX_EXPIRED_PER_COMMIT;
@@ -64,8 +65,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a version of a manifest that was made up for damaged ones. The caller has the turn.
+    /// Takes up what was restored from the quarantine, and makes a version of a manifest that was made up for damaged
+    /// ones. The caller has the turn.
     async fn settle(&self, partition: &Partition) -> Result<(), StorageError> {
+        let current = partition.state().manifest.clone();
+        if !current.quarantined.is_empty() {
+            let newest = partition.manifests.catch_up(Arc::clone(&current)).await?;
+            if newest.version > current.version {
+                partition.committed(newest, None);
+            }
+        }
         let current = partition.state().manifest.clone();
         if !current.is_recovered() {
             return Ok(());

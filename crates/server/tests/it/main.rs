@@ -24,5 +24,6 @@ mod sdk;
 mod sdk_logs;
 mod sdk_metrics;
 mod sdk_traces;
+mod segment;
 mod segments;
 mod tenants;

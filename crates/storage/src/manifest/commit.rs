@@ -35,7 +35,7 @@ pub(crate) struct Manifests {
 }
 
 /// What there is of a version.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// The manifest.
     Manifest(Box<Manifest>),
     /// Bytes that are none, with what is wrong with them.
@@ -158,7 +158,7 @@ impl Manifests {
     }
 
     /// Reads a version. What does not read back is asked for once more, past every cache.
-    pub(super) async fn get(&self, version: u64) -> Result<Found, StorageError> {
+    pub(crate) async fn get(&self, version: u64) -> Result<Found, StorageError> {
         match self.read(version, GetOptions::new()).await? {
             Found::Damaged(_) => {
                 let mut options = GetOptions::new();

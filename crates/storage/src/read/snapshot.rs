@@ -102,7 +102,11 @@ impl Source {
     pub(crate) fn missing(&self, range: TimeRange) -> usize {
         let quarantined = self.manifest.quarantined.iter().map(|aside| &aside.segment);
         let quarantined = quarantined.filter(|meta| meta.range().overlaps(range)).count();
-        let suspects = self.segments(range).filter(|meta| self.suspects.has_segment(&meta.id)).count();
+        let path = |meta: &SegmentMeta, name: &str| layout::segment(&self.tenant, self.signal, meta, name);
+        let is_suspect = |meta: &&SegmentMeta| {
+            meta.parts.iter().any(|part| self.suspects.contains(&path(meta, &part.name)))
+        };
+        let suspects = self.segments(range).filter(is_suspect).count();
         quarantined + suspects
     }
 

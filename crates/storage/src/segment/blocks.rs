@@ -109,6 +109,11 @@ impl Blocks {
         self.data_bytes
     }
 
+    /// How many blocks there are.
+    pub(crate) fn count(&self) -> usize {
+        self.hashes.len()
+    }
+
     /// What these take of memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.hashes.len() * size_of::<u64>()
@@ -246,7 +251,7 @@ mod tests {
     fn ranges_are_widened_to_blocks_and_joined() {
         let data = vec![7; 150_000];
         let (blocks, _) = written(&data, b"end", 1_000);
-        assert_eq!((blocks.hashes.len(), blocks.data_bytes()), (3, 150_000));
+        assert_eq!((blocks.count(), blocks.data_bytes()), (3, 150_000));
         for (range, expected) in [
             (0..1, Some(0..65_536)),
             (65_535..65_537, Some(0..131_072)),

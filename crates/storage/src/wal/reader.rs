@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::record::{HEADER_BYTES, Header, MAGIC, is_intact};
+use super::record::{HEADER_BYTES, Header, MAGIC, is_intact, is_intact_of_length};
 use super::{FILE_HEADER_BYTES, file_header};
 use crate::bounds::RESYNC_WINDOW_BYTES;
 use crate::disk::{Disk, FileReader};
@@ -132,14 +132,16 @@ impl LogFile {
         Ok(None)
     }
 
-    /// A write that was cut off leaves less than it announced, or zeros where the disk had not yet been written.
+    /// A write that was cut off leaves less than it announced, or zeros where the disk had not yet been written. A record
+    /// that is whole but for the length that it announces was not cut off.
     fn is_torn(&mut self, start: u64) -> io::Result<bool> {
         let remaining = self.len - start;
         if remaining < HEADER_BYTES as u64 {
             return Ok(true);
         }
         if let Some(header) = self.header_at(start)? {
-            return Ok(header.record_bytes() as u64 > remaining);
+            let is_short = header.record_bytes() as u64 > remaining;
+            return Ok(is_short && !is_intact_of_length(&self.bytes(start, self.len, header.record_bytes())?));
         }
         let window = self.bytes(start, self.len, RESYNC_WINDOW_BYTES)?;
         Ok(window.iter().all(|byte| *byte == 0))

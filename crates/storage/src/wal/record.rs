@@ -107,6 +107,14 @@ pub(crate) fn is_intact(record: &[u8]) -> bool {
     })
 }
 
+/// Whether the bytes are one whole record but for the length in its header.
+pub(crate) fn is_intact_of_length(record: &[u8]) -> bool {
+    let length = record.len().checked_sub(HEADER_BYTES).and_then(|length| u32::try_from(length).ok());
+    let Some(length) = length else { return false };
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), &record[12..]);
+    u32_at(record, 8) == Some(checksum)
+}
+
 /// Decodes a whole record.
 ///
 /// # Errors

@@ -26,6 +26,10 @@ mod extremes;
 
 mod formats;
 
+mod rich;
+
+mod corruption;
+
 mod store_contract;
 
 mod requests;
