@@ -6,8 +6,6 @@
 //! minimizers of long tokens: of every [`WINDOW`] bytes the gram of [`GRAM`] bytes with the least hash. Text with the
 //! same [`WINDOW`] bytes has the same minimizer, whatever stands around it.
 
-use std::collections::HashSet;
-
 use parquet::bloom_filter::Sbbf;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -17,12 +15,20 @@ use crate::error::StorageError;
 pub(crate) const WINDOW: usize = 16;
 /// Bytes of a minimizer.
 const GRAM: usize = 8;
+/// Grams of a window.
+const GRAMS: usize = WINDOW - GRAM + 1;
 /// Keeps minimizers apart from tokens of the same bytes.
 const GRAM_SEED: u64 = 1;
-/// The share of needles that are not there and pass the filter anyway.
-const FALSE_POSITIVES: f64 = 0.02;
-/// Distinct tokens and minimizers of a row group; with more (encoded bodies, mostly) it gets no filter.
-const MAX_HASHES: usize = 2_000_000;
+/// The share of needles that are not there and pass the filter anyway, at most. An id asks for several minimizers, which
+/// must all pass; a word that passes costs one row group.
+const FALSE_POSITIVES: f64 = 0.1;
+/// The size that a filter is made in, in bytes; it is folded to the least that keeps the share.
+const FULL_BYTES: usize = 1 << 20;
+/// With more of its bits set a filter of the full size says too little, and is left out: the lines are encoded bodies,
+/// mostly. The eighth power of the share is the share of needles that pass.
+const MAX_FILL: f64 = 0.8;
+/// Hashes that are remembered as entered: most words of a line stood in the lines before it.
+const RECENT: usize = 4_096;
 
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
@@ -41,10 +47,14 @@ fn tokens(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 
 /// Calls back with the minimizer of each window; the same one comes once for neighbouring windows.
 fn minimizers(token: &[u8], mut found: impl FnMut(u64)) {
-    let grams: Vec<u64> = token.windows(GRAM).map(|gram| xxh3_64_with_seed(gram, GRAM_SEED)).collect();
+    let mut grams = [u64::MAX; GRAMS];
     let mut last = None;
-    for window in grams.windows(WINDOW - GRAM + 1) {
-        let least = window.iter().copied().min();
+    for (at, gram) in token.windows(GRAM).enumerate() {
+        grams[at % GRAMS] = xxh3_64_with_seed(gram, GRAM_SEED);
+        if at + 1 < GRAMS {
+            continue;
+        }
+        let least = grams.iter().copied().min();
         if let Some(least) = least.filter(|_| least != last) {
             found(least);
         }
@@ -53,43 +63,52 @@ fn minimizers(token: &[u8], mut found: impl FnMut(u64)) {
 }
 
 /// Collects the lines of a row group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TokenFilterBuilder {
-    hashes: HashSet<u64, hashbrown::DefaultHashBuilder>,
+    filter: Sbbf,
+    /// At its hash's place, what was entered last.
+    recent: Vec<u64>,
+}
+
+impl Default for TokenFilterBuilder {
+    fn default() -> Self {
+        Self { filter: Sbbf::new_with_num_of_bytes(FULL_BYTES), recent: vec![0; RECENT] }
+    }
 }
 
 impl TokenFilterBuilder {
     /// Enters a line.
     pub(crate) fn line(&mut self, line: &str) {
         for (_, token) in tokens(line.as_bytes()) {
-            if self.hashes.len() > MAX_HASHES {
-                return;
-            }
-            self.hashes.insert(xxh3_64(token));
+            self.enter(xxh3_64(token));
             if token.len() >= WINDOW {
-                minimizers(token, |hash| {
-                    self.hashes.insert(hash);
-                });
+                minimizers(token, |hash| self.enter(hash));
             }
         }
     }
 
-    /// The filter of all lines so far, as bytes; none when it would be too large. The builder is empty afterwards.
+    fn enter(&mut self, hash: u64) {
+        let recent = &mut self.recent[hash as usize % RECENT];
+        // The empty place is 0, which is entered each time.
+        if *recent != hash || hash == 0 {
+            *recent = hash;
+            self.filter.insert(&hash.cast_signed());
+        }
+    }
+
+    /// The filter of all lines so far, as bytes; none when there is too much in it to tell anything. The builder is empty
+    /// afterwards.
     ///
     /// # Errors
-    /// When Parquet cannot make a filter of the size.
+    /// When Parquet cannot write the filter.
     pub(crate) fn finish(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
-        if self.hashes.len() > MAX_HASHES {
-            self.hashes.clear();
-            return Ok(None);
-        }
-        let mut filter = Sbbf::new_with_ndv_fpp(self.hashes.len().max(1) as u64, FALSE_POSITIVES)?;
-        for hash in self.hashes.drain() {
-            filter.insert(&hash.cast_signed());
-        }
+        let mut filter = std::mem::take(self).filter;
+        filter.fold_to_target_fpp(FALSE_POSITIVES);
         let mut bytes = Vec::new();
         filter.write(&mut bytes)?;
-        Ok(Some(bytes))
+        let set: u64 = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
+        let fill = set as f64 / (bytes.len() * 8) as f64;
+        Ok((fill <= MAX_FILL).then_some(bytes))
     }
 }
 
