@@ -30,6 +30,8 @@ mod rich;
 
 mod corruption;
 
+mod golden;
+
 mod store_contract;
 
 mod requests;
