@@ -34,6 +34,9 @@ use crate::{doors, logging, shutdown};
 /// The size of the file that is given up when a volume is full to its end: some manifests, and the first of a segment.
 const RESERVE_BYTES: u64 = 4 << 20;
 
+/// What a query takes besides what it counts, about: batches of every segment that it reads.
+const QUERY_BYTES: usize = 16 << 20;
+
 /// A server whose ports are open and that has not answered anything yet.
 pub struct Assembled {
     storage: Storage,
@@ -75,7 +78,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
 
     let settings = QuerySettings {
         parallelism: cores,
-        max_concurrent: config.query.max_concurrent,
+        max_concurrent: config.query.max_concurrent.min((budget.of(Part::Queries) / QUERY_BYTES).max(2)),
         lookback_ms: i64::try_from(config.query.lookback.as_ms()).unwrap_or(i64::MAX),
         memory_bytes: budget.of(Part::Queries),
     };

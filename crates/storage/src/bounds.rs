@@ -89,6 +89,13 @@ pub(crate) const MAX_EXAMPLE_BYTES: usize = 300;
 /// Rows of a batch that reads give out; small, so that decoding never holds a thread for long.
 pub(crate) const READ_BATCH_ROWS: usize = 8_192;
 
+/// Bytes of such a batch of a segment, before decoding, which may make some times as much of them: a merge holds a batch
+/// of each segment.
+pub(crate) const READ_BATCH_BYTES: usize = 256 << 10;
+
+/// Rows that a batch of a segment has at least, however large they are.
+pub(crate) const MIN_READ_BATCH_ROWS: usize = 256;
+
 /// Arrived batches that a head keeps unsorted; each costs every read a scan.
 pub(crate) const MAX_UNSORTED_BATCHES: usize = 32;
 

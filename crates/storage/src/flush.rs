@@ -27,8 +27,10 @@ impl Engine {
         let settings = &self.settings.flush;
         let mut due = Vec::new();
         let mut others = Vec::new();
+        let mut unflushed_bytes = 0;
         for partition in self.tenants.all() {
             let (bytes, since_ns) = partition.active();
+            unflushed_bytes += partition.unflushed_bytes();
             let is_old = since_ns.is_some_and(|since_ns| self.age_ms(since_ns) >= settings.max_head_age_ms);
             if bytes >= settings.max_head_bytes || is_old || partition.oldest_frozen().is_some() {
                 due.push(partition);
@@ -38,7 +40,7 @@ impl Engine {
         }
         // At three quarters there is still room for what arrives while heads are written.
         let target = settings.max_total_head_bytes / 4 * 3;
-        let mut excess = self.tenants.memory().bytes().saturating_sub(target);
+        let mut excess = unflushed_bytes.saturating_sub(target);
         others.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, partition) in others {
             if excess == 0 {
@@ -112,7 +114,7 @@ impl Engine {
     async fn flush_frozen(&self, partition: &Partition, frozen: &Arc<Frozen>) -> Result<(), StorageError> {
         let start_ns = self.clock().monotonic_ns();
         // Rows are copied in their order, and the copy becomes bytes beside them.
-        let _room = self.merges.take(frozen.bytes() / 2 * 3).await?;
+        let _room = self.merges.take(frozen.bytes() * 2).await?;
         let view = frozen.head.view();
         let segments = blocking(self.runtime(), move || write_segments(&view)).await??;
         let mut metas = Vec::with_capacity(segments.len());

@@ -18,6 +18,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use model::{Batch, Signal, TimeRange};
 use parking_lot::Mutex;
 
+use crate::partition::HeadCharge;
 use crate::signal::Table;
 use runs::{Run, Runs};
 use scan::{BatchIter, Wanted};
@@ -29,6 +30,7 @@ pub(crate) struct Head {
     signal: Signal,
     series: Arc<HeadSeries>,
     state: Mutex<State>,
+    charge: Arc<HeadCharge>,
 }
 
 #[derive(Debug)]
@@ -47,14 +49,16 @@ pub(crate) struct HeadView {
     series_count: u32,
     tables: Vec<Vec<Arc<Run>>>,
     range: Option<TimeRange>,
+    /// The head's memory counts while somebody reads it, also when it is in segments.
+    _charge: Arc<HeadCharge>,
 }
 
 impl Head {
     /// An empty head.
-    pub(crate) fn new(signal: Signal) -> Self {
+    pub(crate) fn new(signal: Signal, charge: Arc<HeadCharge>) -> Self {
         let tables = Table::of(signal).iter().map(|table| Runs::new(*table)).collect();
         let state = State { tables, bytes: 0, range: None };
-        Self { signal, series: Arc::new(HeadSeries::default()), state: Mutex::new(state) }
+        Self { signal, series: Arc::new(HeadSeries::default()), state: Mutex::new(state), charge }
     }
 
     /// Adds the rows of a validated batch of the head's signal; they are visible together.
@@ -109,6 +113,11 @@ impl Head {
         self.state.lock().bytes + self.series.bytes()
     }
 
+    /// What the head counts for.
+    pub(crate) fn charge(&self) -> &HeadCharge {
+        &self.charge
+    }
+
     /// What is in the head now.
     pub(crate) fn view(&self) -> HeadView {
         let state = self.state.lock();
@@ -117,7 +126,8 @@ impl Head {
         drop(state);
         // Counted after the rows were taken: every row's series has a number below it.
         let series_count = self.series.count();
-        HeadView { signal: self.signal, series: Arc::clone(&self.series), series_count, tables, range }
+        let (series, _charge) = (Arc::clone(&self.series), Arc::clone(&self.charge));
+        HeadView { signal: self.signal, series, series_count, tables, range, _charge }
     }
 }
 

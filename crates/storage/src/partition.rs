@@ -27,24 +27,50 @@ pub(crate) struct PartitionId {
     pub(crate) signal: Signal,
 }
 
-/// The memory of all heads of the process, in bytes.
+/// The memory of all heads of the process, in bytes: also of those that are in segments already, while a read holds them.
 #[derive(Debug, Default)]
-pub(crate) struct HeadMemory(AtomicUsize);
+pub(crate) struct HeadMemory {
+    bytes: AtomicUsize,
+    shown: Gauge,
+}
 
 impl HeadMemory {
+    /// Counts from zero, and shows it.
+    pub(crate) fn new(shown: Gauge) -> Self {
+        Self { bytes: AtomicUsize::new(0), shown }
+    }
+
     /// What the heads hold now.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// What one head counts for, until the head and the last view of it are dropped.
+#[derive(Debug)]
+pub(crate) struct HeadCharge {
+    memory: Arc<HeadMemory>,
+    bytes: AtomicUsize,
+}
+
+impl HeadCharge {
+    /// A head that counts for nothing yet.
+    pub(crate) fn new(memory: &Arc<HeadMemory>) -> Arc<Self> {
+        Arc::new(Self { memory: Arc::clone(memory), bytes: AtomicUsize::new(0) })
     }
 
-    fn add(&self, bytes: usize, metrics: &Metrics) {
-        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
-        metrics.head_bytes.set(i64::try_from(before.saturating_add(bytes)).unwrap_or(i64::MAX));
+    fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.memory.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.memory.shown.set(i64::try_from(before.saturating_add(bytes)).unwrap_or(i64::MAX));
     }
+}
 
-    fn remove(&self, bytes: usize, metrics: &Metrics) {
-        let before = self.0.fetch_sub(bytes, Ordering::Relaxed);
-        metrics.head_bytes.set(i64::try_from(before.saturating_sub(bytes)).unwrap_or(i64::MAX));
+impl Drop for HeadCharge {
+    fn drop(&mut self) {
+        let bytes = *self.bytes.get_mut();
+        let before = self.memory.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.shown.set(i64::try_from(before.saturating_sub(bytes)).unwrap_or(i64::MAX));
     }
 }
 
@@ -137,7 +163,7 @@ impl Partition {
         let state = State {
             manifest: Arc::new(manifest),
             frozen: Vec::new(),
-            active: Arc::new(Head::new(manifests.signal)),
+            active: Arc::new(Head::new(manifests.signal, HeadCharge::new(&memory))),
         };
         let partition = Self {
             manifests,
@@ -184,7 +210,7 @@ impl Partition {
         self.since_ns.fetch_min(now_ns, Ordering::Relaxed);
         let bytes = state.active.bytes();
         let before = self.active_bytes.fetch_max(bytes, Ordering::Relaxed);
-        self.memory.add(bytes.saturating_sub(before), &self.metrics);
+        state.active.charge().add(bytes.saturating_sub(before));
         self.active_rows.fetch_add(batch.items(), Ordering::Relaxed);
         let rows = i64::try_from(batch.items()).unwrap_or(i64::MAX);
         self.head_rows.inc_by(rows);
@@ -197,6 +223,12 @@ impl Partition {
     pub(crate) fn active(&self) -> (usize, Option<u64>) {
         let since_ns = self.since_ns.load(Ordering::Relaxed);
         (self.active_bytes.load(Ordering::Relaxed), (since_ns != NEVER).then_some(since_ns))
+    }
+
+    /// What the heads take that are not in segments yet, in bytes.
+    pub(crate) fn unflushed_bytes(&self) -> usize {
+        let frozen: usize = self.state.load().frozen.iter().map(|frozen| frozen.bytes).sum();
+        self.active_bytes.load(Ordering::Relaxed) + frozen
     }
 
     /// Waits for the right to change the manifest and the list of heads: one flush or retention at a time.
@@ -233,7 +265,7 @@ impl Partition {
         self.state.store(Arc::new(State {
             manifest: Arc::clone(&state.manifest),
             frozen: state.frozen.iter().cloned().chain([frozen]).collect(),
-            active: Arc::new(Head::new(self.id.signal)),
+            active: Arc::new(Head::new(self.id.signal, HeadCharge::new(&self.memory))),
         }));
     }
 
@@ -256,7 +288,6 @@ impl Partition {
         }));
         drop(alone);
         if let Some(done) = flushed {
-            self.memory.remove(done.bytes, &self.metrics);
             let rows = i64::try_from(done.rows).unwrap_or(i64::MAX);
             self.head_rows.dec_by(rows);
         }

@@ -39,7 +39,7 @@ impl Tenants {
         store: Arc<dyn ObjectStore>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StorageError> {
-        let memory = Arc::new(HeadMemory::default());
+        let memory = Arc::new(HeadMemory::new(metrics.head_bytes.clone()));
         let tenants = Self { store, metrics, memory, known: ArcSwap::default(), creation: Mutex::new(()) };
         let listing = tenants.store.list_with_delimiter(Some(&layout::tenants())).await?;
         let found: Vec<TenantId> = listing.common_prefixes.iter().filter_map(layout::tenant_of).collect();

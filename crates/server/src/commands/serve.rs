@@ -10,6 +10,9 @@ use crate::assemble::{self, Assembled};
 use crate::config::units::ByteSize;
 use crate::config::{Config, Role};
 
+/// Threads of a runtime for work that blocks: each keeps some memory of its own.
+const MAX_BLOCKING_THREADS: usize = 64;
+
 /// Run everything in one process on this machine, on a folder.
 #[derive(Clone, Debug, Args)]
 pub struct Up {
@@ -90,12 +93,14 @@ fn run(config: &Config) -> anyhow::Result<()> {
     let doors = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores)
         .thread_name("stella-door")
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .enable_all()
         .build()
         .context("cannot start the threads that serve connections")?;
     let queries = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores)
         .thread_name("stella-query")
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
         .enable_all()
         .build()
         .context("cannot start the threads that run queries")?;

@@ -45,7 +45,10 @@ fn a_flush_claims_up_to_the_first_record_in_flight() {
         partition.freeze(|| at(100), || replayed_to);
         let frozen = partition.oldest_frozen().unwrap();
         assert_eq!(frozen.flushed_to, claim, "{in_flight:?} {replayed_to:?}");
-        assert_eq!(partition.state().active.bytes(), Head::new(Signal::Logs).bytes());
+        assert_eq!(
+            partition.state().active.bytes(),
+            Head::new(Signal::Logs, HeadCharge::new(&Arc::default())).bytes()
+        );
         partition.append(ticket, &line(), 6);
         partition.freeze(|| at(120), || None);
         assert_eq!(partition.state().frozen[1].flushed_to, at(120));
@@ -71,5 +74,13 @@ fn memory_is_counted_until_the_commit_and_empty_heads_are_not_frozen() {
         let manifest = Arc::clone(&partition.state().manifest);
         partition.committed(manifest, Some(&frozen));
     }
-    assert_eq!(partition.memory.bytes(), partition.active().0);
+    let read = partition.state().head_views();
+    let (held, rest) = (partition.active().0, partition.memory.bytes());
+    partition.freeze(|| at(1), || None);
+    let frozen = partition.oldest_frozen().unwrap();
+    partition.committed(Arc::clone(&partition.state().manifest), Some(&frozen));
+    drop(frozen);
+    assert_eq!((partition.memory.bytes(), held), (rest, rest), "a read holds what is in segments already");
+    drop(read);
+    assert_eq!(partition.memory.bytes(), 0);
 }

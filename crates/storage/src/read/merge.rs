@@ -18,8 +18,8 @@ use crate::bounds::{MERGE_CONCURRENCY, READ_BATCH_ROWS};
 use crate::error::StorageError;
 use crate::signal::{Duplicates, Key, Keys, Table};
 
-/// Slots beyond the sources' own that are kept before the first look for those that nobody needs.
-const SPARE_SLOTS: usize = 64;
+/// Slots beyond the sources' own that are kept before the first look for those that nobody needs: each holds a batch.
+const SPARE_SLOTS: usize = 8;
 
 /// A batch that sources or the output still point into.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl Merger {
         }
         if self.slots.len() >= self.release_at {
             self.release();
-            self.release_at = 2 * self.slots.len() + SPARE_SLOTS;
+            self.release_at = self.slots.len() + self.cursors.len() / 4 + SPARE_SLOTS;
         }
         let keys = Keys::new(self.table, &batch);
         self.heap.push(Reverse((keys.get(0), source)));

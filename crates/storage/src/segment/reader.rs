@@ -28,7 +28,9 @@ use prometheus_client::metrics::counter::Counter;
 use super::blocks::{Blocks, Checksum, Tail, joined};
 use super::cache::SegmentCache;
 use super::schema::{BLOCKS_KEY, FORMAT, FORMAT_KEY};
-use crate::bounds::{MAX_FOOTER_BYTES, READ_BATCH_ROWS, VERIFY_WINDOW_BYTES};
+use crate::bounds::{
+    MAX_FOOTER_BYTES, MIN_READ_BATCH_ROWS, READ_BATCH_BYTES, READ_BATCH_ROWS, VERIFY_WINDOW_BYTES,
+};
 use crate::error::StorageError;
 use crate::runtime::Runtime;
 use crate::store::Fresh;
@@ -347,7 +349,8 @@ impl SegmentFile {
         Ok(filter)
     }
 
-    /// The rows at the places, of the columns at the top level, as batches of at most [`READ_BATCH_ROWS`] rows.
+    /// The rows at the places, of the columns at the top level, as batches of at most [`READ_BATCH_ROWS`] rows, fewer
+    /// where rows are large.
     pub(crate) fn rows(
         &self,
         footer: &Arc<Footer>,
@@ -358,12 +361,13 @@ impl SegmentFile {
         if groups.is_empty() {
             return futures::stream::empty().boxed();
         }
+        let batch_rows = batch_rows(footer, &groups);
         let file = self.clone();
         let mask = ProjectionMask::roots(footer.metadata.parquet_schema(), columns);
         let reader = RangeReader { file: self.clone(), footer: Arc::clone(footer) };
         let built = self.decode(|| {
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.metadata.clone())
-                .with_batch_size(READ_BATCH_ROWS)
+                .with_batch_size(batch_rows)
                 .with_row_groups(groups)
                 .with_row_selection(selection)
                 .with_projection(mask)
@@ -389,6 +393,15 @@ impl SegmentFile {
             })
             .boxed()
     }
+}
+
+/// How many rows a batch of the row groups has, so that it is of a bounded size.
+fn batch_rows(footer: &Footer, groups: &[usize]) -> usize {
+    let of = |group: &usize| footer.parquet().row_group(*group);
+    let sum =
+        |each: &dyn Fn(&usize) -> i64| usize::try_from(groups.iter().map(each).sum::<i64>()).unwrap_or(0);
+    let (bytes, rows) = (sum(&|group| of(group).total_byte_size()), sum(&|group| of(group).num_rows()));
+    (READ_BATCH_BYTES / bytes.div_ceil(rows.max(1)).max(1)).clamp(MIN_READ_BATCH_ROWS, READ_BATCH_ROWS)
 }
 
 /// The row groups of the places and the rows to select in them.
