@@ -19,6 +19,9 @@ pub struct Up {
     /// The folder that everything is kept in.
     #[arg(long, default_value = "stella-data")]
     pub data_dir: PathBuf,
+    /// The object store, `s3://bucket/prefix` for example; a folder in the data folder where none is named.
+    #[arg(long)]
+    pub store: Option<String>,
     /// Serve without TLS, on loopback addresses only.
     #[arg(long)]
     pub plaintext: bool,
@@ -39,6 +42,9 @@ pub struct Serve {
     /// The configuration file; the defaults hold where none is named.
     #[arg(long, env = "STELLA_CONFIG")]
     pub config: Option<PathBuf>,
+    /// The object store; that of the file where none is named.
+    #[arg(long)]
+    pub store: Option<String>,
     /// The roles of this process; those of the file, or all, where none is named.
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1..)]
     pub roles: Vec<Role>,
@@ -53,6 +59,7 @@ impl Up {
         config.default_tenant = Some("default".into());
         config.own_telemetry = !self.no_own_telemetry;
         config.listen.port_offset = self.port_offset;
+        config.store.keys.url.clone_from(&self.store);
         config.memory.limit = self.memory_limit;
         config
     }
@@ -78,6 +85,9 @@ impl Serve {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
+        if self.store.is_some() {
+            config.store.keys.url.clone_from(&self.store);
+        }
         if !self.roles.is_empty() {
             config.roles.clone_from(&self.roles);
         }

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::ledger::{Kind, Writer};
-use crate::server::Stella;
+use crate::server::{Place, Stella};
 use crate::telemetry::{now_ms, now_ns};
 use crate::tools::python_aside;
 
@@ -20,6 +20,11 @@ const KINDS: [Kind; 9] = {
     use Kind::{Lines, Samples, Spans};
     [Samples, Lines, Spans, Samples, Lines, Spans, Samples, Lines, Spans]
 };
+
+/// Flushes all the time.
+const HURRIED: &str = "own_telemetry: false\n\
+                       wal:\n  segment_size: 256KiB\n\
+                       flush:\n  max_head_size: 64KiB\n  max_head_age: 150ms\n";
 
 /// The seed of this run: that of `STELLA_TEST_SEED`, else a new one. It is shown when the test fails.
 fn seed() -> u64 {
@@ -72,28 +77,28 @@ fn writers() -> Vec<Writer> {
     KINDS.into_iter().enumerate().map(|(id, kind)| Writer::new(kind, id, now_ms)).collect()
 }
 
-async fn kill_again_and_again(folder: &Path, keys: &str, rounds: usize) {
+async fn kill_again_and_again(place: Place, folder: &Path, keys: &str, rounds: usize) {
     let mut random = StdRng::seed_from_u64(seed());
     let mut writers = writers();
-    let mut stella = Stella::serve(folder, keys, &[]).await;
+    let mut stella = Stella::serve_in(place, folder, keys, &[]).await;
     for round in 0..rounds {
         writers = end_under_load(stella, writers, random.random_range(50..900), End::Kill).await;
         if random.random_bool(0.5) {
             // Killed again while the log is replayed, perhaps with writers at work.
-            let replaying = Stella::serve_unready(folder, keys, &[]).await;
+            let replaying = Stella::serve_unready(place, folder, keys, &[]).await;
             writers = end_under_load(replaying, writers, random.random_range(0..60), End::Kill).await;
         }
-        stella = Stella::serve(folder, keys, &[]).await;
+        stella = Stella::serve_in(place, folder, keys, &[]).await;
         verify(&stella, &writers, &format!("after kill {round}")).await;
     }
     assert!(writers.iter().all(|writer| writer.acknowledged() > 100), "there was hardly any load");
 
     // A last time in order, after which all is in segments.
     stella.stop().await;
-    let stella = Stella::serve(folder, keys, &[]).await;
+    let stella = Stella::serve_in(place, folder, keys, &[]).await;
     let found = verify(&stella, &writers, "after the end").await;
     stella.stop().await;
-    let store = folder.join("data/store/tenants").join(TENANT).display().to_string();
+    let store = place.objects(&folder.join("data")).await.join("tenants").join(TENANT).display().to_string();
     let tables = python_aside("segments_read.py", vec![store]).await["tables"].clone();
     let rows = ["metrics.samples", "logs", "traces"]
         .map(|table| tables[table]["rows"].as_u64().unwrap_or(0) as usize);
@@ -105,16 +110,19 @@ async fn kill_again_and_again(folder: &Path, keys: &str, rounds: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kills() {
     let folder = tempfile::tempdir().unwrap();
-    kill_again_and_again(folder.path(), "own_telemetry: false\n", 5).await;
+    kill_again_and_again(Place::chosen(), folder.path(), "own_telemetry: false\n", 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kills_in_flushes() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = "own_telemetry: false\n\
-                wal:\n  segment_size: 256KiB\n\
-                flush:\n  max_head_size: 64KiB\n  max_head_age: 150ms\n";
-    kill_again_and_again(folder.path(), keys, 6).await;
+    kill_again_and_again(Place::chosen(), folder.path(), HURRIED, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_kills_in_flushes_to_a_bucket() {
+    let folder = tempfile::tempdir().unwrap();
+    kill_again_and_again(Place::Bucket, folder.path(), HURRIED, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@
 #![expect(clippy::print_stderr, reason = "a failed test shows what its processes said")]
 
 mod client;
+#[path = "../../../../tests/emulators.rs"]
+mod emulators;
 mod server;
 mod telemetry;
 mod tools;

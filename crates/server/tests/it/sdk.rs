@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::client::{Api, Client};
-use crate::server::Stella;
+use crate::server::{Place, Stella};
 use crate::tools::python_aside;
 use crate::{sdk_logs, sdk_metrics, sdk_traces};
 
@@ -96,8 +96,17 @@ async fn check_both(stella: &Stella, acme: &[Run], globex: &[Run]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tenants_send_by_the_sdk_and_see_their_own_alone() {
+    two_tenants_send(Place::chosen()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tenants_send_by_the_sdk_and_see_their_own_alone_on_a_bucket() {
+    two_tenants_send(Place::Bucket).await;
+}
+
+async fn two_tenants_send(place: Place) {
     let folder = tempfile::tempdir().unwrap();
-    let stella = Stella::up(folder.path()).await;
+    let stella = Stella::up_in(place, folder.path(), &[]).await;
     let (a1, a2, g1, g2) = tokio::join!(
         send(&stella, "acme", "grpc", "gzip", 14),
         send(&stella, "acme", "http", "none", 8),
@@ -110,7 +119,7 @@ async fn two_tenants_send_by_the_sdk_and_see_their_own_alone() {
 
     // The same answers from segments as from heads.
     stella.stop().await;
-    let stella = Stella::up(folder.path()).await;
+    let stella = Stella::up_in(place, folder.path(), &[]).await;
     check_both(&stella, &acme, &globex).await;
     stella.stop().await;
 }

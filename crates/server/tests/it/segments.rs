@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Api, array};
-use crate::server::Stella;
+use crate::server::{Place, Stella};
 use crate::telemetry::{loki_push, now_ms, now_ns, remote_write, series};
 use crate::tools::{python, python_aside};
 
@@ -51,7 +51,8 @@ async fn foreign_readers_find_every_row() {
     send(&stella).await;
     stella.stop().await;
 
-    let tenant = folder.path().join("store/tenants/acme").display().to_string();
+    let objects = Place::chosen().objects(folder.path()).await;
+    let tenant = objects.join("tenants/acme").display().to_string();
     let tables = python("segments_read.py", &[&tenant])["tables"].clone();
     // The SDK's own: a counter, an up-down counter, a gauge, four buckets with count and sum, one native histogram,
     // and target_info.

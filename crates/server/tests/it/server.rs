@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::client::{Api, Client};
+use crate::emulators::{BUCKET, s3};
+use crate::tools::python_aside;
 
 /// How long a process may take to start, to stop or to show what it was told. Only failures wait so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,6 +115,51 @@ impl Drop for Process {
     }
 }
 
+/// Where the server keeps its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In its data folder.
+    Folder,
+    /// In a bucket of an S3 server, below a prefix that belongs to the data folder.
+    Bucket,
+}
+
+impl Place {
+    /// What `STELLA_TEST_STORE` asks for (`s3`), so that every test can run on a bucket; a folder otherwise.
+    pub(crate) fn chosen() -> Self {
+        match std::env::var("STELLA_TEST_STORE").as_deref() {
+            Ok("s3") => Place::Bucket,
+            Ok("") | Err(_) => Place::Folder,
+            Ok(other) => panic!("STELLA_TEST_STORE={other} is neither s3 nor empty"),
+        }
+    }
+
+    fn prefix(data_dir: &Path) -> String {
+        data_dir.to_string_lossy().trim_matches('/').replace(['/', '.'], "-")
+    }
+
+    fn tell(self, command: &mut Command, data_dir: &Path) {
+        if self == Place::Bucket {
+            command.arg("--store").arg(format!("s3://{BUCKET}/{}", Self::prefix(data_dir)));
+            command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", s3().port));
+            command.envs([("AWS_ALLOW_HTTP", "true"), ("AWS_REGION", "us-east-1")]);
+            command.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+        }
+    }
+
+    /// The objects as files: the server's own folder, or a copy of what is in the bucket.
+    pub(crate) async fn objects(self, data_dir: &Path) -> PathBuf {
+        if self == Place::Folder {
+            return data_dir.join("store");
+        }
+        let copy = data_dir.join("copy-of-bucket");
+        let (port, folder) = (s3().port.to_string(), copy.display().to_string());
+        let arguments = vec![port, BUCKET.to_owned(), Self::prefix(data_dir), folder];
+        python_aside("s3_fetch.py", arguments).await;
+        copy
+    }
+}
+
 /// A server that answers on its ports.
 pub(crate) struct Stella {
     process: Process,
@@ -129,9 +176,15 @@ impl Stella {
 
     /// `stella up` with more flags.
     pub(crate) async fn up_with(data_dir: &Path, flags: &[&str]) -> Self {
+        Self::up_in(Place::chosen(), data_dir, flags).await
+    }
+
+    /// The same, with its objects in this place.
+    pub(crate) async fn up_in(place: Place, data_dir: &Path, flags: &[&str]) -> Self {
         let stella = Self::launch(|offset| {
             let mut command = binary();
             command.arg("up").arg("--data-dir").arg(data_dir).arg("--port-offset").arg(offset.to_string());
+            place.tell(&mut command, data_dir);
             command.args(flags);
             command
         });
@@ -140,11 +193,16 @@ impl Stella {
 
     /// `stella serve` with a configuration, to which the folder and the port offset are added.
     pub(crate) async fn serve(data_dir: &Path, keys: &str, flags: &[&str]) -> Self {
-        Self::serve_unready(data_dir, keys, flags).await.replayed().await
+        Self::serve_in(Place::chosen(), data_dir, keys, flags).await
+    }
+
+    /// The same, with its objects in this place.
+    pub(crate) async fn serve_in(place: Place, data_dir: &Path, keys: &str, flags: &[&str]) -> Self {
+        Self::serve_unready(place, data_dir, keys, flags).await.replayed().await
     }
 
     /// The same, as soon as the ports are open: the log may still be replayed.
-    pub(crate) async fn serve_unready(data_dir: &Path, keys: &str, flags: &[&str]) -> Self {
+    pub(crate) async fn serve_unready(place: Place, data_dir: &Path, keys: &str, flags: &[&str]) -> Self {
         let config = data_dir.join("stella.yaml");
         Self::launch(|offset| {
             let text = format!(
@@ -154,6 +212,7 @@ impl Stella {
             std::fs::write(&config, text).unwrap();
             let mut command = binary();
             command.arg("serve").arg("--config").arg(&config).args(flags);
+            place.tell(&mut command, &data_dir.join("data"));
             command
         })
         .await
@@ -247,6 +306,11 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stella"));
     for name in ["STELLA_SERVER", "STELLA_TENANT", "STELLA_CONFIG", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    // Nor may the machine's clouds.
+    let is_cloud = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|start| name.starts_with(start));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_cloud(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command

@@ -7,43 +7,25 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The root of the workspace.
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use crate::emulators::{installed, root};
 
-/// The program that a variable names, else the first of the places where it exists.
-fn find(variable: &str, places: impl IntoIterator<Item = PathBuf>) -> PathBuf {
+/// The program that a variable names, else the first of the name on the path.
+fn find(variable: &str, name: &str) -> PathBuf {
     if let Some(named) = env::var_os(variable).filter(|named| !named.is_empty()) {
         return named.into();
     }
-    let found = places.into_iter().find(|place| place.is_file());
-    found.unwrap_or_else(|| {
-        panic!("{variable} is not set and its program is not found: run cargo xtask setup")
-    })
-}
-
-/// Where `cargo xtask setup` keeps the Python environment: the target folder that this test was built in, or the
-/// usual one.
-fn environments() -> Vec<PathBuf> {
-    let test = env::current_exe().unwrap();
-    let built_in = test.ancestors().nth(3).map(PathBuf::from);
-    let targets = built_in.into_iter().chain([root().join("target")]);
-    targets.map(|target| target.join("venv/bin/python")).collect()
-}
-
-fn on_path(name: &str) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|folder| folder.join(name)).collect()
+    let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|place| place.is_file());
+    found.unwrap_or_else(|| panic!("{variable} is not set and `{name}` is not found: run cargo xtask setup"))
 }
 
 pub(crate) fn prometheus() -> Command {
-    Command::new(find("STELLA_TEST_PROMETHEUS", on_path("prometheus")))
+    Command::new(find("STELLA_TEST_PROMETHEUS", "prometheus"))
 }
 
 /// Runs promtool; its standard output. It must succeed.
 pub(crate) fn promtool(arguments: &[&str]) -> String {
-    let output = Command::new(find("STELLA_TEST_PROMTOOL", on_path("promtool"))).args(arguments).output();
+    let output = Command::new(find("STELLA_TEST_PROMTOOL", "promtool")).args(arguments).output();
     let output = output.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "promtool {arguments:?} failed:\n{stderr}");
@@ -52,7 +34,7 @@ pub(crate) fn promtool(arguments: &[&str]) -> String {
 
 /// Runs a script of `tests/python`; the JSON of its only line. It must succeed.
 pub(crate) fn python(script: &str, arguments: &[&str]) -> Value {
-    let mut command = Command::new(find("STELLA_TEST_PYTHON", environments()));
+    let mut command = Command::new(installed("STELLA_TEST_PYTHON", "venv/bin/python"));
     command.arg(root().join("tests/python").join(script)).args(arguments);
     // The exporters read these: a machine that observes itself must not change the test.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {

@@ -1,6 +1,7 @@
 //! The cache gives what the store has, asks it as seldom as it can, and keeps nothing of what is gone.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use model::time::{ManualClock, TimestampNs};
 use object_store::memory::InMemory;
@@ -9,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::disk::SystemDisk;
-use crate::runtime::Tokio;
+use crate::runtime::{Runtime, Tokio};
 
 /// A store that counts what it is asked, and is slow enough that readers meet.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ impl ObjectStore for Counting {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.gets.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         let result = self.inner.get_opts(location, options).await?;
         self.bytes.fetch_add((result.range.end - result.range.start) as usize, Ordering::Relaxed);
         Ok(result)
@@ -66,7 +67,35 @@ impl ObjectStore for Counting {
 
 const SEGMENT: &str = "tenants/acme/logs/segments/2026-01-31/01J9Z3W6E8R4T2Y0V7X5A1B3C9.parquet";
 
+/// Tokio, and how much of the work that it was given is not done yet.
+#[derive(Clone, Debug, Default)]
+struct Watched(Arc<AtomicUsize>);
+
+impl Runtime for Watched {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        Tokio.spawn(task);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        let left = Arc::clone(&self.0);
+        left.fetch_add(1, Ordering::SeqCst);
+        Tokio.spawn_blocking(Box::new(move || {
+            work();
+            left.fetch_sub(1, Ordering::SeqCst);
+        }));
+    }
+
+    fn spawn_thread(&self, name: &str, task: BoxFuture<'static, ()>) -> std::io::Result<()> {
+        Tokio.spawn_thread(name, task)
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        Tokio.sleep(time)
+    }
+}
+
 struct Rig {
+    runtime: Watched,
     store: Arc<Counting>,
     folder: tempfile::TempDir,
     metrics: CacheMetrics,
@@ -76,12 +105,13 @@ impl Rig {
     async fn new(bytes: &[u8]) -> Self {
         let store = Arc::new(Counting::default());
         store.inner.put(&Path::from(SEGMENT), bytes.to_vec().into()).await.unwrap();
-        Self { store, folder: tempfile::tempdir().unwrap(), metrics: CacheMetrics::default() }
+        let runtime = Watched::default();
+        Self { runtime, store, folder: tempfile::tempdir().unwrap(), metrics: CacheMetrics::default() }
     }
 
     /// A cache on the folder, whose files have been found.
     async fn open(&self, memory_bytes: u64, disk_bytes: u64) -> ByteCache {
-        let (disk, runtime) = (Arc::new(SystemDisk), Arc::new(Tokio));
+        let (disk, runtime) = (Arc::new(SystemDisk), Arc::new(self.runtime.clone()));
         let folder = self.folder.path().join("cache");
         let tier = DiskTier::open(folder, disk_bytes, disk, runtime, self.metrics.clone());
         let tier = (disk_bytes > 0).then_some(tier);
@@ -92,7 +122,9 @@ impl Rig {
 
     /// Lets what runs on other threads end.
     async fn settle(&self) {
-        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        while self.runtime.0.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn gets(&self) -> usize {
