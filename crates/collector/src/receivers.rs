@@ -14,7 +14,9 @@ mod otlp_grpc;
 
 mod otlp_partial;
 
-mod shape;
+mod room;
+
+pub(crate) mod shape;
 
 mod remote_write;
 
@@ -36,7 +38,8 @@ use crate::error::CollectorError;
 use crate::mapping::families::Families;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use budget::{Budget, Held};
+pub(crate) use budget::{Budget, Held};
+pub(crate) use room::Room;
 
 /// The parts that the receivers work with.
 #[derive(Clone)]

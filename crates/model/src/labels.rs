@@ -10,6 +10,10 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use builder::{BadSet, LabelsBuilder};
+
+mod builder;
+
 /// The label that carries a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -28,6 +32,38 @@ pub fn is_of_metric(name: &str) -> bool {
 /// A sorted set of labels; cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Labels(Arc<[u8]>);
+
+/// A sorted set of labels that lies in somebody else's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelsRef<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> LabelsRef<'a> {
+    /// The canonical bytes.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The labels, sorted by name.
+    #[must_use]
+    pub const fn iter(self) -> Iter<'a> {
+        Iter { bytes: self.bytes }
+    }
+}
+
+impl<'a> From<&'a Labels> for LabelsRef<'a> {
+    fn from(labels: &'a Labels) -> Self {
+        LabelsRef { bytes: &labels.0 }
+    }
+}
+
+impl From<LabelsRef<'_>> for Labels {
+    fn from(labels: LabelsRef<'_>) -> Self {
+        Labels(labels.bytes.into())
+    }
+}
 
 /// Bytes that are not a canonical label set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,13 +180,17 @@ impl Labels {
 }
 
 fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    push_bytes(bytes, text.as_bytes());
+}
+
+fn push_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
     let mut len = text.len();
     while len >= 0x80 {
         bytes.push(u8::try_from(len & 0x7f).expect("seven bits fit") | 0x80);
         len >>= 7;
     }
     bytes.push(u8::try_from(len).expect("seven bits fit"));
-    bytes.extend_from_slice(text.as_bytes());
+    bytes.extend_from_slice(text);
 }
 
 fn read_len(bytes: &[u8], offset: &mut usize) -> Option<usize> {

@@ -2,15 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    BinaryArray, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder, UInt8Builder,
-    UInt32Builder,
-};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, PrimitiveArray, RecordBatch, StringBuilder};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, UInt8Type, UInt32Type};
 
 use crate::attributes::{AttributesBuilder, attributes_type};
 use crate::histogram::{HistogramsBuilder, NativeHistogram, histogram_type};
-use crate::labels::Labels;
+use crate::labels::LabelsRef;
 
 /// The bits of the float that marks the end of a series (Prometheus' staleness marker, a NaN).
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -162,49 +160,68 @@ pub struct SeriesInfo<'a> {
 /// Builds a [`MetricBatch`]. It does not look for equal series: a caller that may meet a series twice keeps its number.
 #[derive(Debug, Default)]
 pub struct MetricBatchBuilder {
-    series_count: u32,
-    labels: BinaryBuilder,
-    types: UInt8Builder,
+    label_ends: Vec<i32>,
+    label_bytes: Vec<u8>,
+    types: Vec<u8>,
     units: StringBuilder,
     helps: StringBuilder,
-    sample_series: UInt32Builder,
-    sample_timestamps: Int64Builder,
-    sample_starts: Int64Builder,
-    sample_values: Float64Builder,
-    histogram_series: UInt32Builder,
-    histogram_timestamps: Int64Builder,
-    histogram_starts: Int64Builder,
+    samples: NumberedColumns,
+    sample_values: Vec<f64>,
+    sample_starts: Vec<i64>,
+    histogram_rows: NumberedColumns,
+    histogram_starts: Vec<i64>,
     histograms: HistogramsBuilder,
-    exemplar_series: UInt32Builder,
-    exemplar_timestamps: Int64Builder,
-    exemplar_values: Float64Builder,
+    exemplars: NumberedColumns,
+    exemplar_values: Vec<f64>,
     exemplar_labels: AttributesBuilder,
+}
+
+/// The series and the time of rows.
+#[derive(Debug, Default)]
+struct NumberedColumns {
+    series: Vec<u32>,
+    timestamps: Vec<i64>,
+}
+
+impl NumberedColumns {
+    fn push(&mut self, series: u32, timestamp_ms: i64) {
+        self.series.push(series);
+        self.timestamps.push(timestamp_ms);
+    }
+
+    fn finish(&mut self) -> (ArrayRef, ArrayRef) {
+        (numbers::<UInt32Type>(&mut self.series), numbers::<Int64Type>(&mut self.timestamps))
+    }
+}
+
+fn numbers<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(std::mem::take(values).into(), None))
 }
 
 impl MetricBatchBuilder {
     /// Adds a series and gives its number.
-    pub fn series(&mut self, labels: &Labels, info: SeriesInfo<'_>) -> u32 {
-        self.labels.append_value(labels.as_bytes());
-        self.types.append_value(info.metric_type as u8);
+    pub fn series<'l>(&mut self, labels: impl Into<LabelsRef<'l>>, info: SeriesInfo<'_>) -> u32 {
+        let number = u32::try_from(self.types.len()).expect("a batch is bounded far below 2^32 series");
+        self.label_bytes.extend_from_slice(labels.into().as_bytes());
+        let end = i32::try_from(self.label_bytes.len());
+        self.label_ends.push(end.expect("a batch is bounded far below 2^31 bytes"));
+        self.types.push(info.metric_type as u8);
         self.units.append_value(info.unit);
         self.helps.append_value(info.help);
-        self.series_count += 1;
-        self.series_count - 1
+        number
     }
 
     /// Adds a sample; `start_ms` is when the counter began, 0 where unknown.
     pub fn sample(&mut self, series: u32, timestamp_ms: i64, start_ms: i64, value: f64) {
-        self.sample_series.append_value(series);
-        self.sample_timestamps.append_value(timestamp_ms);
-        self.sample_starts.append_value(start_ms);
-        self.sample_values.append_value(value);
+        self.samples.push(series, timestamp_ms);
+        self.sample_starts.push(start_ms);
+        self.sample_values.push(value);
     }
 
     /// Adds a native histogram sample.
     pub fn histogram(&mut self, series: u32, timestamp_ms: i64, start_ms: i64, histogram: &NativeHistogram) {
-        self.histogram_series.append_value(series);
-        self.histogram_timestamps.append_value(timestamp_ms);
-        self.histogram_starts.append_value(start_ms);
+        self.histogram_rows.push(series, timestamp_ms);
+        self.histogram_starts.push(start_ms);
         self.histograms.push(histogram);
     }
 
@@ -216,9 +233,8 @@ impl MetricBatchBuilder {
         value: f64,
         labels: impl IntoIterator<Item = (&'l str, &'l str)>,
     ) {
-        self.exemplar_series.append_value(series);
-        self.exemplar_timestamps.append_value(timestamp_ms);
-        self.exemplar_values.append_value(value);
+        self.exemplars.push(series, timestamp_ms);
+        self.exemplar_values.push(value);
         for (name, text) in labels {
             self.exemplar_labels.push(name, crate::AttributeRef::String(text));
         }
@@ -230,44 +246,34 @@ impl MetricBatchBuilder {
         let batch = |schema: &SchemaRef, columns| {
             RecordBatch::try_new(Arc::clone(schema), columns).expect("the builders are of the schema's types")
         };
-        self.series_count = 0;
-        MetricBatch {
-            series: batch(
-                &SERIES_SCHEMA,
-                vec![
-                    Arc::new(self.labels.finish()),
-                    Arc::new(self.types.finish()),
-                    Arc::new(self.units.finish()),
-                    Arc::new(self.helps.finish()),
-                ],
-            ),
-            samples: batch(
-                &SAMPLES_SCHEMA,
-                vec![
-                    Arc::new(self.sample_series.finish()),
-                    Arc::new(self.sample_timestamps.finish()),
-                    Arc::new(self.sample_starts.finish()),
-                    Arc::new(self.sample_values.finish()),
-                ],
-            ),
-            histograms: batch(
-                &HISTOGRAMS_SCHEMA,
-                vec![
-                    Arc::new(self.histogram_series.finish()),
-                    Arc::new(self.histogram_timestamps.finish()),
-                    Arc::new(self.histogram_starts.finish()),
-                    Arc::new(self.histograms.finish()),
-                ],
-            ),
-            exemplars: batch(
-                &EXEMPLARS_SCHEMA,
-                vec![
-                    Arc::new(self.exemplar_series.finish()),
-                    Arc::new(self.exemplar_timestamps.finish()),
-                    Arc::new(self.exemplar_values.finish()),
-                    Arc::new(self.exemplar_labels.finish()),
-                ],
-            ),
-        }
+        let series = batch(
+            &SERIES_SCHEMA,
+            vec![
+                self.finish_labels(),
+                numbers::<UInt8Type>(&mut self.types),
+                Arc::new(self.units.finish()),
+                Arc::new(self.helps.finish()),
+            ],
+        );
+        let (numbers_of_samples, timestamps) = self.samples.finish();
+        let starts = numbers::<Int64Type>(&mut self.sample_starts);
+        let values = numbers::<Float64Type>(&mut self.sample_values);
+        let samples = batch(&SAMPLES_SCHEMA, vec![numbers_of_samples, timestamps, starts, values]);
+        let (numbers_of_histograms, timestamps) = self.histogram_rows.finish();
+        let starts = numbers::<Int64Type>(&mut self.histogram_starts);
+        let values = Arc::new(self.histograms.finish());
+        let histograms = batch(&HISTOGRAMS_SCHEMA, vec![numbers_of_histograms, timestamps, starts, values]);
+        let (numbers_of_exemplars, timestamps) = self.exemplars.finish();
+        let values = numbers::<Float64Type>(&mut self.exemplar_values);
+        let labels = Arc::new(self.exemplar_labels.finish());
+        let exemplars = batch(&EXEMPLARS_SCHEMA, vec![numbers_of_exemplars, timestamps, values, labels]);
+        MetricBatch { series, samples, histograms, exemplars }
+    }
+
+    fn finish_labels(&mut self) -> ArrayRef {
+        let ends = std::mem::take(&mut self.label_ends);
+        let bytes = std::mem::take(&mut self.label_bytes);
+        let offsets: Vec<i32> = std::iter::once(0).chain(ends).collect();
+        Arc::new(BinaryArray::new(OffsetBuffer::new(offsets.into()), bytes.into(), None))
     }
 }

@@ -44,12 +44,12 @@ pub enum WireError {
         accepted: &'static str,
     },
     /// The bytes are not the protobuf message that was expected.
-    #[error("body is not a valid protobuf message: message=`{message}`, {source}")]
+    #[error("body is not a valid protobuf message: message=`{message}`, {reason}")]
     Protobuf {
         /// The message's name.
         message: &'static str,
-        /// What prost met.
-        source: prost::DecodeError,
+        /// What the decoder met.
+        reason: String,
     },
     /// The text is not the JSON that was expected.
     #[error("body is not valid JSON for this message: message=`{message}`, {source}")]
@@ -99,6 +99,11 @@ impl From<&WireError> for Kind {
 }
 
 impl WireError {
+    #[cold]
+    pub(crate) fn protobuf(message: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Protobuf { message, reason: reason.to_string() }
+    }
+
     /// The HTTP status that says it most exactly, for the protocols that tell these apart.
     #[must_use]
     pub const fn http_status(&self) -> u16 {

@@ -7,6 +7,7 @@ mod error;
 mod json;
 pub mod loki;
 pub mod otlp;
+mod protobuf;
 pub mod remote_write;
 pub mod tempo;
 

@@ -27,8 +27,7 @@ impl PushRequest {
     /// # Errors
     /// [`WireError::Protobuf`] when the body is no such request.
     pub fn from_body(body: Bytes) -> Result<Self, WireError> {
-        prost::Message::decode(body)
-            .map_err(|source| WireError::Protobuf { message: "logproto.PushRequest", source })
+        prost::Message::decode(body).map_err(|source| WireError::protobuf("logproto.PushRequest", source))
     }
 }
 

@@ -15,6 +15,13 @@ pub use collector_metrics::{
 };
 pub use collector_trace::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse};
 
+pub use view::{
+    EventView, ItemView, LinkView, NestedView, PairView, RecordView, RequestView, ResourceView, ScopeView,
+    SpanPart, SpanView, ValueView,
+};
+
+mod view;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -59,12 +66,11 @@ impl Format {
         }
     }
 
-    fn decode<M: Message + Default>(self, schema: &'static Schema, body: &Bytes) -> Result<M, WireError> {
+    /// A body in protobuf, whatever it is written in.
+    fn protobuf(self, schema: &'static Schema, body: &Bytes) -> Result<Bytes, WireError> {
         match self {
-            Self::Protobuf => {
-                M::decode(body.clone()).map_err(|source| WireError::Protobuf { message: schema.name, source })
-            }
-            Self::Json => json::decode(schema, body),
+            Self::Protobuf => Ok(body.clone()),
+            Self::Json => json::to_protobuf(schema, body).map(Bytes::from),
         }
     }
 
@@ -83,23 +89,37 @@ impl Format {
 /// # Errors
 /// [`WireError::Protobuf`] or [`WireError::Json`] when the body is not such a request.
 pub fn decode_metrics(format: Format, body: &Bytes) -> Result<ExportMetricsServiceRequest, WireError> {
-    format.decode(&schema::METRICS_REQUEST, body)
+    let schema = &schema::METRICS_REQUEST;
+    ExportMetricsServiceRequest::decode(format.protobuf(schema, body)?)
+        .map_err(|source| WireError::protobuf(schema.name, source))
 }
 
-/// Decodes a logs request.
+/// A body of logs in protobuf: JSON becomes it. What is protobuf is not looked at here.
 ///
 /// # Errors
-/// [`WireError::Protobuf`] or [`WireError::Json`] when the body is not such a request.
-pub fn decode_logs(format: Format, body: &Bytes) -> Result<ExportLogsServiceRequest, WireError> {
-    format.decode(&schema::LOGS_REQUEST, body)
+/// [`WireError::Json`] when the body is not such a request in JSON.
+pub fn logs_in_protobuf(format: Format, body: &Bytes) -> Result<Bytes, WireError> {
+    format.protobuf(&schema::LOGS_REQUEST, body)
 }
 
-/// Decodes a traces request.
+/// A body of traces in protobuf, as [`logs_in_protobuf`].
 ///
 /// # Errors
-/// [`WireError::Protobuf`] or [`WireError::Json`] when the body is not such a request.
-pub fn decode_traces(format: Format, body: &Bytes) -> Result<ExportTraceServiceRequest, WireError> {
-    format.decode(&schema::TRACE_REQUEST, body)
+/// [`WireError::Json`] when the body is not such a request in JSON.
+pub fn traces_in_protobuf(format: Format, body: &Bytes) -> Result<Bytes, WireError> {
+    format.protobuf(&schema::TRACE_REQUEST, body)
+}
+
+/// Looks at a logs request in protobuf.
+#[must_use]
+pub const fn logs_view(body: &[u8]) -> RequestView<'_> {
+    RequestView::new(body, schema::LOGS_REQUEST.name)
+}
+
+/// Looks at a traces request in protobuf.
+#[must_use]
+pub const fn traces_view(body: &[u8]) -> RequestView<'_> {
+    RequestView::new(body, schema::TRACE_REQUEST.name)
 }
 
 /// Encodes the reply to a metrics request.

@@ -93,6 +93,29 @@ pub enum ZeroCount {
     Float(f64),
 }
 
+/// A native histogram as it stands in a body.
+#[derive(Debug, Clone, Copy)]
+pub struct HistogramView<'a> {
+    bytes: &'a [u8],
+    message: &'static str,
+}
+
+impl HistogramView<'_> {
+    /// How many bytes the message has. What is read of it takes eight times as much at most.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Reads the message.
+    ///
+    /// # Errors
+    /// [`WireError::Protobuf`] when the bytes are none.
+    pub fn read(self) -> Result<Histogram, WireError> {
+        prost::Message::decode(self.bytes).map_err(|source| WireError::protobuf(self.message, source))
+    }
+}
+
 /// A native histogram at one time. Both versions number its fields alike; the start timestamp is 2.0's.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Histogram {

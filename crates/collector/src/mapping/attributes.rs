@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::{AttributeRef, AttributeValue};
+use wire::WireError;
+use wire::otlp::ValueView;
 use wire::otlp::common::any_value::Value;
 use wire::otlp::common::{AnyValue, KeyValue};
 
@@ -64,6 +66,67 @@ pub(crate) fn with_typed<R>(value: Option<&AnyValue>, give: impl FnOnce(Attribut
         Some(Value::DoubleValue(value)) => give(AttributeRef::Double(*value)),
         _ => give(typed(value).as_ref()),
     }
+}
+
+/// A value of a body as a typed attribute: in the body where it stands there as the column has it, else written out.
+#[derive(Debug)]
+pub(crate) enum Typed<'a> {
+    /// Text and numbers.
+    InPlace(AttributeRef<'a>),
+    /// The rest.
+    Written(AttributeValue),
+}
+
+impl Typed<'_> {
+    pub(crate) fn as_ref(&self) -> AttributeRef<'_> {
+        match self {
+            Typed::InPlace(value) => *value,
+            Typed::Written(value) => value.as_ref(),
+        }
+    }
+}
+
+/// A value of a body as a typed attribute; nothing is the empty text.
+///
+/// # Errors
+/// When a list or map is malformed.
+pub(crate) fn typed_view(value: ValueView<'_>) -> Result<Typed<'_>, WireError> {
+    Ok(match value {
+        ValueView::Nothing => Typed::InPlace(AttributeRef::String("")),
+        ValueView::Text(text) => Typed::InPlace(AttributeRef::String(text)),
+        ValueView::Bool(value) => Typed::InPlace(AttributeRef::Bool(value)),
+        ValueView::Int(value) => Typed::InPlace(AttributeRef::Int(value)),
+        ValueView::Double(value) => Typed::InPlace(AttributeRef::Double(value)),
+        ValueView::Bytes(bytes) => Typed::Written(AttributeValue::Bytes(STANDARD.encode(bytes))),
+        ValueView::Nested(nested) => Typed::Written(typed(Some(&nested.read()?))),
+    })
+}
+
+/// The bytes of text that a value takes in a column.
+pub(crate) const fn text_len(value: AttributeRef<'_>) -> usize {
+    match value {
+        AttributeRef::String(text)
+        | AttributeRef::Bytes(text)
+        | AttributeRef::Array(text)
+        | AttributeRef::Map(text) => text.len(),
+        AttributeRef::Bool(_) | AttributeRef::Int(_) | AttributeRef::Double(_) => 0,
+    }
+}
+
+/// A value of a body as text; nothing is the empty text.
+///
+/// # Errors
+/// When a list or map is malformed.
+pub(crate) fn text_view(value: ValueView<'_>) -> Result<Cow<'_, str>, WireError> {
+    Ok(match value {
+        ValueView::Nothing => Cow::Borrowed(""),
+        ValueView::Text(text) => Cow::Borrowed(text),
+        ValueView::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
+        ValueView::Int(value) => Cow::Owned(value.to_string()),
+        ValueView::Double(value) => Cow::Owned(double(value)),
+        ValueView::Bytes(bytes) => Cow::Owned(STANDARD.encode(bytes)),
+        ValueView::Nested(nested) => Cow::Owned(text(Some(&nested.read()?)).into_owned()),
+    })
 }
 
 /// Calls `give` for an attribute, and for every leaf below it where it is a map: names are joined with `_`.

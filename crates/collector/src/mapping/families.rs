@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hashbrown::HashMap;
 use model::TenantId;
 use model::metric::{MetricType, SeriesInfo};
-use wire::remote_write::v1::MetricMetadata;
+use wire::remote_write::v1::Family;
 
 use crate::bounds::{MAX_FAMILIES_PER_TENANT, MAX_FAMILY_BYTES};
 
@@ -53,7 +53,7 @@ pub(crate) struct Families(Mutex<Memory>);
 
 impl Families {
     /// Takes what a request tells, and gives all that is known of the tenant's families.
-    pub(crate) fn learn(&self, tenant: &TenantId, told: &[MetricMetadata]) -> Known {
+    pub(crate) fn learn(&self, tenant: &TenantId, told: &[Family<'_>]) -> Known {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.is_empty() {
             return memory.tenants.get(tenant).cloned().unwrap_or_default();
@@ -67,9 +67,9 @@ impl Families {
         let families = Arc::make_mut(&mut known.0);
         for of in told.iter().filter(|of| size(of) <= MAX_FAMILY_BYTES / 1024) {
             let metric_type = MetricType::from_u8(u8::try_from(of.r#type).unwrap_or(0));
-            let facts = Facts { metric_type, unit: of.unit.clone(), help: of.help.clone() };
+            let facts = Facts { metric_type, unit: of.unit.to_owned(), help: of.help.to_owned() };
             let is_full = families.len() >= MAX_FAMILIES_PER_TENANT;
-            match families.get_mut(&of.metric_family_name) {
+            match families.get_mut(of.name) {
                 Some(have) if *have == facts => {}
                 Some(have) => {
                     grown += size(of);
@@ -78,7 +78,7 @@ impl Families {
                 None if is_full => {}
                 None => {
                     grown += size(of);
-                    families.insert(of.metric_family_name.clone(), facts);
+                    families.insert(of.name.to_owned(), facts);
                 }
             }
         }
@@ -88,16 +88,16 @@ impl Families {
     }
 }
 
-fn size(of: &MetricMetadata) -> usize {
-    of.metric_family_name.len() + of.help.len() + of.unit.len() + size_of::<(String, Facts)>()
+fn size(of: &Family<'_>) -> usize {
+    of.name.len() + of.help.len() + of.unit.len() + size_of::<(String, Facts)>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(name: &str, r#type: i32, help: &str) -> MetricMetadata {
-        MetricMetadata { r#type, metric_family_name: name.into(), help: help.into(), unit: "s".into() }
+    const fn told<'a>(name: &'a str, r#type: i32, help: &'a str) -> Family<'a> {
+        Family { r#type, name, help, unit: "s" }
     }
 
     #[test]

@@ -158,16 +158,30 @@ pub(crate) fn attribute_label(name: &str, strategy: TranslationStrategy) -> Cow<
 /// A name of letters, digits and `_`: other characters become `_`, a leading digit gets `key_` before it, a single
 /// leading underscore `key`. Several underscores in a row stay.
 pub(crate) fn label_name(name: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let replaced = match name.chars().all(is_plain) {
-        true => Cow::Borrowed(name),
-        false => Cow::Owned(name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect::<String>()),
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let needs_prefix = match name.as_bytes() {
+        [b'_', b'_', ..] => false,
+        [first, ..] => !first.is_ascii_alphabetic(),
+        [] => false,
     };
-    match replaced.as_bytes() {
-        [first, ..] if first.is_ascii_digit() => Cow::Owned(format!("key_{replaced}")),
-        [b'_', b'_', ..] => replaced,
-        [b'_', ..] => Cow::Owned(format!("key{replaced}")),
-        _ => replaced,
+    if !needs_prefix && name.bytes().all(is_plain) {
+        return Cow::Borrowed(name);
+    }
+    let mut replaced = String::new();
+    append_label_name(&mut replaced, name);
+    Cow::Owned(replaced)
+}
+
+/// Adds what [`label_name`] makes of a name to a text.
+pub(crate) fn append_label_name(out: &mut String, name: &str) {
+    let start = out.len();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    out.extend(name.chars().map(|c| if is_plain(c) { c } else { '_' }));
+    match &out.as_bytes()[start..] {
+        [first, ..] if first.is_ascii_digit() => out.insert_str(start, "key_"),
+        [b'_', b'_', ..] => {}
+        [b'_', ..] => out.insert_str(start, "key"),
+        _ => {}
     }
 }
 

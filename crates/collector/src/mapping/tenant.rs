@@ -3,6 +3,8 @@
 use hashbrown::HashMap;
 use model::ingest::{Batch, Reason, Receipt};
 use model::tenant::{Access, Refusal, TenantContext};
+use wire::WireError;
+use wire::otlp::ResourceView;
 use wire::otlp::resource::Resource;
 
 use super::attributes::find_text;
@@ -28,6 +30,21 @@ pub(crate) struct Mapped {
 pub(crate) fn named(resource: Option<&Resource>) -> Option<&str> {
     let attributes = &resource?.attributes;
     TENANT_ATTRIBUTES.iter().find_map(|key| find_text(attributes, key))
+}
+
+/// How many records or spans a resource sent.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub(crate) fn items(resource: ResourceView<'_>) -> Result<usize, WireError> {
+    let mut items = 0;
+    for scope in resource.scopes() {
+        for item in scope?.items() {
+            item?;
+            items += 1;
+        }
+    }
+    Ok(items)
 }
 
 /// A builder per tenant that the resources of one request belong to.

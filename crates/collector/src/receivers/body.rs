@@ -107,7 +107,7 @@ pub(crate) async fn decoded<T: Send + 'static>(
 }
 
 /// Reads the one frame of a unary gRPC request and decompresses its message, so that `shape` can tell what the
-/// decoded message will take. Gives the frame anew; what is no frame goes on as it is, for gRPC to refuse.
+/// decoded message will take, where it is decoded at all. Gives the frame anew; what is no frame goes on as it is, for gRPC to refuse.
 ///
 /// Source: "gRPC over HTTP2", section "Length-Prefixed-Message".
 ///
@@ -117,7 +117,7 @@ pub(crate) async fn frame(
     mut held: Held,
     headers: &HeaderMap,
     body: Body,
-    shape: &'static Shape,
+    shape: Option<&'static Shape>,
 ) -> Result<(Bytes, Held), CollectorError> {
     let max_bytes = held.settings().max_decoded_bytes().saturating_add(FRAME_HEADER_BYTES);
     let raw = read(&mut held, headers, body, max_bytes).await?;
@@ -146,7 +146,7 @@ pub(crate) async fn frame(
                 (message.clone(), framed(&message))
             }
         };
-        take_message(&mut held, shape::protobuf_bytes(&message, shape))?;
+        take_message(&mut held, shape.map_or(0, |shape| shape::protobuf_bytes(&message, shape)))?;
         Ok((frame, held))
     };
     if is_small { work() } else { run(work).await }

@@ -5,49 +5,38 @@ use model::Signal;
 use model::ingest::Receipt;
 use model::tenant::Access;
 use wire::WireError;
-use wire::otlp::{
-    self, ExportLogsServiceRequest, ExportMetricsServiceRequest, ExportTraceServiceRequest, Format,
-};
+use wire::otlp::{self, ExportMetricsServiceRequest, Format};
 
-use super::{Collector, shape};
+use super::{Collector, Held, Room, shape};
 use crate::error::CollectorError;
 use crate::mapping::tenant::Mapped;
 use crate::mapping::{logs, metrics, size, traces};
 use crate::metrics::Door;
 
-/// A request of any of the three signals.
+/// A request of any of the three signals: metrics decoded, logs and traces as their bytes in protobuf.
 pub(super) enum Export {
     Metrics(ExportMetricsServiceRequest),
-    Logs(ExportLogsServiceRequest),
-    Traces(ExportTraceServiceRequest),
+    Logs(Bytes),
+    Traces(Bytes),
 }
 
 impl Export {
-    /// Decodes a decompressed body.
+    /// Decodes a decompressed body as far as that is done before it is mapped.
     pub(super) fn decode(signal: Signal, format: Format, body: &Bytes) -> Result<Self, WireError> {
         Ok(match signal {
             Signal::Metrics => Export::Metrics(otlp::decode_metrics(format, body)?),
-            Signal::Logs => Export::Logs(otlp::decode_logs(format, body)?),
-            Signal::Traces => Export::Traces(otlp::decode_traces(format, body)?),
+            Signal::Logs => Export::Logs(otlp::logs_in_protobuf(format, body)?),
+            Signal::Traces => Export::Traces(otlp::traces_in_protobuf(format, body)?),
         })
     }
 
     /// What a body takes once it is decoded, in bytes, about.
     pub(super) fn decoded_bytes(signal: Signal, format: Format, body: &[u8]) -> usize {
-        let shape = match (format, signal) {
-            (Format::Json, _) => return shape::json_bytes(body),
-            (Format::Protobuf, Signal::Metrics) => &shape::METRICS,
-            (Format::Protobuf, Signal::Logs) => &shape::LOGS,
-            (Format::Protobuf, Signal::Traces) => &shape::TRACES,
-        };
-        shape::protobuf_bytes(body, shape)
-    }
-
-    pub(super) const fn signal(&self) -> Signal {
-        match self {
-            Export::Metrics(_) => Signal::Metrics,
-            Export::Logs(_) => Signal::Logs,
-            Export::Traces(_) => Signal::Traces,
+        match (format, signal) {
+            (Format::Json, _) => shape::json_bytes(body),
+            (Format::Protobuf, Signal::Metrics) => shape::protobuf_bytes(body, &shape::METRICS),
+            // Nothing is made of them but batches, which ask for their own room.
+            (Format::Protobuf, Signal::Logs | Signal::Traces) => 0,
         }
     }
 }
@@ -59,26 +48,25 @@ pub(super) struct Taken {
 }
 
 impl Collector {
-    /// How much memory a request takes once it is mapped, in bytes, about.
-    pub(super) fn mapped_bytes(&self, export: &Export) -> usize {
+    /// Maps a request to batches, within the room that is held for them.
+    pub(super) fn map(
+        &self,
+        export: &Export,
+        access: &Access,
+        held: &mut Held,
+    ) -> Result<Mapped, CollectorError> {
         let settings = self.settings();
+        let mut room = Room::new(held);
         match export {
-            Export::Metrics(request) => size::metrics(request, &settings.otlp_metrics),
-            Export::Logs(request) => size::logs(request, &settings.logs),
-            Export::Traces(request) => size::traces(request),
-        }
-    }
-
-    /// Maps a request to batches.
-    pub(super) fn map(&self, export: &Export, access: &Access) -> Mapped {
-        let settings = self.settings();
-        match export {
-            Export::Metrics(request) => metrics::map(request, access, &settings.otlp_metrics),
-            Export::Logs(request) => {
-                let now_ns = self.components().clock.now().0;
-                logs::map(request, access, &settings.logs, now_ns)
+            Export::Metrics(request) => {
+                room.take(size::metrics(request, &settings.otlp_metrics))?;
+                Ok(metrics::map(request, access, &settings.otlp_metrics))
             }
-            Export::Traces(request) => traces::map(request, access),
+            Export::Logs(body) => {
+                let now_ns = self.components().clock.now().0;
+                logs::map(otlp::logs_view(body), access, &settings.logs, now_ns, &mut room)
+            }
+            Export::Traces(body) => traces::map(otlp::traces_view(body), access, &mut room),
         }
     }
 

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use model::Signal;
 use wire::otlp::Format;
 
-use super::body::{decoded, take_mapped};
+use super::body::decoded;
 use super::budget::Held;
 use super::otlp::{Export, Taken};
 use super::{Collector, access, otlp_partial, text};
@@ -66,8 +66,7 @@ async fn export(
         let held = collector.request(&access);
         let decode = move |body, held: &mut Held| {
             let export = Export::decode(signal, format, &body)?;
-            take_mapped(held, decoder.mapped_bytes(&export))?;
-            Ok(decoder.map(&export, &access))
+            decoder.map(&export, &access, held)
         };
         let (mapped, held) = decoded(held, &parts.headers, body, None, size, decode).await?;
         let taken = collector.take(DOOR, signal, mapped).await?;

@@ -11,15 +11,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::Signal;
 use model::ingest::Receipt;
 use wire::WireError;
-use wire::remote_write::{Version, v1, v2};
+use wire::remote_write::{Version, v1};
 
-use super::body::{decoded, take_mapped};
+use super::body::decoded;
 use super::budget::Held;
-use super::{Collector, access, shape, text};
+use super::{Collector, Room, access, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
 use crate::mapping::remote_write::{self, Series, Written};
-use crate::mapping::size;
 use crate::metrics::REMOTE_WRITE as DOOR;
 
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
@@ -68,21 +67,14 @@ async fn take(collector: &Collector, version: Version, request: Request) -> Resu
     let access = access(&parts.extensions)?;
     let context = access.context(None)?;
     let (decoder, tenant) = (collector.clone(), context.tenant().clone());
-    let size = move |body: &Bytes| {
-        shape::protobuf_bytes(body, if version == Version::V1 { &shape::WRITE_V1 } else { &shape::WRITE_V2 })
-    };
-    let decode = move |body, held: &mut Held| match version {
-        Version::V1 => {
-            let request = v1::WriteRequest::from_body(body)?;
-            let known = decoder.families().learn(&tenant, &request.metadata);
-            take_mapped(held, size::remote_write_v1(&request, &known))?;
-            Ok(remote_write::from_v1(&request, &known))
-        }
-        Version::V2 => {
-            let request = v2::Request::from_body(body)?;
-            let known = decoder.families().learn(&tenant, &[]);
-            take_mapped(held, size::remote_write_v2(&request, &known))?;
-            Ok(remote_write::from_v2(&request, &known))
+    // Nothing is made of the body but the batch, which asks for its own room.
+    let size = |_: &Bytes| 0;
+    let decode = move |body: Bytes, held: &mut Held| {
+        let mut room = Room::new(held);
+        let learn = |told: &[v1::Family<'_>]| decoder.families().learn(&tenant, told);
+        match version {
+            Version::V1 => remote_write::from_v1(&body, learn, &mut room),
+            Version::V2 => remote_write::from_v2(&body, &learn(&[]), &mut room),
         }
     };
     let held = collector.request(&access);

@@ -3,15 +3,12 @@
 
 use wire::loki::{EntryAdapter, LabelPairAdapter, StreamAdapter};
 use wire::otlp::common::{AnyValue, InstrumentationScope, KeyValue};
-use wire::otlp::logs::{LogRecord, ResourceLogs, ScopeLogs};
 use wire::otlp::metrics::summary_data_point::ValueAtQuantile;
 use wire::otlp::metrics::{
     Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
     ScopeMetrics, SummaryDataPoint,
 };
-use wire::otlp::trace::span::{Event, Link};
-use wire::otlp::trace::{ResourceSpans, ScopeSpans, Span};
-use wire::remote_write::{BucketSpan, Histogram, v1, v2};
+use wire::otlp::trace::Span;
 
 /// What a decoded JSON object takes at most: the largest struct of a repeated field.
 const JSON_OBJECT_BYTES: usize = size_of::<Span>();
@@ -40,27 +37,16 @@ const fn message(own: usize, fields: &'static [(u64, &'static Shape)]) -> Shape 
 static TEXT: Shape = Shape { own: size_of::<String>(), scale: 1, fields: &[] };
 static PACKED: Shape = Shape { own: 0, scale: 8, fields: &[] };
 static ANY: Shape = message(0, &[(5, &ARRAY), (6, &MAP)]);
-static ANY_ITEM: Shape = message(size_of::<AnyValue>(), &[(5, &ARRAY), (6, &MAP)]);
+/// A value that holds others.
+pub(crate) static ANY_ITEM: Shape = message(size_of::<AnyValue>(), &[(5, &ARRAY), (6, &MAP)]);
 static ARRAY: Shape = message(0, &[(1, &ANY_ITEM)]);
 static MAP: Shape = message(0, &[(1, &PAIR)]);
 static PAIR: Shape = message(size_of::<KeyValue>(), &[(2, &ANY)]);
 static ENTITY: Shape = message(128, &[(3, &TEXT), (4, &TEXT)]);
-static RESOURCE: Shape = message(0, &[(1, &PAIR), (3, &ENTITY)]);
-static SCOPE: Shape = message(size_of::<InstrumentationScope>(), &[(3, &PAIR)]);
-
-static EVENT: Shape = message(size_of::<Event>(), &[(3, &PAIR)]);
-static LINK: Shape = message(size_of::<Link>(), &[(4, &PAIR)]);
-static SPAN: Shape = message(size_of::<Span>(), &[(9, &PAIR), (11, &EVENT), (13, &LINK)]);
-static SCOPE_SPANS: Shape = message(size_of::<ScopeSpans>(), &[(1, &SCOPE), (2, &SPAN)]);
-static RESOURCE_SPANS: Shape = message(size_of::<ResourceSpans>(), &[(1, &RESOURCE), (2, &SCOPE_SPANS)]);
-/// `ExportTraceServiceRequest`.
-pub(crate) static TRACES: Shape = message(0, &[(1, &RESOURCE_SPANS)]);
-
-static RECORD: Shape = message(size_of::<LogRecord>(), &[(5, &ANY), (6, &PAIR)]);
-static SCOPE_LOGS: Shape = message(size_of::<ScopeLogs>(), &[(1, &SCOPE), (2, &RECORD)]);
-static RESOURCE_LOGS: Shape = message(size_of::<ResourceLogs>(), &[(1, &RESOURCE), (2, &SCOPE_LOGS)]);
-/// `ExportLogsServiceRequest`.
-pub(crate) static LOGS: Shape = message(0, &[(1, &RESOURCE_LOGS)]);
+/// A resource.
+pub(crate) static RESOURCE: Shape = message(0, &[(1, &PAIR), (3, &ENTITY)]);
+/// An instrumentation scope.
+pub(crate) static SCOPE: Shape = message(size_of::<InstrumentationScope>(), &[(3, &PAIR)]);
 
 static EXEMPLAR: Shape = message(size_of::<Exemplar>(), &[(7, &PAIR)]);
 static NUMBER: Shape = message(size_of::<NumberDataPoint>(), &[(5, &EXEMPLAR), (7, &PAIR)]);
@@ -85,27 +71,6 @@ static RESOURCE_METRICS: Shape =
     message(size_of::<ResourceMetrics>(), &[(1, &RESOURCE), (2, &SCOPE_METRICS)]);
 /// `ExportMetricsServiceRequest`.
 pub(crate) static METRICS: Shape = message(0, &[(1, &RESOURCE_METRICS)]);
-
-static BUCKET_SPAN: Shape = message(size_of::<BucketSpan>(), &[]);
-static HISTOGRAM: Shape =
-    message(size_of::<Histogram>(), &[(8, &BUCKET_SPAN), (9, &PACKED), (11, &BUCKET_SPAN), (12, &PACKED)]);
-static LABEL: Shape = message(size_of::<v1::Label>(), &[]);
-static SAMPLE: Shape = message(size_of::<v1::Sample>(), &[]);
-static EXEMPLAR_V1: Shape = message(size_of::<v1::Exemplar>(), &[(1, &LABEL)]);
-static SERIES_V1: Shape =
-    message(size_of::<v1::TimeSeries>(), &[(1, &LABEL), (2, &SAMPLE), (3, &EXEMPLAR_V1), (4, &HISTOGRAM)]);
-static METADATA: Shape = message(size_of::<v1::MetricMetadata>(), &[]);
-/// `prometheus.WriteRequest`.
-pub(crate) static WRITE_V1: Shape = message(0, &[(1, &SERIES_V1), (3, &METADATA)]);
-
-static SAMPLE_V2: Shape = message(size_of::<v2::Sample>(), &[]);
-static EXEMPLAR_V2: Shape = message(size_of::<v2::Exemplar>(), &[(1, &PACKED)]);
-static SERIES_V2: Shape = message(
-    size_of::<v2::TimeSeries>(),
-    &[(1, &PACKED), (2, &SAMPLE_V2), (3, &HISTOGRAM), (4, &EXEMPLAR_V2)],
-);
-/// `io.prometheus.write.v2.Request`.
-pub(crate) static WRITE_V2: Shape = message(0, &[(4, &TEXT), (5, &SERIES_V2)]);
 
 static LABEL_PAIR: Shape = message(size_of::<LabelPairAdapter>(), &[]);
 static ENTRY: Shape = message(size_of::<EntryAdapter>(), &[(3, &LABEL_PAIR), (4, &LABEL_PAIR)]);
@@ -190,18 +155,18 @@ mod tests {
     fn empty_messages_count_as_what_they_become() {
         let nested =
             |inner: &[u8], number: u8| [&[number << 3 | 2, inner.len().try_into().unwrap()], inner].concat();
-        let spans: Vec<u8> = [0x12, 0x00].repeat(50);
-        let body = nested(&nested(&spans, 2), 1);
-        let bytes = protobuf_bytes(&body, &TRACES);
-        assert!(bytes >= 50 * size_of::<Span>(), "{bytes}");
-        assert!(bytes < 60 * size_of::<Span>(), "{bytes}");
+        let metrics: Vec<u8> = [0x12, 0x00].repeat(50);
+        let body = nested(&nested(&metrics, 2), 1);
+        let bytes = protobuf_bytes(&body, &METRICS);
+        assert!(bytes >= 50 * size_of::<Metric>(), "{bytes}");
+        assert!(bytes < 60 * size_of::<Metric>(), "{bytes}");
         let group = [&[0x0b, 0x0c][..], &nested(&[], 1)].concat();
         assert_eq!(
-            protobuf_bytes(&group, &TRACES),
-            4 + size_of::<ResourceSpans>(),
+            protobuf_bytes(&group, &METRICS),
+            4 + size_of::<ResourceMetrics>(),
             "a group, and what follows"
         );
-        assert_eq!(protobuf_bytes(&[0x7f, 0x0a, 0x00], &TRACES), 3, "no message: the decoder says so");
+        assert_eq!(protobuf_bytes(&[0x7f, 0x0a, 0x00], &METRICS), 3, "no message: the decoder says so");
         assert!(json_bytes(br#"{"spans":[{},{},{}]}"#) >= 4 * size_of::<Span>());
         assert!(json_bytes(br#"["{{{\"{{{"]"#) < 200);
     }
@@ -209,7 +174,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            for shape in [&TRACES, &LOGS, &METRICS, &WRITE_V1, &WRITE_V2, &PUSH] {
+            for shape in [&METRICS, &PUSH, &RESOURCE, &SCOPE, &ANY_ITEM] {
                 let _ = protobuf_bytes(&body, shape);
             }
             let _ = json_bytes(&body);

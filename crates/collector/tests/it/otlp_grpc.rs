@@ -104,12 +104,17 @@ async fn messages_have_bounds() {
     assert_eq!((large.code(), large.details().is_empty()), (Code::InvalidArgument, true), "{large:?}");
 
     let never = || futures::stream::pending::<Result<Bytes, std::io::Error>>();
-    let part = futures::stream::iter([Ok(Bytes::from_static(&[0; 4_000]))]);
     let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
-    let slow = post(path, &[("content-type", "application/grpc")], Body::from_stream(part.chain(never())));
-    let mut waiting = Box::pin(door.send(door.collector.otlp_grpc(), slow));
-    assert!(waiting.as_mut().now_or_never().is_none());
-    assert_eq!(door.collector.memory_bytes(), 4 << 10);
+    let slow = || {
+        let part = futures::stream::iter([Ok(Bytes::from_static(&[0; 4_000]))]);
+        let body = Body::from_stream(part.chain(never()));
+        Box::pin(
+            door.send(door.collector.otlp_grpc(), post(path, &[("content-type", "application/grpc")], body)),
+        )
+    };
+    let mut waiting = [slow(), slow()];
+    assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
+    assert_eq!(door.collector.memory_bytes(), 8 << 10);
     let busy = client.export(of(3_000)).await.unwrap_err();
     assert_eq!(busy.code(), Code::Unavailable, "{busy:?}");
     assert!(!busy.details().is_empty());

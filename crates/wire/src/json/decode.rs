@@ -21,18 +21,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Decodes JSON text into a message that the schema describes.
-pub(crate) fn decode<M: prost::Message + Default>(
-    schema: &'static Schema,
-    body: &[u8],
-) -> Result<M, WireError> {
+/// Writes JSON text as the bytes of the message that the schema describes.
+pub(crate) fn to_protobuf(schema: &'static Schema, body: &[u8]) -> Result<Vec<u8>, WireError> {
     let mut wire = Vec::with_capacity(body.len() / 2);
     let mut json = serde_json::Deserializer::from_slice(body);
     MessageSeed { schema, wire: &mut wire }
         .deserialize(&mut json)
         .and_then(|()| json.end())
         .map_err(|source| WireError::Json { message: schema.name, source })?;
-    M::decode(wire.as_slice()).map_err(|source| WireError::Protobuf { message: schema.name, source })
+    Ok(wire)
 }
 
 /// Reads one JSON object and appends its fields.

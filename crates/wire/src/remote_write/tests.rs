@@ -1,12 +1,90 @@
 //! Both versions field by field against bytes written by hand, and that no bytes panic.
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
 
 use super::v1::{self, WriteRequest};
 use super::v2::{self, Request};
 use super::*;
+use crate::WireError;
+
+fn text(bytes: &[u8]) -> Result<String, WireError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| v1::not_utf8())
+}
+
+/// The message that the views of a body show.
+fn first(body: &[u8]) -> Result<WriteRequest, WireError> {
+    let mut request = WriteRequest::default();
+    for field in v1::RequestView::new(body) {
+        match field? {
+            v1::RequestField::Series(series) => request.timeseries.push(first_series(series)?),
+            v1::RequestField::Metadata(metadata) => {
+                let family = metadata.read()?;
+                request.metadata.push(v1::MetricMetadata {
+                    r#type: family.r#type,
+                    metric_family_name: family.name.to_owned(),
+                    help: family.help.to_owned(),
+                    unit: family.unit.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(request)
+}
+
+fn first_series(view: v1::SeriesView<'_>) -> Result<v1::TimeSeries, WireError> {
+    let mut series = v1::TimeSeries::default();
+    for field in view {
+        match field? {
+            v1::SeriesField::Label(name, value) => {
+                series.labels.push(v1::Label { name: text(name)?, value: text(value)? });
+            }
+            v1::SeriesField::Sample(sample) => series.samples.push(sample),
+            v1::SeriesField::Histogram(histogram) => series.histograms.push(histogram.read()?),
+            v1::SeriesField::Exemplar(exemplar) => series.exemplars.push(v1::Exemplar {
+                labels: exemplar
+                    .labels()
+                    .map(|(name, value)| v1::Label { name: name.to_owned(), value: value.to_owned() })
+                    .collect(),
+                value: exemplar.value,
+                timestamp: exemplar.timestamp,
+            }),
+        }
+    }
+    Ok(series)
+}
+
+/// The message that the views of a body show.
+fn second(body: &[u8]) -> Result<Request, WireError> {
+    let mut request = Request::default();
+    for field in v2::RequestView::new(body) {
+        match field? {
+            v2::RequestField::Symbol(symbol) => request.symbols.push(symbol.text()?.to_owned()),
+            v2::RequestField::Series(series) => request.timeseries.push(second_series(series)?),
+        }
+    }
+    Ok(request)
+}
+
+fn second_series(view: v2::SeriesView<'_>) -> Result<v2::TimeSeries, WireError> {
+    let mut series = v2::TimeSeries::default();
+    for field in view {
+        match field? {
+            v2::SeriesField::Labels(references) => references.append_to(&mut series.labels_refs)?,
+            v2::SeriesField::Sample(sample) => series.samples.push(sample),
+            v2::SeriesField::Histogram(histogram) => series.histograms.push(histogram.read()?),
+            v2::SeriesField::Exemplar(exemplar) => {
+                let mut labels_refs = Vec::new();
+                exemplar.append_labels_to(&mut labels_refs);
+                let (value, timestamp) = (exemplar.value, exemplar.timestamp);
+                series.exemplars.push(v2::Exemplar { labels_refs, value, timestamp });
+            }
+            v2::SeriesField::Metadata(view) => view.merge_into(series.metadata.get_or_insert_default())?,
+            v2::SeriesField::CreatedTimestamp(created_ms) => series.created_timestamp = created_ms,
+        }
+    }
+    Ok(series)
+}
 
 fn histogram() -> Histogram {
     Histogram {
@@ -94,7 +172,7 @@ fn the_first_version_has_the_specified_numbers() {
             unit: "u".to_owned(),
         }],
     };
-    assert_eq!(WriteRequest::from_body(Bytes::from(wire)).unwrap(), expected);
+    assert_eq!(first(&wire).unwrap(), expected);
 }
 
 #[test]
@@ -126,13 +204,15 @@ fn the_second_version_has_the_specified_numbers() {
             created_timestamp: 5,
         }],
     };
-    let request = Request::from_body(Bytes::from(wire)).unwrap();
-    assert_eq!(request, expected);
-    assert_eq!(request.labels(&[1, 2, 0, 1]).unwrap(), [("a", "b"), ("", "a")]);
+    assert_eq!(second(&wire).unwrap(), expected);
+    let mut symbols = v2::Symbols::default();
+    expected.symbols.iter().for_each(|symbol| symbols.push(symbol));
+    let labels = |references: &[u32]| symbols.pairs(references)?.collect::<Result<Vec<_>, _>>();
+    assert_eq!(labels(&[1, 2, 0, 1]).unwrap(), [("a", "b"), ("", "a")]);
     for (references, expected) in
         [(vec![1], "no pairs"), (vec![1, 3], "reference=`3` is beyond the `3` symbols")]
     {
-        let error = request.labels(&references).unwrap_err().to_string();
+        let error = labels(&references).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -152,15 +232,98 @@ fn versions_are_told_by_content_type() {
     }
 }
 
+fn label() -> impl Strategy<Value = v1::Label> {
+    ("[a-cé]{0,3}", ".{0,4}").prop_map(|(name, value)| v1::Label { name, value })
+}
+
+fn series() -> impl Strategy<Value = (v1::TimeSeries, v2::TimeSeries)> {
+    let sample = (any::<f64>(), any::<i64>(), any::<i64>());
+    let references = prop::collection::vec(any::<u32>(), 0..5);
+    (
+        prop::collection::vec(label(), 0..4),
+        prop::collection::vec(sample, 0..3),
+        references,
+        any::<[bool; 3]>(),
+    )
+        .prop_map(|(labels, samples, labels_refs, [has_histogram, has_exemplar, has_metadata])| {
+            let histograms = if has_histogram { vec![histogram()] } else { Vec::new() };
+            let exemplar = v1::Exemplar { labels: labels.clone(), value: 1.0, timestamp: -2 };
+            let exemplar_v2 = v2::Exemplar { labels_refs: labels_refs.clone(), value: 1.0, timestamp: -2 };
+            let samples_v2 = samples.iter().map(|(value, timestamp, start_timestamp)| v2::Sample {
+                value: *value,
+                timestamp: *timestamp,
+                start_timestamp: *start_timestamp,
+            });
+            let second = v2::TimeSeries {
+                labels_refs,
+                samples: samples_v2.collect(),
+                histograms: histograms.clone(),
+                exemplars: if has_exemplar { vec![exemplar_v2] } else { Vec::new() },
+                metadata: has_metadata.then_some(v2::Metadata { r#type: 3, help_ref: 1, unit_ref: 300 }),
+                created_timestamp: 5,
+            };
+            let samples = samples.into_iter().map(|(value, timestamp, _)| v1::Sample { value, timestamp });
+            let first = v1::TimeSeries {
+                labels,
+                samples: samples.collect(),
+                exemplars: if has_exemplar { vec![exemplar] } else { Vec::new() },
+                histograms,
+            };
+            (first, second)
+        })
+}
+
+/// What the views show is what prost decodes, and what it refuses they refuse.
+fn assert_agree(body: &[u8]) -> Result<(), TestCaseError> {
+    // Compared as bytes, as a NaN is not equal to itself.
+    let (ours, theirs) = (first(body), WriteRequest::decode(body));
+    let bytes = (ours.as_ref().ok().map(Message::encode_to_vec), theirs.ok().map(|m| m.encode_to_vec()));
+    prop_assert_eq!(bytes.0, bytes.1, "{:?}", ours);
+    let (ours, theirs) = (second(body), Request::decode(body));
+    let bytes = (ours.as_ref().ok().map(Message::encode_to_vec), theirs.ok().map(|m| m.encode_to_vec()));
+    prop_assert_eq!(bytes.0, bytes.1, "{:?}", ours);
+    Ok(())
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-        let body = Bytes::from(bytes);
-        let _ = WriteRequest::from_body(body.clone());
-        if let Ok(request) = Request::from_body(body) {
-            for series in &request.timeseries {
-                let _ = request.labels(&series.labels_refs);
+    fn views_show_what_prost_decodes(
+        all in prop::collection::vec(series(), 0..4),
+        symbols in prop::collection::vec(".{0,4}", 0..4),
+        metadata in prop::collection::vec((0..9_i32, ".{0,4}", ".{0,4}"), 0..2),
+        bends in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let (first, second): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let metadata = metadata.into_iter().map(|(r#type, name, help)| v1::MetricMetadata {
+            r#type,
+            metric_family_name: name,
+            help,
+            unit: "s".to_owned(),
+        });
+        let first = WriteRequest { timeseries: first, metadata: metadata.collect() }.encode_to_vec();
+        let second = Request { symbols, timeseries: second }.encode_to_vec();
+        for body in [first, second] {
+            assert_agree(&body)?;
+            let mut bent = body;
+            for (at, byte) in &bends {
+                if !bent.is_empty() {
+                    let at = at.index(bent.len());
+                    bent[at] = *byte;
+                }
             }
+            if is_cut && !bent.is_empty() {
+                bent.truncate(cut.index(bent.len()));
+            }
+            assert_agree(&bent)?;
         }
+    }
+
+    #[test]
+    fn views_refuse_what_prost_refuses(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        assert_agree(&bytes)?;
     }
 }

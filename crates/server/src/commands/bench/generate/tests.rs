@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use prost::Message as _;
 use wire::loki::PushRequest;
-use wire::otlp::{Format as Otlp, decode_logs, decode_metrics, decode_traces};
+use wire::otlp::{ExportLogsServiceRequest, ExportTraceServiceRequest, Format as Otlp, decode_metrics};
 use wire::remote_write::{v1, v2};
 use wire::{Encoding, decompress};
 
@@ -69,18 +70,22 @@ fn every_series_has_a_sample_in_each_scrape_in_both_versions() {
         for request in requests.iter() {
             let body = unpacked(request);
             if std::ptr::eq(requests, &first) {
-                for series in v1::WriteRequest::from_body(body).unwrap().timeseries {
+                for series in v1::WriteRequest::decode(body).unwrap().timeseries {
                     let labels: Vec<_> =
                         series.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
                     let sample = series.samples[0];
                     samples.push((labels.join(","), sample.timestamp, sample.value.to_bits()));
                 }
             } else {
-                let message = v2::Request::from_body(body).unwrap();
+                let message = v2::Request::decode(body).unwrap();
                 for series in &message.timeseries {
-                    let labels = message.labels(&series.labels_refs).unwrap();
-                    let labels: Vec<_> =
-                        labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                    let symbol = |reference: u32| &message.symbols[reference as usize];
+                    let (pairs, rest) = series.labels_refs.as_chunks::<2>();
+                    assert!(rest.is_empty());
+                    let labels: Vec<_> = pairs
+                        .iter()
+                        .map(|[name, value]| format!("{}={}", symbol(*name), symbol(*value)))
+                        .collect();
                     let sample = series.samples[0];
                     samples.push((labels.join(","), sample.timestamp, sample.value.to_bits()));
                 }
@@ -100,7 +105,7 @@ fn every_series_has_a_sample_in_each_scrape_in_both_versions() {
 fn samples_of_a_lane_are_in_order() {
     let mut last: HashMap<(usize, String), i64> = HashMap::new();
     for request in all(metrics::MetricsSource::new(metrics_plan(metrics_encoding::Format::RemoteWrite1))) {
-        for series in v1::WriteRequest::from_body(unpacked(&request)).unwrap().timeseries {
+        for series in v1::WriteRequest::decode(unpacked(&request)).unwrap().timeseries {
             let key = (request.lane, format!("{:?}", series.labels));
             let at_ms = series.samples[0].timestamp;
             assert!(last.insert(key, at_ms).is_none_or(|before| before < at_ms));
@@ -122,7 +127,7 @@ fn lines_are_as_many_and_as_long_as_asked_for() {
     let requests = all(logs::LogsSource::new(logs_plan(logs::Format::Loki)));
     let (mut lines, mut bytes, mut streams) = (0, 0, HashSet::new());
     for request in &requests {
-        let push = PushRequest::from_body(unpacked(request)).unwrap();
+        let push = PushRequest::decode(unpacked(request)).unwrap();
         for stream in push.streams {
             lines += stream.entries.len();
             bytes += stream.entries.iter().map(|entry| entry.line.len()).sum::<usize>();
@@ -137,7 +142,7 @@ fn lines_are_as_many_and_as_long_as_asked_for() {
     let json = all(logs::LogsSource::new(logs_plan(logs::Format::LokiJson)));
     let otlp = all(logs::LogsSource::new(logs_plan(logs::Format::Otlp)));
     assert_eq!((items(&json), items(&otlp)), (2_345, 2_345));
-    let records = otlp.iter().map(|r| decode_logs(Otlp::Protobuf, &r.body).unwrap());
+    let records = otlp.iter().map(|r| ExportLogsServiceRequest::decode(r.body.clone()).unwrap());
     let records: usize =
         records.flat_map(|r| r.resource_logs).map(|r| r.scope_logs[0].log_records.len()).sum();
     assert_eq!(records, 2_345);
@@ -151,7 +156,7 @@ fn spans_are_whole_traces_of_known_size() {
     let (mut spans, mut bytes, mut ids) = (0, 0, HashSet::new());
     for request in &requests {
         bytes += request.body.len();
-        for resource in decode_traces(Otlp::Protobuf, &request.body).unwrap().resource_spans {
+        for resource in ExportTraceServiceRequest::decode(request.body.clone()).unwrap().resource_spans {
             for span in &resource.scope_spans[0].spans {
                 spans += 1;
                 *by_trace.entry(hex::encode(&span.trace_id)).or_default() += 1;
