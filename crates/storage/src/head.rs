@@ -22,7 +22,7 @@ use crate::partition::HeadCharge;
 use crate::signal::Table;
 use runs::{Run, Runs};
 use scan::{BatchIter, Wanted};
-use series::HeadSeries;
+use series::{HeadSeries, Known};
 
 /// The rows of one tenant's signal that are not in segments.
 #[derive(Debug)]
@@ -61,18 +61,24 @@ impl Head {
         Self { signal, series: Arc::new(HeadSeries::default()), state: Mutex::new(state), charge }
     }
 
-    /// Adds the rows of a validated batch of the head's signal; they are visible together.
-    pub(crate) fn append(&self, batch: &Batch) {
+    /// The series or streams; there are none for spans.
+    pub(crate) const fn series(&self) -> &Arc<HeadSeries> {
+        &self.series
+    }
+
+    /// Adds the rows of a validated batch of the head's signal; they are visible together. `known` is
+    /// what a head's series said of the batch before.
+    pub(crate) fn append(&self, batch: &Batch, known: Option<Known>) {
         debug_assert_eq!(batch.signal(), self.signal, "a head holds one signal");
         let parts: Vec<(usize, RecordBatch)> = match batch {
             Batch::Metrics(metrics) => {
-                let numbers = self.series.resolve(metrics.label_bytes(), Some(&metrics.series));
+                let numbers = self.series.resolve(metrics.label_bytes(), Some(&metrics.series), known);
                 let tables = [&metrics.samples, &metrics.histograms, &metrics.exemplars];
                 let tables = tables.into_iter().enumerate().filter(|(_, rows)| rows.num_rows() > 0);
                 tables.map(|(table, rows)| (table, renumbered(rows, &numbers))).collect()
             }
             Batch::Logs(logs) => {
-                let numbers = self.series.resolve(logs.label_bytes(), None);
+                let numbers = self.series.resolve(logs.label_bytes(), None, known);
                 vec![(0, renumbered(&logs.entries, &numbers))]
             }
             Batch::Traces(traces) => vec![(0, traces.spans.clone())],

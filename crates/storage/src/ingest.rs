@@ -14,15 +14,17 @@ mod split;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array as _, BinaryArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
+use hashbrown::HashMap;
 use model::ingest::{IngestError, Reason};
 use model::{Batch, Ingest, Labels, Limits, Receipt, Signal, TenantContext, TimestampNs};
 
 use crate::bounds::{MAX_EXAMPLE_BYTES, MAX_RECORD_BYTES, RETRY_AFTER_S};
 use crate::error::StorageError;
+use crate::head::series::{HeadSeries, Known};
 use crate::metrics::{ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
 use crate::partition::{Partition, PartitionId};
 use crate::room::Held;
@@ -51,25 +53,28 @@ impl Engine {
     async fn ingest(self: &Arc<Self>, context: &TenantContext, batch: Batch) -> Result<Receipt, IngestError> {
         let signal = batch.signal();
         self.admit()?;
-        let (batch, mut receipt) = validate(batch, context.limits(), self.clock().now())?;
+        let id = PartitionId { tenant: context.tenant().clone(), signal };
+        let partition = self.tenants.get(&id.tenant, signal);
+        let series = partition.map(|partition| partition.active_series());
+        let checked = validate(batch, context.limits(), self.clock().now(), series.as_ref())?;
+        let Checked { batch, mut receipt, known } = checked;
         count_rejected(&self.metrics, context, signal, &receipt);
         receipt.accepted = batch.items();
         if receipt.accepted == 0 {
             return Ok(receipt);
         }
-        let id = PartitionId { tenant: context.tenant().clone(), signal };
         let partition = self.tenants.get_or_create(&id)?;
         // A batch that is too large for one record goes into several, in its order. Where one of them is refused the
         // caller sends all of it again, and what is doubled by that is dropped.
-        let mut parts = vec![batch];
-        while let Some(batch) = parts.pop() {
+        let mut parts = vec![(batch, known)];
+        while let Some((batch, known)) = parts.pop() {
             // Before there are two of it.
             let room = self.wal.reserve(split::bytes(&batch)).await?;
             match self.record(&id, &batch)? {
-                Some(bytes) => self.keep(&partition, batch, bytes, room).await?,
+                Some(bytes) => self.keep(&partition, (batch, known), bytes, room).await?,
                 None => {
                     let [first, second] = split::halves(&batch).map_err(IngestError::Internal)?;
-                    parts.extend([second, first]);
+                    parts.extend([(second, None), (first, None)]);
                 }
             }
         }
@@ -93,7 +98,7 @@ impl Engine {
     async fn keep(
         self: &Arc<Self>,
         partition: &Arc<Partition>,
-        batch: Batch,
+        (batch, known): (Batch, Option<Known>),
         bytes: Vec<u8>,
         room: Held,
     ) -> Result<(), StorageError> {
@@ -103,7 +108,7 @@ impl Engine {
             let ticket = partition.begin(|| engine.wal.tail());
             engine.wal.append(partition.id.clone(), bytes, room).await?;
             partition.items.inc_by(batch.items() as u64);
-            let head_bytes = partition.append(Some(ticket), &batch, engine.clock().monotonic_ns());
+            let head_bytes = partition.append(Some(ticket), &batch, known, engine.clock().monotonic_ns());
             if head_bytes >= engine.settings.flush.max_head_bytes {
                 engine.flush_wanted.notify_one();
             }
@@ -139,8 +144,17 @@ fn count_rejected(metrics: &Metrics, context: &TenantContext, signal: Signal, re
     }
 }
 
-/// Checks every item. Gives the batch without what is rejected, and the rejections; a batch of which nothing is
-/// rejected is not copied.
+/// A batch without what was rejected.
+pub(crate) struct Checked {
+    /// What stays; not copied where nothing was rejected.
+    pub(crate) batch: Batch,
+    /// What was rejected.
+    pub(crate) receipt: Receipt,
+    /// Which of the batch's label sets were known, where nothing was rejected.
+    pub(crate) known: Option<Known>,
+}
+
+/// Checks every item. Label sets that `series` knows were checked when they came first.
 ///
 /// # Errors
 /// [`IngestError::Internal`] when the batch's columns are not those of its signal.
@@ -148,23 +162,66 @@ pub(crate) fn validate(
     batch: Batch,
     limits: &Limits,
     now: TimestampNs,
-) -> Result<(Batch, Receipt), IngestError> {
+    series: Option<&Arc<HeadSeries>>,
+) -> Result<Checked, IngestError> {
     let mut receipt = Receipt::default();
     let window = Window::new(batch.signal(), limits, now);
-    let mut check = Check { limits, window, receipt: &mut receipt };
+    let mut check = Check { limits, window, series, known: None, receipt: &mut receipt };
     let kept = match batch {
         Batch::Metrics(batch) => metrics::validate(batch, &mut check).map(Batch::Metrics),
         Batch::Logs(batch) => logs::validate(batch, &mut check).map(Batch::Logs),
         Batch::Traces(batch) => traces::validate(batch, &mut check).map(Batch::Traces),
     };
-    Ok((kept.map_err(IngestError::Internal)?, receipt))
+    let known = check.known.take();
+    Ok(Checked { batch: kept.map_err(IngestError::Internal)?, receipt, known })
 }
 
 /// What every check needs, and where it reports to.
 struct Check<'a> {
     limits: &'a Limits,
     window: Window,
+    series: Option<&'a Arc<HeadSeries>>,
+    known: Option<Known>,
     receipt: &'a mut Receipt,
+}
+
+/// What was found of the label sets of a batch.
+struct Verdicts {
+    count: usize,
+    /// Those that may not be, by their row.
+    bad: HashMap<u32, BadLabels>,
+}
+
+impl Verdicts {
+    fn new(labels: &BinaryArray, check: &mut Check<'_>, is_metric: bool) -> Self {
+        let known = check.series.map(|series| series.known(labels, check.limits));
+        let is_known = |row: &usize| known.as_ref().is_some_and(|known| known.has(*row));
+        let unknown = (0..labels.len()).filter(|row| !is_known(row));
+        let bad = unknown.filter_map(|row| {
+            let bad = check_labels(labels.value(row), check.limits, is_metric).err()?;
+            Some((u32::try_from(row).unwrap_or(u32::MAX), bad))
+        });
+        let verdicts = Self { count: labels.len(), bad: bad.collect() };
+        check.known = known;
+        verdicts
+    }
+
+    /// Whether all may be.
+    fn is_all_good(&self) -> bool {
+        self.bad.is_empty()
+    }
+
+    /// Whether there is such a label set and it may be; else why not.
+    fn verdict(&self, number: u32, noun: &str) -> Result<(), BadLabels> {
+        if number as usize >= self.count {
+            let text = format!("{noun} number {number} is not in the batch");
+            return Err(BadLabels { reason: Reason::InvalidPoint, text });
+        }
+        if self.is_all_good() {
+            return Ok(());
+        }
+        self.bad.get(&number).map_or(Ok(()), |bad| Err(bad.clone()))
+    }
 }
 
 /// The time in which an item may lie, in nanoseconds, both ends included.

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::bounds::MAX_FROZEN_HEADS;
 use crate::error::StorageError;
+use crate::head::series::{HeadSeries, Known};
 use crate::head::{Head, HeadView};
 use crate::manifest::commit::Manifests;
 use crate::manifest::{Manifest, WalPosition};
@@ -203,10 +204,16 @@ impl Partition {
     }
 
     /// Puts a batch into the active head, and takes its record's announcement back. Gives the head's size in bytes.
-    pub(crate) fn append(&self, ticket: Option<Ticket>, batch: &Batch, now_ns: u64) -> usize {
+    pub(crate) fn append(
+        &self,
+        ticket: Option<Ticket>,
+        batch: &Batch,
+        known: Option<Known>,
+        now_ns: u64,
+    ) -> usize {
         let _shared = self.gate.read();
         let state = self.state.load();
-        state.active.append(batch);
+        state.active.append(batch, known);
         self.since_ns.fetch_min(now_ns, Ordering::Relaxed);
         let bytes = state.active.bytes();
         let before = self.active_bytes.fetch_max(bytes, Ordering::Relaxed);
@@ -217,6 +224,11 @@ impl Partition {
         // Before the gate opens: a freeze that follows must not wait for this record.
         drop(ticket);
         bytes
+    }
+
+    /// The series or streams of the active head.
+    pub(crate) fn active_series(&self) -> Arc<HeadSeries> {
+        Arc::clone(self.state.load().active.series())
     }
 
     /// The size of the active head in bytes, and the monotonic time of its oldest row.

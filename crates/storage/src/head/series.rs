@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt8Array};
 use hashbrown::HashMap;
-use model::Matcher;
 use model::labels::Labels;
+use model::{Limits, Matcher};
 use parking_lot::{Mutex, RwLock};
 
 use super::index::LabelIndex;
@@ -22,10 +22,59 @@ pub(crate) struct Info {
     pub(crate) help: Arc<str>,
 }
 
+/// The sizes of a label set that limits speak of.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    labels: usize,
+    longest_name: u32,
+    longest_value: u32,
+}
+
+impl Sizes {
+    fn of(labels: &Labels) -> Self {
+        let bytes = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let none = Self { labels: 0, longest_name: 0, longest_value: 0 };
+        labels.iter().fold(none, |sizes, (name, value)| Self {
+            labels: sizes.labels + 1,
+            longest_name: sizes.longest_name.max(bytes(name.len())),
+            longest_value: sizes.longest_value.max(bytes(value.len())),
+        })
+    }
+
+    const fn meet(self, limits: &Limits) -> bool {
+        self.labels <= limits.max_label_names
+            && self.longest_name as usize <= limits.max_label_name_bytes
+            && self.longest_value as usize <= limits.max_label_value_bytes
+    }
+}
+
+/// Which series or streams of a batch a head knows: their numbers, or [`UNKNOWN`].
+#[derive(Debug)]
+pub(crate) struct Known {
+    of: Arc<HeadSeries>,
+    numbers: Vec<u32>,
+}
+
+/// The number of a label set that has none yet.
+const UNKNOWN: u32 = u32::MAX;
+
+impl Known {
+    /// Whether the head knows the label set of a row, and it meets the limits.
+    pub(crate) fn has(&self, row: usize) -> bool {
+        self.numbers[row] != UNKNOWN
+    }
+
+    /// How many label sets the batch has.
+    pub(crate) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     index: LabelIndex,
     numbers: HashMap<Labels, u32>,
+    sizes: Vec<Sizes>,
     infos: Vec<Info>,
     texts: hashbrown::HashSet<Arc<str>>,
     text_bytes: usize,
@@ -68,6 +117,16 @@ impl<'a> InfoColumns<'a> {
 }
 
 impl Inner {
+    /// The number of a label set, if it has one. Senders repeat their series in one order, and so numbers were given: the
+    /// one after `last`, which is kept here, is looked at first.
+    fn number(&self, bytes: &[u8], last: &mut u32) -> Option<u32> {
+        let next = *last + 1;
+        let is_next = self.index.labels().get(next as usize).is_some_and(|labels| labels.as_bytes() == bytes);
+        let number = if is_next { next } else { *self.numbers.get(bytes)? };
+        *last = number;
+        Some(number)
+    }
+
     fn text(&mut self, text: &str) -> Arc<str> {
         if let Some(shared) = self.texts.get(text) {
             return Arc::clone(shared);
@@ -83,6 +142,7 @@ impl Inner {
             return *number;
         }
         let labels = Labels::from_bytes(bytes).expect("label bytes are checked when a batch is taken");
+        self.sizes.push(Sizes::of(&labels));
         let number = self.index.push(labels.clone());
         self.numbers.insert(labels, number);
         let empty = self.text("");
@@ -107,24 +167,47 @@ impl Inner {
 }
 
 impl HeadSeries {
-    /// The numbers of the label sets of a batch, new ones given where needed. What the batch tells of a series
-    /// replaces what was known.
-    pub(crate) fn resolve(&self, labels: &BinaryArray, series: Option<&RecordBatch>) -> Vec<u32> {
+    /// Looks for the label sets of a batch: those that are there and meet the limits need not be checked again.
+    pub(crate) fn known(self: &Arc<Self>, labels: &BinaryArray, limits: &Limits) -> Known {
+        let inner = self.inner.read();
+        let mut last = 0;
+        let number = |row| match inner.number(labels.value(row), &mut last) {
+            Some(number) if inner.sizes[number as usize].meet(limits) => number,
+            _ => UNKNOWN,
+        };
+        let numbers = (0..labels.len()).map(number).collect();
+        drop(inner);
+        Known { of: Arc::clone(self), numbers }
+    }
+
+    /// The numbers of the label sets of a batch, new ones given where needed; `known` saves looking for them again. What
+    /// the batch tells of a series replaces what was known.
+    pub(crate) fn resolve(
+        self: &Arc<Self>,
+        labels: &BinaryArray,
+        series: Option<&RecordBatch>,
+        known: Option<Known>,
+    ) -> Vec<u32> {
         let columns = series.map(InfoColumns::new);
-        let mut numbers = vec![u32::MAX; labels.len()];
+        let mut numbers = match known {
+            // The head may have been replaced since it was asked.
+            Some(known) if Arc::ptr_eq(self, &known.of) && known.len() == labels.len() => known.numbers,
+            _ => vec![UNKNOWN; labels.len()],
+        };
         let mut missing = Vec::new();
         {
             let inner = self.inner.read();
             for (row, number) in numbers.iter_mut().enumerate() {
-                match inner.numbers.get(labels.value(row)) {
-                    Some(known) => {
-                        *number = *known;
-                        let info = &inner.infos[*known as usize];
-                        if columns.as_ref().is_some_and(|columns| columns.differs(row, info)) {
-                            missing.push(row);
-                        }
-                    }
-                    None => missing.push(row),
+                if *number == UNKNOWN {
+                    let Some(found) = inner.numbers.get(labels.value(row)) else {
+                        missing.push(row);
+                        continue;
+                    };
+                    *number = *found;
+                }
+                let info = &inner.infos[*number as usize];
+                if columns.as_ref().is_some_and(|columns| columns.differs(row, info)) {
+                    missing.push(row);
                 }
             }
         }
@@ -148,7 +231,9 @@ impl HeadSeries {
     /// Memory that they take, about.
     pub(crate) fn bytes(&self) -> usize {
         let inner = self.inner.read();
-        inner.index.bytes() + inner.text_bytes + inner.infos.len() * (size_of::<Info>() + 24)
+        inner.index.bytes()
+            + inner.text_bytes
+            + inner.infos.len() * (size_of::<Info>() + size_of::<Sizes>() + 24)
     }
 
     /// The numbers below `count` that meet all matchers, in the order of their labels, with the labels.

@@ -4,15 +4,14 @@ use arrow::array::{Array, BinaryArray, Int64Array, ListArray, StringArray, Struc
 use model::ingest::Reason;
 use model::log::{ENTRIES_SCHEMA, LogBatch, STREAMS_SCHEMA};
 
-use super::{BadLabels, Check, Kept, check_labels, check_schema, column, compact, name_of};
+use super::{Check, Kept, Verdicts, check_schema, column, compact, name_of};
 
 pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatch, String> {
     let LogBatch { streams, entries } = batch;
     check_schema(&streams, &STREAMS_SCHEMA)?;
     check_schema(&entries, &ENTRIES_SCHEMA)?;
     let labels: &BinaryArray = column(&streams, 0);
-    let verdicts: Vec<Option<BadLabels>> =
-        labels.iter().map(|l| check_labels(l.unwrap_or_default(), check.limits, false).err()).collect();
+    let verdicts = Verdicts::new(labels, check, false);
     let numbers: &UInt32Array = column(&entries, 0);
     let lines = Lines {
         timestamps: column(&entries, 1),
@@ -21,14 +20,8 @@ pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatc
     };
     let mut kept = Kept::default();
     for (row, number) in numbers.values().iter().enumerate() {
-        let Some(verdict) = verdicts.get(*number as usize) else {
-            let example = || format!("stream number {number} is not in the batch");
-            check.receipt.reject(Reason::InvalidPoint, 1, example);
-            kept.drop_row(row);
-            continue;
-        };
-        if let Some(bad) = verdict {
-            check.receipt.reject(bad.reason, 1, || bad.text.clone());
+        if let Err(bad) = verdicts.verdict(*number, "stream") {
+            check.receipt.reject(bad.reason, 1, || bad.text);
             kept.drop_row(row);
         } else if let Some((reason, text)) = lines.verdict(row, check) {
             let example = || format!("{}: {text}", name_of(labels.value(*number as usize)));
@@ -36,9 +29,10 @@ pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatc
             kept.drop_row(row);
         }
     }
-    if kept.is_all() && verdicts.iter().all(Option::is_none) {
+    if kept.is_all() && verdicts.is_all_good() {
         return Ok(LogBatch { streams, entries });
     }
+    check.known = None;
     let (streams, mut rows) = compact(&streams, vec![kept.apply(entries)?])?;
     let entries = rows.pop().ok_or("one table stays one")?;
     Ok(LogBatch { streams, entries })

@@ -6,7 +6,7 @@ use model::ingest::Reason;
 use model::metric::{EXEMPLARS_SCHEMA, HISTOGRAMS_SCHEMA, MetricBatch, SAMPLES_SCHEMA, SERIES_SCHEMA};
 use model::{TimestampMs, TimestampNs};
 
-use super::{BadLabels, Check, Kept, check_labels, check_schema, column, compact, name_of};
+use super::{Check, Kept, Verdicts, check_schema, column, compact, name_of};
 
 pub(super) fn validate(batch: MetricBatch, check: &mut Check<'_>) -> Result<MetricBatch, String> {
     let MetricBatch { series, samples, histograms, exemplars } = batch;
@@ -15,17 +15,17 @@ pub(super) fn validate(batch: MetricBatch, check: &mut Check<'_>) -> Result<Metr
     check_schema(&histograms, &HISTOGRAMS_SCHEMA)?;
     check_schema(&exemplars, &EXEMPLARS_SCHEMA)?;
     let labels = column::<arrow::array::BinaryArray>(&series, 0);
-    let verdicts: Vec<Option<BadLabels>> =
-        labels.iter().map(|l| check_labels(l.unwrap_or_default(), check.limits, true).err()).collect();
+    let verdicts = Verdicts::new(labels, check, true);
     let table = Table { series: &series, verdicts: &verdicts };
     let kept = [
         table.check(&samples, check, |_| None),
         table.check(&histograms, check, histogram_check(&histograms)?),
         table.check(&exemplars, check, |_| None),
     ];
-    if kept.iter().all(Kept::is_all) && verdicts.iter().all(Option::is_none) {
+    if kept.iter().all(Kept::is_all) && verdicts.is_all_good() {
         return Ok(MetricBatch { series, samples, histograms, exemplars });
     }
+    check.known = None;
     let rows = vec![kept[0].apply(samples)?, kept[1].apply(histograms)?, kept[2].apply(exemplars)?];
     let (series, rows) = compact(&series, rows)?;
     let [samples, histograms, exemplars] =
@@ -46,7 +46,7 @@ fn histogram_check(
 
 struct Table<'a> {
     series: &'a RecordBatch,
-    verdicts: &'a [Option<BadLabels>],
+    verdicts: &'a Verdicts,
 }
 
 impl Table<'_> {
@@ -61,15 +61,8 @@ impl Table<'_> {
         let timestamps: &Int64Array = column(rows, 1);
         let mut kept = Kept::default();
         for (row, (number, timestamp_ms)) in numbers.values().iter().zip(timestamps.values()).enumerate() {
-            let Some(verdict) = self.verdicts.get(*number as usize) else {
-                check.receipt.reject(Reason::InvalidPoint, 1, || {
-                    format!("series number {number} is not in the batch")
-                });
-                kept.drop_row(row);
-                continue;
-            };
-            if let Some(bad) = verdict {
-                check.receipt.reject(bad.reason, 1, || bad.text.clone());
+            if let Err(bad) = self.verdicts.verdict(*number, "series") {
+                check.receipt.reject(bad.reason, 1, || bad.text);
                 kept.drop_row(row);
                 continue;
             }

@@ -8,6 +8,8 @@ use model::trace::{SpanFields, TraceBatchBuilder};
 use model::{AttributeRef, Labels};
 
 use super::*;
+use crate::head::Head;
+use crate::partition::HeadCharge;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -25,7 +27,8 @@ fn limits() -> Limits {
 }
 
 fn checked(batch: Batch) -> (Batch, Vec<(Reason, usize, String)>) {
-    let (batch, receipt) = validate(batch, &limits(), TimestampNs(NOW_MS * NS_PER_MS)).unwrap();
+    let checked = validate(batch, &limits(), TimestampNs(NOW_MS * NS_PER_MS), None).unwrap();
+    let Checked { batch, receipt, .. } = checked;
     (batch, receipt.rejections.into_iter().map(|r| (r.reason, r.items, r.example)).collect())
 }
 
@@ -53,6 +56,28 @@ fn a_good_batch_is_not_copied() {
     assert!(rejections.is_empty());
     let values = |batch: &MetricBatch| batch.samples.column(3).to_data().buffers()[0].as_ptr();
     assert_eq!(values(&kept), values(&batch));
+}
+
+#[test]
+fn label_sets_that_a_head_knows_must_still_meet_the_limits() {
+    let mut builder = MetricBatchBuilder::default();
+    let labels = Labels::from_pairs([("__name__", "up"), ("a", "1234567890")]);
+    let series = builder.series(&labels, SeriesInfo::default());
+    builder.sample(series, NOW_MS, 0, 1.0);
+    let batch = Batch::Metrics(builder.finish());
+    let head = Head::new(Signal::Metrics, HeadCharge::new(&Arc::default()));
+    let now = TimestampNs(NOW_MS * NS_PER_MS);
+    let first = validate(batch.clone(), &limits(), now, Some(head.series())).unwrap();
+    assert!(first.known.as_ref().is_some_and(|known| !known.has(0)));
+    head.append(&first.batch, first.known);
+    let again = validate(batch.clone(), &limits(), now, Some(head.series())).unwrap();
+    assert!(again.known.as_ref().is_some_and(|known| known.has(0)));
+    head.append(&again.batch, again.known);
+    assert_eq!(head.series().count(), 1);
+    let stricter = Limits { max_label_value_bytes: 9, ..limits() };
+    let refused = validate(batch, &stricter, now, Some(head.series())).unwrap();
+    assert_eq!(refused.receipt.rejections[0].reason, Reason::LabelValueTooLong);
+    assert!(refused.known.is_none());
 }
 
 #[test]
@@ -183,6 +208,6 @@ fn ids_of_spans_are_checked_and_named() {
 fn foreign_columns_are_a_fault_of_ours() {
     let batch = LogBatchBuilder::default().finish();
     let wrong = Batch::Traces(model::trace::TraceBatch { spans: batch.entries });
-    let result = validate(wrong, &limits(), TimestampNs(0));
+    let result = validate(wrong, &limits(), TimestampNs(0), None);
     assert!(matches!(result, Err(IngestError::Internal(_))));
 }

@@ -41,7 +41,7 @@ fn a_flush_claims_up_to_the_first_record_in_flight() {
         let partition = partition();
         let done = partition.begin(|| at(10));
         let ticket = in_flight.map(|position| partition.begin(|| position));
-        partition.append(Some(done), &line(), 5);
+        partition.append(Some(done), &line(), None, 5);
         partition.freeze(|| at(100), || replayed_to);
         let frozen = partition.oldest_frozen().unwrap();
         assert_eq!(frozen.flushed_to, claim, "{in_flight:?} {replayed_to:?}");
@@ -49,7 +49,7 @@ fn a_flush_claims_up_to_the_first_record_in_flight() {
             partition.state().active.bytes(),
             Head::new(Signal::Logs, HeadCharge::new(&Arc::default())).bytes()
         );
-        partition.append(ticket, &line(), 6);
+        partition.append(ticket, &line(), None, 6);
         partition.freeze(|| at(120), || None);
         assert_eq!(partition.state().frozen[1].flushed_to, at(120));
     }
@@ -61,13 +61,13 @@ fn memory_is_counted_until_the_commit_and_empty_heads_are_not_frozen() {
     partition.freeze(|| at(1), || None);
     assert!(partition.oldest_frozen().is_none());
     for round in 0..3 {
-        partition.append(None, &line(), 5 + round);
+        partition.append(None, &line(), None, 5 + round);
     }
     let (bytes, since_ns) = partition.active();
     assert_eq!((since_ns, partition.memory.bytes()), (Some(5), bytes));
     for _ in 0..2 * MAX_FROZEN_HEADS {
         partition.freeze(|| at(1), || None);
-        partition.append(None, &line(), 9);
+        partition.append(None, &line(), None, 9);
     }
     assert_eq!(partition.state().frozen.len(), MAX_FROZEN_HEADS);
     while let Some(frozen) = partition.oldest_frozen() {

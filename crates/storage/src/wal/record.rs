@@ -1,5 +1,7 @@
 //! The log's record: a header with a checksum over everything, the tenant's name, and the tables of one batch as Arrow
-//! IPC streams. Encoding and decoding only; files are the business of the writer and the reader.
+//! IPC streams, compressed together: labels that repeat from series to series take next to nothing, and to compress them
+//! costs less than to hand them to the kernel. Encoding and decoding only; files are the business of the writer and the
+//! reader.
 //!
 //! All numbers are little-endian:
 //! ```text
@@ -7,8 +9,8 @@
 //! 4  u32 length            13  signal: 0 metrics, 1 logs, 2 traces
 //! 8  u32 CRC-32C           14  u8 length of the tenant's name
 //!                          15  zero
-//! 16 the tenant's name, then for each table of the batch: u32 length, Arrow IPC stream; length 0 for a table
-//!    without rows
+//! 16 the tenant's name, then a snappy block: for each table of the batch u32 length and an Arrow IPC stream; length 0
+//!    for a table without rows
 //! ```
 //! The length counts what follows the header; the checksum covers the length and all bytes from 12 on.
 
@@ -34,6 +36,9 @@ pub(crate) const HEADER_BYTES: usize = 16;
 
 const KIND_BATCH: u8 = 1;
 
+/// What a table's schema and the padding of its buffers take in an Arrow IPC stream, about.
+const IPC_TABLE_BYTES: usize = 4 << 10;
+
 /// What a record holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -46,16 +51,39 @@ pub(crate) struct Record {
 /// Encodes a batch with header and checksum.
 ///
 /// # Errors
-/// [`StorageError::TooLarge`] when the record would be over `max_bytes` or [`MAX_RECORD_BYTES`].
+/// [`StorageError::TooLarge`] when the record would be over `max_bytes` or [`MAX_RECORD_BYTES`], compressed or not.
 pub(crate) fn encode(tenant: &TenantId, batch: &Batch, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
     let max_bytes = max_bytes.min(MAX_RECORD_BYTES);
-    let checked_len = |len: usize| {
-        let fits = u32::try_from(len).ok().filter(|_| len <= max_bytes);
-        fits.ok_or(StorageError::TooLarge { bytes: len, max_bytes })
-    };
-    let mut bytes = vec![0; HEADER_BYTES];
-    bytes.extend_from_slice(tenant.as_str().as_bytes());
-    for table in tables(batch) {
+    let tables = encode_tables(batch, max_bytes)?;
+    let block = snap::raw::Encoder::new()
+        .compress_vec(&tables)
+        .map_err(|e| StorageError::Internal(format!("a record cannot be compressed: {e}")))?;
+    let name = tenant.as_str().as_bytes();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + name.len() + block.len());
+    bytes.extend_from_slice(&[0; HEADER_BYTES]);
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(&block);
+    let length = checked_len(bytes.len(), max_bytes)? - u32::try_from(HEADER_BYTES).expect("sixteen fits");
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    bytes[12] = KIND_BATCH;
+    bytes[13] = signal_number(batch.signal());
+    bytes[14] = u8::try_from(name.len()).expect("a tenant id is at most 150 bytes");
+    let checksum = checksum(&bytes);
+    bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+    Ok(bytes)
+}
+
+fn checked_len(len: usize, max_bytes: usize) -> Result<u32, StorageError> {
+    let fits = u32::try_from(len).ok().filter(|_| len <= max_bytes);
+    fits.ok_or(StorageError::TooLarge { bytes: len, max_bytes })
+}
+
+fn encode_tables(batch: &Batch, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+    let tables = tables(batch);
+    let size = |table: &RecordBatch| IPC_TABLE_BYTES + crate::head::runs::batch_bytes(table);
+    let mut bytes = Vec::with_capacity(tables.iter().map(|table| size(table)).sum());
+    for table in tables {
         let at = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
         if table.num_rows() > 0 {
@@ -63,17 +91,10 @@ pub(crate) fn encode(tenant: &TenantId, batch: &Batch, max_bytes: usize) -> Resu
             writer.write(table)?;
             writer.finish()?;
         }
-        let length = checked_len(bytes.len() - at - 4)?;
+        let length = checked_len(bytes.len() - at - 4, max_bytes)?;
         bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
     }
-    let length = checked_len(bytes.len())? - u32::try_from(HEADER_BYTES).expect("sixteen fits");
-    bytes[..4].copy_from_slice(&MAGIC);
-    bytes[4..8].copy_from_slice(&length.to_le_bytes());
-    bytes[12] = KIND_BATCH;
-    bytes[13] = signal_number(batch.signal());
-    bytes[14] = u8::try_from(tenant.as_str().len()).expect("a tenant id is at most 150 bytes");
-    let checksum = checksum(&bytes);
-    bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+    checked_len(bytes.len(), max_bytes)?;
     Ok(bytes)
 }
 
@@ -120,7 +141,9 @@ pub(crate) fn is_intact_of_length(record: &[u8]) -> bool {
 /// # Errors
 /// What is wrong with it, in words.
 pub(crate) fn decode(record: &[u8]) -> Result<Record, String> {
-    let (tenant, signal, mut rest) = open(record)?;
+    let (tenant, signal, block) = open(record)?;
+    let tables = decompress(block)?;
+    let mut rest = tables.as_slice();
     let mut next = |schema: &SchemaRef| {
         let length = u32_at(rest, 0).ok_or("a table's length is missing")? as usize;
         let body = rest.get(4..4 + length).ok_or("a table runs over the end")?;
@@ -142,12 +165,35 @@ pub(crate) fn decode(record: &[u8]) -> Result<Record, String> {
     if rest.is_empty() { Ok(Record { tenant, batch }) } else { Err("bytes follow the last table".to_owned()) }
 }
 
+/// The size of a whole record's tables once they are decompressed; 0 where they cannot be.
+pub(crate) fn tables_bytes(record: &[u8]) -> usize {
+    open(record).and_then(|(.., block)| tables_len(block)).unwrap_or(0)
+}
+
 /// The tenant and signal of a whole record, without its tables.
 ///
 /// # Errors
 /// What is wrong with it, in words.
 pub(crate) fn owner(record: &[u8]) -> Result<(TenantId, Signal), String> {
     open(record).map(|(tenant, signal, _)| (tenant, signal))
+}
+
+/// Undoes the compression, within the size that a record may have.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the size is looked at before, and the block is the engine's own"
+)]
+fn decompress(block: &[u8]) -> Result<Vec<u8>, String> {
+    tables_len(block)?;
+    snap::raw::Decoder::new().decompress_vec(block).map_err(|e| e.to_string())
+}
+
+fn tables_len(block: &[u8]) -> Result<usize, String> {
+    match snap::raw::decompress_len(block) {
+        Ok(length) if length <= MAX_RECORD_BYTES => Ok(length),
+        Ok(length) => Err(format!("the tables are too large: bytes={length}, at most {MAX_RECORD_BYTES}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn open(record: &[u8]) -> Result<(TenantId, Signal, &[u8]), String> {

@@ -187,7 +187,7 @@ impl Engine {
         let id = PartitionId { tenant: record.tenant.clone(), signal: record.batch.signal() };
         match self.tenants.get_or_create(&id) {
             Ok(partition) => {
-                partition.append(None, &record.batch, self.clock().monotonic_ns());
+                partition.append(None, &record.batch, None, self.clock().monotonic_ns());
                 Some(id)
             }
             Err(error) => {
@@ -278,8 +278,10 @@ impl Engine {
             self.replay.update(|progress| progress.records_skipped += 1);
             return true;
         }
-        // For the bytes, and for what is decoded from them. It ends when nobody puts records into heads any more.
-        let Some(held) = self.replay_room(bytes.len().saturating_mul(2), items).await else {
+        // For the bytes, the tables in them, and the batch that is read from those. It ends when nobody puts records
+        // into heads any more.
+        let decoded_bytes = record::tables_bytes(bytes).saturating_mul(2);
+        let Some(held) = self.replay_room(bytes.len().saturating_add(decoded_bytes), items).await else {
             return false;
         };
         match record::decode(bytes) {

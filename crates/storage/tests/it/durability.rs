@@ -156,7 +156,7 @@ async fn heads_stay_readable_while_the_store_is_away_and_are_flushed_when_it_is_
 #[tokio::test]
 async fn log_files_are_begun_by_size_and_deleted_when_all_their_records_are_flushed() {
     let mut world = World::new();
-    world.settings.wal.segment_bytes = 20_000;
+    world.settings.wal.segment_bytes = 8_000;
     let storage = world.open().await;
     for number in 0..30 {
         write(&storage, &world.context("busy"), batch(Signal::Logs, "busy", [number])).await;

@@ -89,6 +89,30 @@ proptest! {
 }
 
 #[test]
+fn labels_that_repeat_take_next_to_nothing() {
+    let mut builder = MetricBatchBuilder::default();
+    for number in 0..500 {
+        let (pod, path) = (format!("checkout-{number:05}"), "p".repeat(200));
+        let pairs = [("__name__", "requests_total"), ("path", path.as_str()), ("pod", pod.as_str())];
+        let series = builder.series(&Labels::from_pairs(pairs), SeriesInfo::default());
+        builder.sample(series, 1_700_000_000_000, 0, 1.0);
+    }
+    let batch = Batch::Metrics(builder.finish());
+    let bytes = encode(&tenant(), &batch, usize::MAX).unwrap();
+    assert!(bytes.len() < 500 * 50, "{} bytes", bytes.len());
+    assert_same(&decode(&bytes).unwrap().batch, &batch);
+}
+
+#[test]
+fn a_block_that_claims_more_than_a_record_holds_is_refused() {
+    let mut block = Vec::new();
+    // A varint of 2^31.
+    block.extend_from_slice(&[0x80, 0x80, 0x80, 0x80, 0x08, 0x00]);
+    let error = decompress(&block).unwrap_err();
+    assert!(error.contains("too large"), "{error}");
+}
+
+#[test]
 fn a_truncated_record_at_every_length_is_seen() {
     let whole = encode(&tenant(), &metrics(&[1.0, 2.0]), usize::MAX).unwrap();
     for end in 0..whole.len() {
