@@ -67,7 +67,8 @@ pub(crate) struct Started<T> {
 }
 
 impl QueryEngine {
-    /// An engine over a store. Queries run on the threads of `pool`, which are not those that serve connections.
+    /// An engine over a store. Queries run on the threads of `pool`, which are not those that serve connections. They
+    /// have a stack of [`crate::STACK_BYTES`].
     #[must_use]
     pub fn new(storage: Storage, clock: Arc<dyn Clock>, settings: QuerySettings, pool: Handle) -> Self {
         let turns = Turns::new(settings.max_concurrent);

@@ -48,5 +48,5 @@ pub use log::{format_logql, is_log_query, parse_log_selector};
 pub use prom::{format_promql, parse_metric_selector};
 pub use request::{Direction, LogRequest, PromRequest, SqlRequest, Tag, TagScope, TagSearch, TraceRequest};
 pub use settings::QuerySettings;
-pub use sql::{SqlAnswer, SqlEnd};
+pub use sql::{STACK_BYTES, SqlAnswer, SqlEnd};
 pub use storage::MetricMetadata;

@@ -1,8 +1,8 @@
 //! SQL over a tenant's telemetry, read-only: the tables `metrics`, `logs` and `traces` of the caller and nothing else.
 //!
 //! DataFusion parses, plans and computes; here it gets its tables ([`catalog`], [`scan`], [`tables`]), learns what
-//! conditions let it skip ([`predicates`]), and is kept from everything but reading ([`guard`], [`functions`],
-//! [`growth`], [`session`]). How answers are written is `api`'s.
+//! conditions let it skip ([`predicates`]), and is kept from everything but reading ([`depth`], [`guard`], [`functions`],
+//! [`growth`], [`inputs`], [`session`]). How answers are written is `api`'s.
 
 pub(crate) mod tables;
 
@@ -18,7 +18,11 @@ pub(crate) mod growth;
 
 pub(crate) mod functions;
 
+pub(crate) mod depth;
+
 pub(crate) mod guard;
+
+pub(crate) mod inputs;
 
 pub(crate) mod session;
 
@@ -37,6 +41,7 @@ use model::TenantContext;
 use tokio::sync::{mpsc, oneshot};
 
 pub use answer::{SqlAnswer, SqlEnd};
+pub use depth::STACK_BYTES;
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
@@ -97,6 +102,7 @@ async fn evaluate(
     let (state, ledger) = session::session(tenant, engine.now())?;
     let task_context = state.task_ctx();
     let dialect = state.config().options().sql_parser.dialect;
+    depth::check_text(&text).map_err(|error| explained(&text, &error))?;
     let statement = state.sql_to_statement(&text, &dialect).map_err(|error| explained(&text, &error))?;
     guard::check_statement(&statement).map_err(|error| explained(&text, &error))?;
     let plan = state.statement_to_plan(statement).await.map_err(|error| explained(&text, &error))?;
@@ -116,7 +122,7 @@ async fn evaluate(
         })
         .await??;
     let physical = state.query_planner().create_physical_plan(&plan, &state).await;
-    let physical = physical.map_err(|error| explained(&text, &error))?;
+    let physical = physical.and_then(inputs::with_bounds).map_err(|error| explained(&text, &error))?;
     // Nobody to tell is nobody to compute for: the send of the first batch ends it.
     let _ = schema.send(physical.schema());
     let mut stream = execute_stream(physical, task_context).map_err(|error| planning(&error))?;

@@ -9,6 +9,14 @@ use crate::leaf::from_datafusion;
 pub(crate) fn planning(error: &DataFusionError) -> QueryError {
     match error.find_root() {
         DataFusionError::External(_) => from_datafusion(error),
+        // Our pool says what it refuses; this is what DataFusion says where it would have gone to the disk.
+        DataFusionError::ResourcesExhausted(message) if message.contains("DiskManager") => {
+            QueryError::Execution(
+                "the query does not fit into its memory, and nothing goes to the disk: ask for fewer rows or \
+                 groups, or have the limit raised"
+                    .into(),
+            )
+        }
         DataFusionError::ResourcesExhausted(message) => QueryError::Limited(message.clone()),
         DataFusionError::ArrowError(inner, _) => QueryError::Execution(inner.to_string()),
         DataFusionError::Execution(message) => QueryError::Execution(message.clone()),

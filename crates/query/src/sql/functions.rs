@@ -254,13 +254,25 @@ pub(crate) fn in_place_of(function: &Arc<ScalarUDF>, ledger: &Arc<Ledger>) -> Re
     }
 }
 
-/// What `a || b` of texts is.
+/// What `a || b` of texts is; `a || b || c` is one call.
 pub(crate) fn joined(left: Expr, right: Expr, ledger: &Arc<Ledger>) -> Expr {
-    let joined = Arc::new(ScalarUDF::new_from_impl(Joined {
-        signature: Signature::user_defined(Volatility::Immutable),
-    }));
-    bounded(&joined, Growth::Sum, ledger).call(vec![left, right])
+    if let Expr::ScalarFunction(mut call) = left {
+        if call.func.name() == JOINED {
+            call.args.push(right);
+            return Expr::ScalarFunction(call);
+        }
+        return join(vec![Expr::ScalarFunction(call), right], ledger);
+    }
+    join(vec![left, right], ledger)
 }
+
+fn join(texts: Vec<Expr>, ledger: &Arc<Ledger>) -> Expr {
+    let signature = Signature::user_defined(Volatility::Immutable);
+    bounded(&Arc::new(ScalarUDF::new_from_impl(Joined { signature })), Growth::Sum, ledger).call(texts)
+}
+
+/// The name of the operator as a function.
+const JOINED: &str = "||";
 
 /// A function that asks the ledger for room before it makes anything.
 #[derive(Clone, Debug)]
@@ -327,7 +339,7 @@ impl ScalarUDFImpl for Bounded {
     }
 }
 
-/// `a || b` of texts; null where either is.
+/// `a || b` of texts; null where any is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Joined {
     signature: Signature,
@@ -335,7 +347,7 @@ struct Joined {
 
 impl ScalarUDFImpl for Joined {
     fn name(&self) -> &'static str {
-        "||"
+        JOINED
     }
 
     // As the operator is named, whose place it takes.
@@ -364,11 +376,13 @@ impl ScalarUDFImpl for Joined {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let texts: Vec<&StringArray> = arrays.iter().map(|array| array.as_string::<i32>()).collect();
-        let [left, right] = texts.as_slice() else {
-            return plan_err!("|| has two sides");
-        };
-        let joined: ArrayRef = Arc::new(concat_elements_utf8(left, right)?);
+        let mut texts = arrays.iter();
+        let Some(first) = texts.next() else { return plan_err!("|| has two sides") };
+        let mut joined: StringArray = first.as_string::<i32>().clone();
+        for text in texts {
+            joined = concat_elements_utf8(&joined, text.as_string())?;
+        }
+        let joined: ArrayRef = Arc::new(joined);
         match is_constant {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&joined, 0)?)),
             false => Ok(ColumnarValue::Array(joined)),

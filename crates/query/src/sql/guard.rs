@@ -28,6 +28,9 @@ pub(crate) const MAX_TEXT_BYTES: usize = 64 << 10;
 /// Tables that a query may read, each use of a common table expression counting as all that it reads.
 const MAX_RELATIONS: usize = 256;
 
+/// Queries within each other: what plans them looks at the innermost once more for each, and once more for that.
+const MAX_QUERY_DEPTH: usize = 8;
+
 /// Operators and expressions that a plan may have.
 const MAX_PLAN_NODES: usize = 50_000;
 
@@ -72,8 +75,9 @@ fn expanded(statement: &SqlStatement) -> Result<()> {
     match statement.visit(&mut relations) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => plan_err!(
-            "the query reads more tables than one may: max_relations={MAX_RELATIONS}, and each use of a name \
-             that WITH defines counts as all that it reads"
+            "the query reads more tables than one may, or has too many queries within each other: \
+             max_relations={MAX_RELATIONS} max_query_depth={MAX_QUERY_DEPTH}; each use of a name that WITH defines \
+             counts as all that it reads"
         ),
     }
 }
@@ -108,6 +112,9 @@ impl Visitor for Relations {
         let tables = query.with.iter().flat_map(|with| &with.cte_tables);
         let names = tables.map(|cte| (std::ptr::from_ref(&*cte.query), cte.alias.name.value.to_lowercase()));
         self.frames.push(Frame { names: names.collect(), ..Frame::default() });
+        if self.frames.len() > MAX_QUERY_DEPTH {
+            return ControlFlow::Break(());
+        }
         // A query without a table counts as one, so that many of them count too.
         self.count(1)
     }
@@ -150,9 +157,14 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<()> {
         .verify_plan(plan)?;
     let mut nodes = 0_usize;
     let mut constant_bytes = 0_usize;
+    let mut recursive: Vec<String> = Vec::new();
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            check_table(&scan.table_name.to_string())?;
+        match node {
+            LogicalPlan::RecursiveQuery(query) => recursive.push(query.name.clone()),
+            LogicalPlan::TableScan(scan) if !recursive.contains(&scan.table_name.to_string()) => {
+                check_table(&scan.table_name.to_string())?;
+            }
+            _ => {}
         }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
@@ -211,6 +223,9 @@ fn check_expr(expr: &Expr, constant_bytes: &mut usize) -> Result<TreeNodeRecursi
                 );
             }
             Ok(TreeNodeRecursion::Continue)
+        }
+        Expr::Placeholder(_) | Expr::ScalarVariable(..) => {
+            plan_err!("parameters and variables are not known: {expr}")
         }
         Expr::Cast(Cast { field, .. }) | Expr::TryCast(TryCast { field, .. }) => {
             check_type(field.data_type())?;

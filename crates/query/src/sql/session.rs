@@ -15,8 +15,10 @@ use model::TimestampNs;
 use url::Url;
 
 use super::catalog::{CATALOG, Catalog, SCHEMA, Tenant};
+use super::depth::PARSER_RECURSION;
 use super::functions::with_functions;
 use super::growth::Ledger;
+
 use crate::error::QueryError;
 use crate::leaf::from_datafusion;
 
@@ -53,7 +55,8 @@ fn config(parallelism: usize) -> SessionConfig {
         .with_target_partitions(parallelism.max(1))
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_create_default_catalog_and_schema(false)
-        .with_information_schema(true);
+        .with_information_schema(true)
+        .set_usize("datafusion.sql_parser.recursion_limit", PARSER_RECURSION);
     let options = config.options_mut();
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.collect_spans = true;

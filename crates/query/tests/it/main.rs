@@ -10,4 +10,6 @@ mod metrics;
 
 mod sql;
 
+mod sql_guard;
+
 mod traces;

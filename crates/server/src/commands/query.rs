@@ -1,5 +1,7 @@
 //! `stella query`: asks a running server through its public API, and prints tables or the answer's JSON.
 
+mod sql;
+
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -26,13 +28,13 @@ pub enum Language {
     Logql(Question),
     /// A TraceQL query, by the Tempo API.
     Traceql(Question),
+    /// A SQL query over the tables metrics, logs and traces.
+    Sql(sql::SqlQuestion),
 }
 
-/// What to ask, whom, and how to show it.
+/// Whom to ask, and for whom.
 #[derive(Debug, Args)]
-pub struct Question {
-    /// The query.
-    pub query: String,
+pub struct Server {
     /// The server, as `http://host:port`; this machine and the usual port where none is named.
     #[arg(long, env = "STELLA_SERVER")]
     pub server: Option<String>,
@@ -42,6 +44,16 @@ pub struct Question {
     /// The tenant to ask for.
     #[arg(long, env = "STELLA_TENANT")]
     pub tenant: Option<String>,
+}
+
+/// What to ask, whom, and how to show it.
+#[derive(Debug, Args)]
+pub struct Question {
+    /// The query.
+    pub query: String,
+    /// Whom to ask, and for whom.
+    #[command(flatten)]
+    pub server: Server,
     /// The beginning: RFC 3339 or Unix seconds. With it the query is evaluated over a range.
     #[arg(long)]
     pub start: Option<String>,
@@ -66,15 +78,17 @@ impl Query {
     /// When the server cannot be reached or refuses; the error has its words.
     #[expect(clippy::print_stdout, reason = "the answer is the command's output")]
     pub fn run(&self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (question, port, path) = match &self.language {
+            Language::Sql(question) => return runtime.block_on(question.run()),
             Language::Promql(q) if q.start.is_some() => (q, 9090, "/api/v1/query_range"),
             Language::Promql(q) => (q, 9090, "/api/v1/query"),
             Language::Logql(q) if q.is_instant_logql() => (q, 3100, "/loki/api/v1/query"),
             Language::Logql(q) => (q, 3100, "/loki/api/v1/query_range"),
             Language::Traceql(q) => (q, 3200, "/api/search"),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answer = runtime.block_on(question.ask(port, path, &self.parameters()))?;
+        let request = question.server.request(reqwest::Method::GET, port, path)?.query(&self.parameters());
+        let answer = runtime.block_on(question.server.text(request))?;
         if question.json {
             println!("{answer}");
             return Ok(());
@@ -82,7 +96,9 @@ impl Query {
         let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
         match &self.language {
             Language::Traceql(_) => println!("{}", traces(&answer)),
-            Language::Promql(_) | Language::Logql(_) => println!("{}", result(&answer["data"])),
+            Language::Promql(_) | Language::Logql(_) | Language::Sql(_) => {
+                println!("{}", result(&answer["data"]));
+            }
         }
         for kind in ["warnings", "infos"] {
             for note in answer[kind].as_array().into_iter().flatten() {
@@ -97,6 +113,7 @@ impl Query {
             Language::Promql(q) => (q, false, true),
             Language::Logql(q) => (q, false, false),
             Language::Traceql(q) => (q, true, false),
+            Language::Sql(_) => return Vec::new(),
         };
         let mut parameters = vec![(if is_traceql { "q" } else { "query" }, question.query.clone())];
         let range = question.start.is_some();
@@ -124,8 +141,16 @@ impl Question {
     fn is_instant_logql(&self) -> bool {
         self.start.is_none() && !query::is_log_query(&self.query)
     }
+}
 
-    async fn ask(&self, port: u16, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<String> {
+impl Server {
+    /// A request to the server; `port` is where the API is by default.
+    fn request(
+        &self,
+        method: reqwest::Method,
+        port: u16,
+        path: &str,
+    ) -> anyhow::Result<reqwest::RequestBuilder> {
         let server = match &self.server {
             Some(server) => server.trim_end_matches('/').to_owned(),
             None => {
@@ -133,28 +158,45 @@ impl Question {
                 format!("http://127.0.0.1:{port}")
             }
         };
-        let url = format!("{server}{path}");
-        let mut request = reqwest::Client::new().get(&url).query(parameters);
-        if let Some(tenant) = &self.tenant {
-            request = request.header("X-Scope-OrgID", tenant);
-        }
-        let mut response = request.send().await.with_context(|| format!("cannot ask {url}"))?;
+        let request = reqwest::Client::new().request(method, format!("{server}{path}"));
+        Ok(match &self.tenant {
+            Some(tenant) => request.header("X-Scope-OrgID", tenant),
+            None => request,
+        })
+    }
+
+    /// The answer, once it is known to be one.
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let (client, request) = request.build_split();
+        let request = request.context("the server's address is not one")?;
+        let mut url = request.url().clone();
+        url.set_query(None);
+        let response = client.execute(request).await.with_context(|| format!("cannot ask {url}"))?;
         let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                bail!("the answer is larger than {MAX_ANSWER_BYTES} bytes; ask for less");
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let body = String::from_utf8(body).context("the answer is not text")?;
         if status.is_success() {
-            return Ok(body);
+            return Ok(response);
         }
+        let body = text_of(response).await?;
         let said = serde_json::from_str::<Value>(&body).ok();
         let said = said.and_then(|v| v["error"].as_str().map(str::to_owned)).unwrap_or(body);
         bail!("{url} answered {status}: {}", said.trim())
     }
+
+    /// The text of an answer.
+    async fn text(&self, request: reqwest::RequestBuilder) -> anyhow::Result<String> {
+        text_of(self.send(request).await?).await
+    }
+}
+
+async fn text_of(mut response: reqwest::Response) -> anyhow::Result<String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            bail!("the answer is larger than {MAX_ANSWER_BYTES} bytes; ask for less");
+        }
+        body.extend_from_slice(&chunk);
+    }
+    String::from_utf8(body).context("the answer is not text")
 }
 
 /// A moment in RFC 3339 as Unix seconds; other texts as they are.

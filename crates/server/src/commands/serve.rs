@@ -108,6 +108,7 @@ fn run(config: &Config) -> anyhow::Result<()> {
         .build()
         .context("cannot start the threads that serve connections")?;
     let queries = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(query::STACK_BYTES)
         .worker_threads(cores)
         .thread_name("stella-query")
         .max_blocking_threads(MAX_BLOCKING_THREADS)

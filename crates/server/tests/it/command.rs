@@ -50,12 +50,18 @@ async fn questions_are_answered_in_tables_and_json() {
     let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--plaintext"]).await;
     send(&stella).await;
     let start = ((now_ms() / 1_000) - 120).to_string();
-    let table: [(&str, &[&str], &[&str]); 6] = [
+    let table: [(&str, &[&str], &[&str]); 7] = [
         ("promql", &["stock"], &["series", "stock{shelf=\"a\"}", "2.5"]),
         ("promql", &["stock", "--start", &start, "--step", "15s"], &["time", "stock{shelf=\"a\"}", "2.5"]),
         ("promql", &["1 + 1"], &["value", "2"]),
         ("logql", &["{app=\"shop\"} |= \"order\""], &["line", "order 1 paid", "order 2 paid"]),
         ("logql", &["sum(count_over_time({app=\"shop\"}[5m]))"], &["series", "2"]),
+        (
+            "sql",
+            &["select l.line, t.service, m.value from logs l, traces t, metrics m \
+               where m.name = 'stock' order by l.timestamp, m.timestamp"],
+            &["line", "order 2 paid", "shop", "2.5"],
+        ),
         ("traceql", &["{ name = \"pay\" }"], &["5bd66ef5095369c7b0d1f8f4bd33716a", "shop", "pay"]),
     ];
     for (language, arguments, words) in table {
@@ -70,9 +76,20 @@ async fn questions_are_answered_in_tables_and_json() {
     let limited = ask(&stella, "logql", &["{app=\"shop\"}", "--limit", "1"]).await;
     assert!(!limited.contains("order 1 paid") && limited.contains("order 2 paid"), "{limited}");
 
+    let csv = ask(&stella, "sql", &["select line from logs order by line", "--csv", "--limit", "1"]).await;
+    assert_eq!(csv, "line\r\norder 1 paid\r\n");
+    let (query, answer) = (folder.path().join("query.sql"), folder.path().join("answer.arrow"));
+    std::fs::write(&query, "select count(*) from logs").unwrap();
+    let (query, path) = (query.to_str().unwrap(), answer.to_str().unwrap());
+    assert_eq!(ask(&stella, "sql", &["--file", query, "--arrow", path]).await, "");
+    let mut reader =
+        arrow::ipc::reader::StreamReader::try_new(std::fs::File::open(&answer).unwrap(), None).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().num_rows(), 1);
+
     let server = format!("http://{}", stella.address("prometheus").unwrap());
     for (arguments, word) in [
         (["query", "promql", "--server", &server, "sum("], "parse error"),
+        (["query", "sql", "--server", &server, "select * from nowhere"], "nowhere"),
         (["query", "promql", "--tenant", "a/b", "--server=http://127.0.0.1:1"], "required"),
     ] {
         let output = run(&arguments);
