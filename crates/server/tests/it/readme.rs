@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::command::run;
-use crate::server::{Stella, eventually};
+use crate::server::{Place, Stella, eventually};
 
 fn readme() -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
@@ -32,7 +32,8 @@ async fn its_configuration_starts_a_server() {
         .map(|line| line.replace("file:///var/lib/stella/store", &store))
         .collect();
     assert!(keys.len() > 5, "{config}");
-    let stella = Stella::serve(folder.path(), &format!("{}\n", keys.join("\n")), &[]).await;
+    let keys = format!("{}\n", keys.join("\n"));
+    let stella = Stella::serve_in(Place::Folder, folder.path(), &keys, &[]).await;
     assert_eq!(stella.listeners().len(), 5);
     assert!(config.contains("default_tenant: acme"));
     assert_eq!(stella.anonymous().value("vector(1)").await, 1.0);
