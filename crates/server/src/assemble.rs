@@ -199,6 +199,7 @@ fn limits(config: &Config) -> Limits {
 
 fn storage_settings(config: &Config, budget: Budget, store: &Store) -> storage::Settings {
     let heads_bytes = budget.of(Part::Heads);
+    let defaults = storage::Settings::default();
     storage::Settings {
         data_dir: config.data_dir.clone(),
         wal: storage::WalSettings {
@@ -223,11 +224,18 @@ fn storage_settings(config: &Config, budget: Budget, store: &Store) -> storage::
             store_folder: store.folder().map(Path::to_owned),
         },
         read: read_settings(config, budget.of(Part::Caches) as u64, store.is_remote()),
+        compaction: storage::CompactionSettings {
+            interval_ms: config.compaction.interval.as_ms(),
+            max_concurrent: config.compaction.max_concurrent,
+            max_segment_bytes: config.compaction.max_segment_size.0 as u64,
+            settle_ms: config.compaction.settle.as_ms(),
+            ..defaults.compaction
+        },
         retention: storage::RetentionSettings {
             interval_ms: config.retention.interval.as_ms(),
             sweep_grace_ms: config.retention.sweep_grace.as_ms(),
         },
-        ..storage::Settings::default()
+        ..defaults
     }
 }
 

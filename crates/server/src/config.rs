@@ -60,6 +60,8 @@ pub struct Config {
     pub wal: Wal,
     /// When heads become segments.
     pub flush: Flush,
+    /// When segments become fewer and larger.
+    pub compaction: Compaction,
     /// How long telemetry is kept.
     pub retention: Retention,
     /// Queries.
@@ -79,6 +81,7 @@ impl Default for Config {
             disk: Disk::default(),
             wal: Wal::default(),
             flush: Flush::default(),
+            compaction: Compaction::default(),
             retention: Retention::default(),
             query: Query::default(),
         }
@@ -180,6 +183,31 @@ pub struct Flush {
 impl Default for Flush {
     fn default() -> Self {
         Self { max_head_size: ByteSize(64 << 20), max_head_age: Duration::from_ms(10 * 60_000) }
+    }
+}
+
+/// When segments become fewer and larger.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compaction {
+    /// The pause between two looks for what is due.
+    pub interval: Duration,
+    /// Merges that run at once.
+    pub max_concurrent: usize,
+    /// What is merged into one segment at the most.
+    pub max_segment_size: ByteSize,
+    /// How long after a day's end, and after its last late row, the day is merged as a whole.
+    pub settle: Duration,
+}
+
+impl Default for Compaction {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_ms(10_000),
+            max_concurrent: 1,
+            max_segment_size: ByteSize(512 << 20),
+            settle: Duration::from_ms(3_600_000),
+        }
     }
 }
 

@@ -68,8 +68,8 @@ pub(crate) const MAX_FROZEN_HEADS: usize = 4;
 /// Heads that are encoded and uploaded at the same time.
 pub(crate) const FLUSH_CONCURRENCY: usize = 2;
 
-/// How often an upload or commit is tried before the flush gives up until the next tick.
-pub(crate) const FLUSH_ATTEMPTS: usize = 4;
+/// How often an upload or commit is tried before a flush or compaction gives up until the next tick.
+pub(crate) const STORE_ATTEMPTS: usize = 4;
 
 /// How often the flusher looks at the heads.
 pub(crate) const FLUSH_TICK_MS: u64 = 1_000;
@@ -198,3 +198,30 @@ pub(crate) const MAX_CACHE_WRITES: usize = 64;
 
 /// What a file takes of a volume at least.
 pub(crate) const DISK_BLOCK_BYTES: u64 = 4 << 10;
+
+/// Spans of one trace that a segment's writer holds to number them; those of a larger trace are not numbered.
+pub(crate) const MAX_TRACE_SPANS: usize = 1 << 17;
+
+/// Bytes of the spans of one trace that a segment's writer holds to number them.
+pub(crate) const MAX_TRACE_BYTES: usize = 64 << 20;
+
+/// Bytes of a batch that a merge makes; with short rows it has [`READ_BATCH_ROWS`] before.
+pub(crate) const MERGE_BATCH_BYTES: usize = 8 << 20;
+
+/// Bytes of a part of an upload, and the size up to which a file goes up in one piece. Stores ask for 5 MiB at the least.
+pub(crate) const UPLOAD_PART_BYTES: usize = 8 << 20;
+
+/// Rows that a segment's writer takes before it gives its thread away.
+pub(crate) const BUILD_ROWS_PER_STEP: usize = 1 << 18;
+
+/// Bytes of a batch that a merge takes of a segment, before decoding; with short rows it has [`READ_BATCH_ROWS`] before.
+pub(crate) const MERGE_SOURCE_BYTES: usize = 1 << 20;
+
+/// How long a compaction waits at a time while heads are near their bound.
+pub(crate) const GIVE_WAY_MS: u64 = 100;
+
+/// How often it waits before it goes on by a step all the same.
+pub(crate) const GIVE_WAY_TIMES: usize = 20;
+
+/// Segments that one merge may read: each costs a row group of memory.
+pub(crate) const MAX_FAN_IN: usize = 64;

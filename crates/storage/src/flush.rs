@@ -1,24 +1,25 @@
 //! Heads become segments: a full or old head is frozen, written as Parquet, uploaded and committed. Until the commit it
 //! stays readable and in the log, so that a failure at any step loses nothing.
 
+pub(crate) mod days;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use object_store::{PutMode, PutOptions, PutPayload};
 
-use crate::bounds::{FLUSH_ATTEMPTS, FLUSH_CONCURRENCY};
+use crate::bounds::FLUSH_CONCURRENCY;
+use crate::building::Pace;
 use crate::error::StorageError;
-use crate::layout;
 use crate::manifest::commit::Change;
-use crate::manifest::{Manifest, PartMeta, SegmentMeta, WalPosition};
+use crate::manifest::{Manifest, SegmentMeta, WalPosition};
 use crate::metrics::BySignal;
 use crate::partition::{Frozen, Partition};
-use crate::runtime::{Runtime, blocking};
-use crate::segment::writer::{NewSegment, write_segments};
+use crate::retry::retried;
+use crate::runtime::blocking;
 use crate::storage::Engine;
-use crate::volumes::is_full;
+use days::days;
 
 impl Engine {
     /// Flushes what is full, old, or left from a failed flush; when all heads together are near their bound, also the
@@ -98,7 +99,7 @@ impl Engine {
         }
     }
 
-    async fn flush_partition(&self, partition: &Partition) -> Result<(), StorageError> {
+    async fn flush_partition(&self, partition: &Arc<Partition>) -> Result<(), StorageError> {
         let (_, since_ns) = partition.active();
         if since_ns.is_none() && partition.oldest_frozen().is_none() {
             return Ok(());
@@ -111,19 +112,30 @@ impl Engine {
         Ok(())
     }
 
-    async fn flush_frozen(&self, partition: &Partition, frozen: &Arc<Frozen>) -> Result<(), StorageError> {
+    async fn flush_frozen(
+        &self,
+        partition: &Arc<Partition>,
+        frozen: &Arc<Frozen>,
+    ) -> Result<(), StorageError> {
         let start_ns = self.clock().monotonic_ns();
-        // Rows are copied in their order, and the copy becomes bytes beside them.
-        let _room = self.merges.take(frozen.bytes() * 2).await?;
+        // Two flushes at a time and the merges of segments, which take half of it, never wait for each other.
+        let _room = self.merges.take(frozen.bytes().min(self.settings.memory.merge_bytes / 4)).await?;
         let view = frozen.head.view();
-        let segments = blocking(self.runtime(), move || write_segments(&view)).await??;
-        let mut metas = Vec::with_capacity(segments.len());
-        for segment in segments {
-            metas.push(self.upload(partition, segment).await?);
+        let of_days = view.clone();
+        let days = blocking(self.runtime(), move || days(&of_days)).await??;
+        let mut built = Vec::with_capacity(days.len());
+        for day in &days {
+            let attempt = || async {
+                let build = day.build(&view);
+                let built = self.build_segment(partition, &day.name, 0, build, Pace::First).await;
+                built.map_err(|failure| failure.error)
+            };
+            built.push(retried(self.runtime(), self.settings.store.retry_backoff_ms, attempt).await?);
         }
+        let metas: Vec<SegmentMeta> = built.iter().filter_map(|built| built.meta.clone()).collect();
         let transaction = self.ids.next(self.clock());
         let apply = |manifest: &mut Manifest| add(manifest, &metas, &self.node, frozen.flushed_to);
-        let commit = || partition.manifests.commit(self.current(partition), &transaction, &apply);
+        let commit = || partition.manifests.commit(partition.manifest(), &transaction, &apply);
         let manifest = retried(self.runtime(), self.settings.store.retry_backoff_ms, commit)
             .await
             .inspect_err(|_| {
@@ -133,43 +145,6 @@ impl Engine {
         partition.committed(manifest, Some(frozen));
         self.count(partition, &metas, start_ns);
         Ok(())
-    }
-
-    fn current(&self, partition: &Partition) -> Arc<Manifest> {
-        Arc::clone(&partition.state().manifest)
-    }
-
-    /// Uploads the files of one segment under a new id. An upload whose reply was lost is left to the sweep.
-    async fn upload(&self, partition: &Partition, segment: NewSegment) -> Result<SegmentMeta, StorageError> {
-        retried(self.runtime(), self.settings.store.retry_backoff_ms, || async {
-            let mut meta = SegmentMeta {
-                id: self.ids.next(self.clock()),
-                day: segment.day.clone(),
-                start_ns: segment.range.start_ns,
-                end_ns: segment.range.end_ns,
-                rows: segment.rows,
-                level: 0,
-                parts: Vec::with_capacity(segment.parts.len()),
-            };
-            for part in &segment.parts {
-                let path = layout::segment(&partition.id.tenant, partition.id.signal, &meta, part.name);
-                let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-                let payload = PutPayload::from(part.bytes.clone());
-                let put = self.components.store.put_opts(&path, payload, options).await;
-                put.inspect_err(|_| {
-                    partition.is_sweep_due.store(true, Ordering::Relaxed);
-                })?;
-                meta.parts.push(PartMeta {
-                    name: part.name.to_owned(),
-                    bytes: part.bytes.len() as u64,
-                    rows: part.rows,
-                    tail_bytes: part.tail.bytes,
-                    tail_xxh3: part.tail.checksum,
-                });
-            }
-            Ok(meta)
-        })
-        .await
     }
 
     fn count(&self, partition: &Partition, metas: &[SegmentMeta], start_ns: u64) {
@@ -197,29 +172,4 @@ fn add(manifest: &mut Manifest, metas: &[SegmentMeta], node: &str, flushed_to: W
     let position = manifest.flushed.entry(node.to_owned()).or_default();
     *position = flushed_to.max(*position);
     Change::Changed
-}
-
-/// Tries a few times, waiting longer after each failure.
-async fn retried<T, F>(
-    runtime: &dyn Runtime,
-    backoff_ms: u64,
-    mut attempt: impl FnMut() -> F,
-) -> Result<T, StorageError>
-where
-    F: Future<Output = Result<T, StorageError>>,
-{
-    let mut wait = Duration::from_millis(backoff_ms);
-    for _ in 1..FLUSH_ATTEMPTS {
-        match attempt().await {
-            // Room is not made within a second: the next tick tries again.
-            Err(error) if is_full(&error) => return Err(error),
-            Err(error @ (StorageError::Store(_) | StorageError::Conflict { .. })) => {
-                tracing::warn!(%error, "the store does not take a flush: trying again");
-                runtime.sleep(wait).await;
-                wait *= 2;
-            }
-            result => return result,
-        }
-    }
-    attempt().await
 }

@@ -19,7 +19,7 @@ use model::{Batch, Signal, TimeRange};
 use parking_lot::Mutex;
 
 use crate::partition::HeadCharge;
-use crate::signal::Table;
+use crate::signal::{Keys, Table};
 use runs::{Run, Runs};
 use scan::{BatchIter, Wanted};
 use series::{HeadSeries, Known};
@@ -171,10 +171,9 @@ impl HeadView {
         }
     }
 
-    /// Calls back with the time of every row of a table, in no order.
-    pub(crate) fn each_time(&self, table: Table, mut f: impl FnMut(i64)) {
-        let runs = self.runs(table).into_iter().flatten();
-        runs.for_each(|run| run.keys.times().iter().for_each(|time| f(*time)));
+    /// Calls back with the keys of every run of a table; numbers are the head's.
+    pub(crate) fn each_keys(&self, table: Table, mut f: impl FnMut(&Keys)) {
+        self.runs(table).into_iter().flatten().for_each(|run| f(&run.keys));
     }
 
     fn runs(&self, table: Table) -> Option<&[Arc<Run>]> {

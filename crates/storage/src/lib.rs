@@ -39,7 +39,13 @@ pub(crate) mod head;
 
 pub(crate) mod segment;
 
+pub(crate) mod retry;
+
+pub(crate) mod building;
+
 pub(crate) mod flush;
+
+pub(crate) mod compact;
 
 pub(crate) mod retention;
 
@@ -61,6 +67,7 @@ pub mod verify;
 
 pub mod restore;
 
+pub use compact::CompactionReport;
 pub use disk::{Disk, SystemDisk};
 pub use error::StorageError;
 pub use read::{
@@ -71,8 +78,8 @@ pub use retention::RetentionReport;
 pub use runtime::{Runtime, Tokio};
 pub use segment::blocks::Checksum;
 pub use settings::{
-    ByteCacheSettings, Components, DiskSettings, FlushSettings, Fsync, MemorySettings, ReadSettings,
-    RetentionSettings, Settings, StoreSettings, WalSettings,
+    ByteCacheSettings, CompactionSettings, Components, DiskSettings, FlushSettings, Fsync, MemorySettings,
+    ReadSettings, RetentionSettings, Settings, StoreSettings, WalSettings,
 };
 pub use storage::{MemoryUse, Storage};
 pub use store::config::{Patience, StoreConfig};

@@ -66,6 +66,14 @@ pub(crate) struct ByVolume {
     pub(crate) volume: &'static str,
 }
 
+/// Labels of segments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByLevel {
+    pub(crate) tenant: TenantLabel,
+    pub(crate) signal: SignalLabel,
+    pub(crate) level: u8,
+}
+
 /// Labels of what was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ByReason {
@@ -78,6 +86,13 @@ impl ByPartition {
     /// The labels of one tenant's signal.
     pub(crate) fn new(tenant: &TenantId, signal: Signal) -> Self {
         Self { tenant: TenantLabel(tenant.clone()), signal: SignalLabel(signal) }
+    }
+}
+
+impl ByLevel {
+    /// The labels of one level of one tenant's signal.
+    pub(crate) fn new(tenant: &TenantId, signal: Signal, level: u8) -> Self {
+        Self { tenant: TenantLabel(tenant.clone()), signal: SignalLabel(signal), level }
     }
 }
 
@@ -112,10 +127,18 @@ pub(crate) struct Metrics {
     pub(crate) flush_rows: Family<BySignal, Counter>,
     pub(crate) flush_bytes: Family<BySignal, Counter>,
     pub(crate) flush_seconds: Histogram,
+    pub(crate) compactions: Family<BySignal, Counter>,
+    pub(crate) compaction_failures: Family<BySignal, Counter>,
+    pub(crate) compaction_rows_in: Family<BySignal, Counter>,
+    pub(crate) compaction_rows_dropped: Family<BySignal, Counter>,
+    pub(crate) compaction_bytes_in: Family<BySignal, Counter>,
+    pub(crate) compaction_bytes_out: Family<BySignal, Counter>,
+    pub(crate) compaction_seconds: Histogram,
+    pub(crate) compaction_backlog: Gauge<i64>,
     pub(crate) manifest_commits: Family<BySignal, Counter>,
     pub(crate) manifest_conflicts: Family<BySignal, Counter>,
     pub(crate) manifests_quarantined: Counter,
-    pub(crate) segments: Family<ByPartition, Gauge<i64>>,
+    pub(crate) segments: Family<ByLevel, Gauge<i64>>,
     pub(crate) segment_bytes: Family<ByPartition, Gauge<i64>>,
     pub(crate) segments_expired: Family<BySignal, Counter>,
     pub(crate) segments_damaged: Family<BySignal, Counter>,
@@ -160,6 +183,14 @@ impl Default for Metrics {
             flush_rows: Family::default(),
             flush_bytes: Family::default(),
             flush_seconds: seconds(),
+            compactions: Family::default(),
+            compaction_failures: Family::default(),
+            compaction_rows_in: Family::default(),
+            compaction_rows_dropped: Family::default(),
+            compaction_bytes_in: Family::default(),
+            compaction_bytes_out: Family::default(),
+            compaction_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 16)),
+            compaction_backlog: Gauge::default(),
             manifest_commits: Family::default(),
             manifest_conflicts: Family::default(),
             manifests_quarantined: Counter::default(),
@@ -189,6 +220,27 @@ impl Metrics {
         self.register_writes(registry);
         self.register_segments(registry);
         self.byte_cache.register(registry);
+        self.register_compaction(registry);
+    }
+
+    fn register_compaction(&self, r: &mut Registry) {
+        r.register("compactions", "Merges of segments that were committed", self.compactions.clone());
+        let failures = self.compaction_failures.clone();
+        r.register("compaction_failures", "Merges of segments that failed or came too late", failures);
+        r.register("compaction_rows", "Rows read by merges", self.compaction_rows_in.clone());
+        r.register(
+            "compaction_rows_dropped",
+            "Rows that merges left out: duplicates and expired ones",
+            self.compaction_rows_dropped.clone(),
+        );
+        let read = self.compaction_bytes_in.clone();
+        r.register_with_unit("compaction_read", "Bytes of segments that were merged", Unit::Bytes, read);
+        let written = self.compaction_bytes_out.clone();
+        r.register_with_unit("compaction_written", "Bytes of merged segments", Unit::Bytes, written);
+        let seconds = self.compaction_seconds.clone();
+        r.register_with_unit("compaction", "Time of a merge", Unit::Seconds, seconds);
+        let backlog = self.compaction_backlog.clone();
+        r.register("compaction_backlog", "Tenants' signals with a merge that is due", backlog);
     }
 
     fn register_writes(&self, r: &mut Registry) {
@@ -244,7 +296,7 @@ impl Metrics {
         );
         let damaged = self.manifests_quarantined.clone();
         r.register("manifests_quarantined", "Damaged manifest versions that were set aside", damaged);
-        r.register("segments", "Segments that the manifest names", self.segments.clone());
+        r.register("segments", "Segments that the manifest names, by level", self.segments.clone());
         let bytes = self.segment_bytes.clone();
         r.register_with_unit(
             "segments_size",

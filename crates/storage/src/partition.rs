@@ -1,9 +1,9 @@
 //! One tenant's signal in this process: its manifest, its heads, and the records that are on their way into them. Reads
 //! take the state as it is at one moment; writers share it without waiting for each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use model::{Batch, Signal, TenantId};
@@ -19,7 +19,7 @@ use crate::head::series::{HeadSeries, Known};
 use crate::head::{Head, HeadView};
 use crate::manifest::commit::Manifests;
 use crate::manifest::{Manifest, WalPosition};
-use crate::metrics::{ByPartition, BySignal, Metrics};
+use crate::metrics::{ByLevel, ByPartition, BySignal, Metrics};
 
 /// Which tenant's signal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +135,10 @@ pub(crate) struct Partition {
     pub(crate) is_flush_failing: AtomicBool,
     /// Items taken; kept here so that writers look it up once.
     pub(crate) items: Counter,
+    /// Segments that are being written, by id: no manifest names them yet, and the sweep leaves them alone.
+    claimed: Mutex<HashSet<String>>,
+    /// The highest level of a segment that was counted.
+    highest_level: AtomicU8,
     /// Objects that no manifest names, with the monotonic time at which a sweep saw them first.
     pub(crate) unreferenced: Mutex<HashMap<Path, u64>>,
     /// Whether there may be such objects.
@@ -152,6 +156,18 @@ pub(crate) struct Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.partition.in_flight.lock().not_before.remove(&self.number);
+    }
+}
+
+/// A segment that is being written. While it lives, the sweep leaves the segment's objects alone.
+pub(crate) struct Claim {
+    partition: Arc<Partition>,
+    id: String,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.partition.claimed.lock().remove(&self.id);
     }
 }
 
@@ -180,6 +196,8 @@ impl Partition {
             items,
             metrics,
             id,
+            claimed: Mutex::default(),
+            highest_level: AtomicU8::new(0),
             unreferenced: Mutex::default(),
             is_flush_failing: AtomicBool::new(false),
             is_sweep_due: AtomicBool::new(true),
@@ -194,6 +212,11 @@ impl Partition {
         self.state.load_full()
     }
 
+    /// The manifest at this moment.
+    pub(crate) fn manifest(&self) -> Arc<Manifest> {
+        Arc::clone(&self.state.load().manifest)
+    }
+
     /// Announces a record that is about to be handed to the log; `tail` gives the log's end at this moment.
     pub(crate) fn begin(self: &Arc<Self>, tail: impl Fn() -> WalPosition) -> Ticket {
         let mut in_flight = self.in_flight.lock();
@@ -201,6 +224,17 @@ impl Partition {
         in_flight.next += 1;
         in_flight.not_before.insert(number, tail());
         Ticket { partition: Arc::clone(self), number }
+    }
+
+    /// Announces a segment that is about to be written.
+    pub(crate) fn claim(self: &Arc<Self>, id: &str) -> Claim {
+        self.claimed.lock().insert(id.to_owned());
+        Claim { partition: Arc::clone(self), id: id.to_owned() }
+    }
+
+    /// The segments that are being written.
+    pub(crate) fn claimed(&self) -> HashSet<String> {
+        self.claimed.lock().clone()
     }
 
     /// Puts a batch into the active head, and takes its record's announcement back. Gives the head's size in bytes.
@@ -309,10 +343,20 @@ impl Partition {
         if manifest.version == 0 {
             return;
         }
-        let labels = ByPartition::new(&self.id.tenant, self.id.signal);
+        let id = &self.id;
+        let mut levels: BTreeMap<u8, i64> = BTreeMap::new();
+        manifest.segments.iter().for_each(|segment| *levels.entry(segment.level).or_default() += 1);
+        // A level that had segments before may have none now.
+        let highest =
+            self.highest_level.fetch_max(levels.keys().max().copied().unwrap_or(0), Ordering::Relaxed);
+        for level in 0..=highest {
+            levels.entry(level).or_default();
+        }
+        for (level, count) in levels {
+            self.metrics.segments.get_or_create(&ByLevel::new(&id.tenant, id.signal, level)).set(count);
+        }
         let bytes: u64 = manifest.segments.iter().map(crate::manifest::SegmentMeta::bytes).sum();
-        let count = i64::try_from(manifest.segments.len()).unwrap_or(i64::MAX);
-        self.metrics.segments.get_or_create(&labels).set(count);
+        let labels = ByPartition::new(&id.tenant, id.signal);
         let quarantined = i64::try_from(manifest.quarantined.len()).unwrap_or(i64::MAX);
         self.metrics.quarantined_segments.get_or_create(&labels).set(quarantined);
         self.metrics.segment_bytes.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -56,7 +56,7 @@ impl Engine {
         self.settle(partition).await?;
         report.segments_expired += self.expire(partition).await?;
         let candidates = self.sweepable(partition).await?;
-        // Under the turn no flush of ours is in progress; what nobody named then, nobody will name.
+        // What nobody named then, and nobody was writing, nobody will name.
         drop(turn);
         let Swept { objects, bytes, bytes_left } = self.sweep(partition, candidates).await?;
         report.objects_deleted += objects;

@@ -21,3 +21,9 @@ pub(crate) mod reader;
 pub(crate) mod survey;
 
 pub(crate) mod series;
+
+pub(crate) mod source;
+
+pub(crate) mod build;
+
+pub(crate) mod upload;

@@ -8,6 +8,7 @@ use model::limits::LimitsSource;
 use model::time::Clock;
 use object_store::ObjectStore;
 
+use crate::bounds::MAX_FAN_IN;
 use crate::disk::{Disk, SystemDisk};
 use crate::error::StorageError;
 use crate::runtime::{Runtime, Tokio};
@@ -40,6 +41,21 @@ pub struct FlushSettings {
     pub max_head_age_ms: u64,
     /// All heads together; beyond it writers are refused until a flush has made room. In bytes of memory.
     pub max_total_head_bytes: usize,
+}
+
+/// When segments become fewer and larger.
+#[derive(Clone, Debug)]
+pub struct CompactionSettings {
+    /// Time between two looks for what is due, in milliseconds.
+    pub interval_ms: u64,
+    /// Merges that run at the same time. Each has a thread while it computes.
+    pub max_concurrent: usize,
+    /// Segments of one level that become one of the next; at least 2. So many are open at a time in a merge.
+    pub fan_in: usize,
+    /// What the inputs of a merge may have together, in bytes.
+    pub max_segment_bytes: u64,
+    /// How long after its end, and after the last late row, the rest of a day is merged, in milliseconds.
+    pub settle_ms: u64,
 }
 
 /// When expired data goes.
@@ -125,6 +141,8 @@ pub struct Settings {
     pub memory: MemorySettings,
     /// The room on the volumes that are written to.
     pub disk: DiskSettings,
+    /// When segments become fewer and larger.
+    pub compaction: CompactionSettings,
     /// When expired data goes.
     pub retention: RetentionSettings,
     /// How the object store is spoken to.
@@ -146,6 +164,13 @@ impl Default for Settings {
             },
             memory: MemorySettings { log_bytes: 512 << 20, merge_bytes: 256 << 20 },
             disk: DiskSettings::default(),
+            compaction: CompactionSettings {
+                interval_ms: 10 * 1_000,
+                max_concurrent: 1,
+                fan_in: 8,
+                max_segment_bytes: 512 << 20,
+                settle_ms: 60 * 60 * 1_000,
+            },
             retention: RetentionSettings { interval_ms: 60 * 1_000, sweep_grace_ms: 10 * 60 * 1_000 },
             store: StoreSettings { retry_backoff_ms: 100 },
             read: ReadSettings { cache_bytes: 128 << 20, byte_cache: ByteCacheSettings::default() },
@@ -166,10 +191,16 @@ impl Settings {
             ("flush.max_head_age_ms", self.flush.max_head_age_ms > 0),
             ("memory.log_bytes", self.memory.log_bytes > 0),
             ("memory.merge_bytes", self.memory.merge_bytes > 0),
+            ("compaction.interval_ms", self.compaction.interval_ms > 0),
+            ("compaction.max_concurrent", self.compaction.max_concurrent > 0),
+            ("compaction.max_segment_bytes", self.compaction.max_segment_bytes > 0),
             ("retention.interval_ms", self.retention.interval_ms > 0),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, is_positive)| !is_positive) {
             return Err(StorageError::Settings(format!("{name} must be greater than 0")));
+        }
+        if !(2..=MAX_FAN_IN).contains(&self.compaction.fan_in) {
+            return Err(StorageError::Settings(format!("compaction.fan_in must be from 2 to {MAX_FAN_IN}")));
         }
         if self.flush.max_total_head_bytes < self.flush.max_head_bytes {
             return Err(StorageError::Settings(

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use model::{Signal, TenantContext, TimeRange};
+use model::{Signal, TenantContext, TenantId, TimeRange};
 
 use crate::error::StorageError;
+use crate::head::HeadView;
 use crate::manifest::Manifest;
 use crate::read::{LogsSnapshot, MetricsSnapshot, Source, TracesSnapshot};
-use crate::storage::Storage;
+use crate::storage::{Engine, Storage};
 
 impl Storage {
     /// A consistent view of a tenant's metrics.
@@ -57,17 +58,29 @@ impl Storage {
             None => (Arc::new(Manifest::empty(&tenant, signal)), Vec::new()),
         };
         let start_ns = engine.expired_before_ns(&tenant, signal).unwrap_or(i64::MIN).max(range.start_ns);
-        let source = Source {
+        (engine.read_from(tenant, signal, manifest, heads), TimeRange::new(start_ns, range.end_ns))
+    }
+}
+
+impl Engine {
+    /// What reads use of a manifest's segments and of heads.
+    pub(crate) fn read_from(
+        &self,
+        tenant: TenantId,
+        signal: Signal,
+        manifest: Arc<Manifest>,
+        heads: Vec<HeadView>,
+    ) -> Source {
+        Source {
             tenant,
             signal,
             manifest,
             heads,
-            store: Arc::clone(&engine.components.store),
-            runtime: Arc::clone(&engine.components.runtime),
-            cache: Arc::clone(&engine.cache),
-            suspects: Arc::clone(&engine.suspects),
-            metrics: Arc::clone(&engine.metrics),
-        };
-        (source, TimeRange::new(start_ns, range.end_ns))
+            store: Arc::clone(&self.components.store),
+            suspects: Arc::clone(&self.suspects),
+            cache: Arc::clone(&self.cache),
+            metrics: Arc::clone(&self.metrics),
+            runtime: Arc::clone(&self.components.runtime),
+        }
     }
 }

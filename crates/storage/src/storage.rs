@@ -10,11 +10,12 @@ use model::time::NS_PER_MS;
 use model::{Clock, Signal};
 use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::bounds::{DISK_TICK_MS, EXAMINE_INTERVAL_MS, FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES};
+use crate::compact::CompactionReport;
 use crate::disk::{self, Disk, Lock};
 use crate::error::StorageError;
 use crate::ids::Ids;
@@ -74,6 +75,8 @@ pub(crate) struct Engine {
     pub(crate) merges: Room,
     pub(crate) volumes: Arc<Volumes>,
     pub(crate) flush_wanted: Notify,
+    /// Held by the one pass of compaction.
+    pub(crate) compacting: Semaphore,
     pub(crate) is_closing: AtomicBool,
     pub(crate) stopping: CancellationToken,
     pub(crate) tracker: TaskTracker,
@@ -138,6 +141,7 @@ impl Storage {
             tenants,
             metrics,
             flush_wanted: Notify::new(),
+            compacting: Semaphore::new(1),
             is_closing: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -169,6 +173,14 @@ impl Storage {
     /// The first failure; the other heads are flushed all the same, and what failed stays in memory and in the log.
     pub async fn flush(&self) -> Result<(), StorageError> {
         self.engine.flush_all().await
+    }
+
+    /// Merges segments of all tenants until no merge is due.
+    ///
+    /// # Errors
+    /// The first failure; the other tenants' segments are merged all the same, and what failed is as it was before.
+    pub async fn compact(&self) -> Result<CompactionReport, StorageError> {
+        self.engine.compact().await
     }
 
     /// One pass of retention and sweep over all tenants.
@@ -241,6 +253,13 @@ impl Engine {
                 engine.examine_suspects().await;
             }
         });
+        self.spawn(|engine| async move {
+            let interval = Duration::from_millis(engine.settings.compaction.interval_ms);
+            while engine.pause(interval, None).await {
+                // Every failure was logged where it happened; the next pass tries again.
+                let _logged = engine.compact().await;
+            }
+        });
         if let Some(interval_ms) = self.wal.sync_interval_ms() {
             self.spawn(move |engine| async move {
                 while engine.pause(Duration::from_millis(interval_ms), None).await {
@@ -296,10 +315,15 @@ impl Engine {
         Ok(())
     }
 
+    /// How long a tenant's data is kept, in nanoseconds; none for ever.
+    pub(crate) fn kept_ns(&self, tenant: &model::TenantId, signal: Signal) -> Option<i64> {
+        self.components.limits.limits(tenant).retention.of(signal)
+    }
+
     /// The moment before which a tenant's data may no longer be seen.
     pub(crate) fn expired_before_ns(&self, tenant: &model::TenantId, signal: Signal) -> Option<i64> {
-        let retention_ns = self.components.limits.limits(tenant).retention.of(signal)?;
-        Some(self.clock().now().0.saturating_sub(retention_ns))
+        let kept_ns = self.kept_ns(tenant, signal)?;
+        Some(self.clock().now().0.saturating_sub(kept_ns))
     }
 
     /// A file of a segment, as the manifest has it.

@@ -43,19 +43,22 @@ impl Engine {
         if !is_due {
             return Ok(Candidates::default());
         }
-        // Objects first, then the manifest: what is committed in between is named by it.
+        // Objects first, then what is being written, then the manifest: what is committed in between is named by it.
         let (tenant, signal) = (&partition.id.tenant, partition.id.signal);
         let list = async |prefix: Path| -> Result<Vec<ObjectMeta>, StorageError> {
             Ok(self.components.store.list(Some(&prefix)).try_collect().await?)
         };
         let objects = list(layout::segments(tenant, signal)).await?;
         let copies = list(layout::quarantined_segments(tenant, signal)).await?;
+        let claimed = partition.claimed();
         let manifest = partition.manifests.catch_up(partition.state().manifest.clone()).await?;
         if manifest.version > version {
             partition.committed(manifest.clone(), None);
         }
         let named: HashSet<&str> = manifest.segments.iter().map(|segment| segment.id.as_str()).collect();
-        let is_unnamed = |path: &Path| layout::segment_id(path).is_some_and(|id| !named.contains(id));
+        let is_unnamed = |path: &Path| {
+            layout::segment_id(path).is_some_and(|id| !named.contains(id) && !claimed.contains(id))
+        };
         let aside = manifest.quarantined.iter().map(|aside| aside.segment.id.as_str());
         let aside: HashSet<&str> = aside.collect();
         let is_gone = |path: &Path| layout::quarantined_id(path).is_some_and(|id| !aside.contains(id));

@@ -22,6 +22,20 @@ pub(crate) struct Info {
     pub(crate) help: Arc<str>,
 }
 
+impl Info {
+    /// Takes over what a later source tells.
+    pub(crate) fn learn(&mut self, later: &Info) {
+        if later.metric_type != 0 {
+            self.metric_type = later.metric_type;
+        }
+        for (known, told) in [(&mut self.unit, &later.unit), (&mut self.help, &later.help)] {
+            if !told.is_empty() {
+                *known = Arc::clone(told);
+            }
+        }
+    }
+}
+
 /// The sizes of a label set that limits speak of.
 #[derive(Clone, Copy, Debug)]
 struct Sizes {

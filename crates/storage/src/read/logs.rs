@@ -242,7 +242,10 @@ async fn hopeful(
 }
 
 /// The columns of the schema; those that were not read are empty.
-fn table_rows(
+///
+/// # Errors
+/// [`StorageError::Corrupt`] where the columns are others.
+pub(crate) fn table_rows(
     file: &SegmentFile,
     batch: &RecordBatch,
     columns: LogColumns,

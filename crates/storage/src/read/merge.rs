@@ -14,8 +14,9 @@ use futures::StreamExt;
 use futures::stream::{BoxStream, FuturesUnordered};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::bounds::{MERGE_CONCURRENCY, READ_BATCH_ROWS};
+use crate::bounds::{MERGE_BATCH_BYTES, MERGE_CONCURRENCY, READ_BATCH_ROWS};
 use crate::error::StorageError;
+use crate::head::runs::batch_bytes;
 use crate::signal::{Duplicates, Key, Keys, Table};
 
 /// Slots beyond the sources' own that are kept before the first look for those that nobody needs: each holds a batch.
@@ -26,6 +27,14 @@ const SPARE_SLOTS: usize = 8;
 struct Slot {
     batch: RecordBatch,
     keys: Keys,
+    bytes: usize,
+}
+
+impl Slot {
+    /// What a row takes, about.
+    fn row_bytes(&self) -> usize {
+        self.bytes / self.keys.len().max(1)
+    }
 }
 
 /// Where a source stands.
@@ -69,6 +78,7 @@ pub(crate) struct Merger {
     slots: Vec<Slot>,
     picks: Vec<Pick>,
     picked_rows: usize,
+    picked_bytes: usize,
     group: Option<Group>,
     converter: Option<RowConverter>,
     /// Slots beyond which those that nobody needs are let go.
@@ -87,6 +97,7 @@ impl Merger {
             slots: Vec::new(),
             picks: Vec::new(),
             picked_rows: 0,
+            picked_bytes: 0,
             group: None,
             converter: None,
             release_at: sources + SPARE_SLOTS,
@@ -117,7 +128,8 @@ impl Merger {
         self.heap.push(Reverse((keys.get(0), source)));
         self.cursors[source] = Cursor::At { slot: self.slots.len(), row: 0 };
         self.starving -= 1;
-        self.slots.push(Slot { batch, keys });
+        let bytes = batch_bytes(&batch);
+        self.slots.push(Slot { batch, keys, bytes });
     }
 
     /// The next rows, when there are enough of them or no source has more; `None` when a source must be fed first, or
@@ -126,15 +138,23 @@ impl Merger {
     /// # Errors
     /// When Arrow cannot compare or copy the rows.
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
-        while self.starving == 0 && self.picked_rows < READ_BATCH_ROWS {
+        while self.starving == 0 && !self.is_full() {
             let Some(Reverse((_, source))) = self.heap.pop() else { break };
             self.advance(source)?;
         }
         let over = self.heap.is_empty() && self.starving == 0;
-        if self.picked_rows < READ_BATCH_ROWS && !(over && self.picked_rows > 0) {
-            return Ok(None);
-        }
-        self.emit(over)
+        if self.is_full() || (over && self.picked_rows > 0) { self.emit(over) } else { Ok(None) }
+    }
+
+    /// Whether there is a batch to give out. One row alone is not: it may have to be kept back.
+    const fn is_full(&self) -> bool {
+        self.picked_rows >= READ_BATCH_ROWS
+            || (self.picked_rows > 1 && self.picked_bytes >= MERGE_BATCH_BYTES)
+    }
+
+    /// Memory of the batches that it holds, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.slots.iter().map(|slot| slot.bytes).sum()
     }
 
     /// Whether every row was given out.
@@ -148,7 +168,10 @@ impl Merger {
             return Ok(());
         };
         let keys = self.slots[slot].keys.clone();
-        let room = row + READ_BATCH_ROWS.saturating_sub(self.picked_rows).max(1);
+        let row_bytes = self.slots[slot].row_bytes().max(1);
+        let room_bytes = MERGE_BATCH_BYTES.saturating_sub(self.picked_bytes);
+        let room_rows = READ_BATCH_ROWS.saturating_sub(self.picked_rows).min(room_bytes / row_bytes);
+        let room = row + room_rows.max(1);
         let end = match self.heap.peek() {
             Some(Reverse((limit, other))) => keys.partition(row, |key| (key, source) < (*limit, *other)),
             None => keys.len(),
@@ -195,6 +218,7 @@ impl Merger {
 
     fn pick(&mut self, slot: usize, start: usize, end: usize) {
         self.picked_rows += end - start;
+        self.picked_bytes += (end - start) * self.slots[slot].row_bytes();
         match self.picks.last_mut() {
             Some(last) if last.slot == slot && last.end == start => last.end = end,
             _ => self.picks.push(Pick { slot, start, end }),
@@ -208,6 +232,7 @@ impl Merger {
             if let Some(last) = self.picks.last_mut() {
                 last.end -= 1;
                 self.picked_rows -= 1;
+                self.picked_bytes = self.picked_bytes.saturating_sub(self.slots[last.slot].row_bytes());
                 if last.start == last.end {
                     self.picks.pop();
                 }
@@ -259,6 +284,7 @@ impl Merger {
         self.picks.clear();
         self.picks.extend(carry);
         self.picked_rows = self.picks.len();
+        self.picked_bytes = self.picks.iter().map(|pick| self.slots[pick.slot].row_bytes()).sum();
         self.release();
         Ok(batch)
     }
@@ -315,31 +341,6 @@ impl Merger {
         self.picks.iter_mut().for_each(|pick| pick.slot = moved[pick.slot]);
         if let Some(group) = &mut self.group {
             group.slot = moved[group.slot];
-        }
-    }
-}
-
-/// Merges iterators of sorted batches; for rows that are in memory.
-///
-/// # Errors
-/// When Arrow cannot compare or copy the rows.
-pub(crate) fn merge_iterators(
-    table: Table,
-    mut sources: Vec<Box<dyn Iterator<Item = RecordBatch> + Send>>,
-    duplicates: Duplicates,
-    mut output: impl FnMut(RecordBatch),
-) -> Result<(), ArrowError> {
-    let mut merger = Merger::new(table, sources.len(), duplicates);
-    loop {
-        let needs: Vec<usize> = merger.needs().collect();
-        for source in &needs {
-            let batch = sources[*source].next();
-            merger.feed(*source, batch);
-        }
-        match merger.next()? {
-            Some(batch) => output(batch),
-            None if merger.is_over() => return Ok(()),
-            None => {}
         }
     }
 }

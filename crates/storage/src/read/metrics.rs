@@ -207,7 +207,14 @@ impl SeriesSet {
 }
 
 /// Rows of a file as rows of the table.
-fn table_rows(file: &SegmentFile, table: Table, batch: &RecordBatch) -> Result<RecordBatch, StorageError> {
+///
+/// # Errors
+/// [`StorageError::Corrupt`] where the columns are others.
+pub(crate) fn table_rows(
+    file: &SegmentFile,
+    table: Table,
+    batch: &RecordBatch,
+) -> Result<RecordBatch, StorageError> {
     let columns: Vec<ArrayRef> = match table {
         Table::Samples => {
             let mut columns = batch.columns().get(..3).unwrap_or_default().to_vec();

@@ -74,7 +74,7 @@ fn within(numbers: &Numbers, range: &Range<usize>) -> Numbers {
 }
 
 /// The labels of all lists, sorted and once each, and each list's numbers under the new numbering.
-fn united(lists: Vec<Vec<(u32, Labels)>>) -> (Vec<Labels>, Vec<Numbers>) {
+pub(crate) fn united(lists: Vec<Vec<(u32, Labels)>>) -> (Vec<Labels>, Vec<Numbers>) {
     let mut numbers: Vec<Vec<(u32, u32)>> = lists.iter().map(|list| Vec::with_capacity(list.len())).collect();
     let mut labels: Vec<Labels> = Vec::new();
     let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
@@ -98,18 +98,36 @@ pub(crate) async fn segment_series(
     source: &Source,
     meta: &SegmentMeta,
 ) -> Result<Option<Arc<SegmentSeries>>, StorageError> {
-    let name = if source.signal == Signal::Metrics { SERIES_PART } else { ONLY_PART };
-    let Some(file) = source.file(meta, name) else {
+    let Some(file) = source.file(meta, series_part(source.signal)) else {
         return Ok(None);
     };
-    let series = match source.signal {
-        Signal::Metrics => file.series().await,
-        Signal::Logs | Signal::Traces => match file.footer().await {
-            Ok(footer) => file.decode(|| file.streams(&footer)),
-            Err(error) => Err(error),
-        },
-    };
+    let series = file_series(source.signal, &file).await;
     source.readable(&file, series)
+}
+
+/// The part of a segment that tells its series or streams.
+pub(crate) const fn series_part(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Metrics => SERIES_PART,
+        Signal::Logs | Signal::Traces => ONLY_PART,
+    }
+}
+
+/// The series or streams that a file tells.
+///
+/// # Errors
+/// The store's; [`StorageError::Corrupt`] for what does not read back.
+pub(crate) async fn file_series(
+    signal: Signal,
+    file: &SegmentFile,
+) -> Result<Arc<SegmentSeries>, StorageError> {
+    match signal {
+        Signal::Metrics => file.series().await,
+        Signal::Logs | Signal::Traces => {
+            let footer = file.footer().await?;
+            file.decode(|| file.streams(&footer))
+        }
+    }
 }
 
 impl Selected {

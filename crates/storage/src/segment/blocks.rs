@@ -188,6 +188,11 @@ impl<W: Write> HashingSink<W> {
     }
 
     /// Where the bytes go.
+    pub(crate) const fn inner(&self) -> &W {
+        &self.inner
+    }
+
+    /// Where the bytes go, to take some of them out.
     pub(crate) fn inner_mut(&mut self) -> &mut W {
         &mut self.inner
     }

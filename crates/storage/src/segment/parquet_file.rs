@@ -1,5 +1,6 @@
-//! Writes one Parquet file into memory, row group by row group, with bytes of ours between the row groups, and takes the
-//! checksums of all of it on the way.
+//! Writes one Parquet file, row group by row group, with bytes of ours between the row groups, and takes the checksums of
+//! all of it on the way. What was written can be taken out while the file grows: it holds one row group that is not full,
+//! and what nobody has taken yet.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -19,12 +20,15 @@ pub(crate) struct ParquetFile {
     group_rows: usize,
     rows_in_group: usize,
     rows: u64,
+    taken_bytes: u64,
 }
 
 /// A file that is whole.
 pub(crate) struct Finished {
-    /// All of it.
-    pub(crate) bytes: Bytes,
+    /// What was not taken before.
+    pub(crate) rest: Bytes,
+    /// All its bytes, those taken before too.
+    pub(crate) bytes: u64,
     /// Its rows.
     pub(crate) rows: u64,
     /// What the manifest says of its end.
@@ -45,14 +49,14 @@ impl ParquetFile {
         group_rows: usize,
     ) -> Result<Self, StorageError> {
         let writer = ArrowWriter::try_new(HashingSink::new(Vec::new()), schema, Some(properties))?;
-        Ok(Self { writer, group_rows, rows_in_group: 0, rows: 0 })
+        Ok(Self { writer, group_rows, rows_in_group: 0, rows: 0, taken_bytes: 0 })
     }
 
-    /// Adds rows. `group` sees every stretch of rows that goes into one row group, and whether it was the group's last;
-    /// it is called before the rows are written.
+    /// Adds rows. `on_rows` sees every stretch of rows that goes into one row group before it is written, `on_group` the
+    /// file after each row group that became full.
     ///
     /// # Errors
-    /// When Parquet cannot write the rows, or `group` fails.
+    /// When Parquet cannot write the rows, or a callback fails.
     pub(crate) fn write(
         &mut self,
         batch: &RecordBatch,
@@ -108,7 +112,24 @@ impl ParquetFile {
         Ok((offset, bytes.len() as u64))
     }
 
-    /// The finished file, with pairs of ours in its footer.
+    /// The next bytes of the file, exactly so many; none while there are fewer.
+    pub(crate) fn take(&mut self, bytes: usize) -> Option<Bytes> {
+        let written = self.writer.inner_mut().inner_mut();
+        if written.len() < bytes {
+            return None;
+        }
+        let rest = written.split_off(bytes);
+        let taken = std::mem::replace(written, rest);
+        self.taken_bytes += taken.len() as u64;
+        Some(taken.into())
+    }
+
+    /// Memory that it takes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.writer.memory_size() + self.writer.inner().inner().len()
+    }
+
+    /// Ends the file, with pairs of ours in its footer.
     ///
     /// # Errors
     /// When Parquet cannot write the footer.
@@ -124,7 +145,8 @@ impl ParquetFile {
         self.writer.finish()?;
         let sink = self.writer.inner_mut();
         let tail = sink.tail();
-        Ok(Finished { bytes: std::mem::take(sink.inner_mut()).into(), rows: self.rows, tail })
+        let rest: Bytes = std::mem::take(sink.inner_mut()).into();
+        Ok(Finished { bytes: self.taken_bytes + rest.len() as u64, rest, rows: self.rows, tail })
     }
 }
 

@@ -41,6 +41,11 @@ pub(crate) const SERVICES_KEY: &str = "stella.services";
 /// number on the way down (-1 for a root). 0 where the span hangs from no root.
 pub(crate) const NESTED_COLUMNS: [&str; 3] = ["nested_left", "nested_right", "nested_parent"];
 
+/// The level of zstd for what comes from a head and is rewritten soon.
+const FRESH_LEVEL: i32 = 1;
+/// The level of zstd for what was rewritten.
+const REWRITTEN_LEVEL: i32 = 3;
+
 /// The name of the part that holds a table.
 pub(crate) const fn part(table: Table) -> &'static str {
     match table {
@@ -104,10 +109,14 @@ const fn ascending(column_idx: i32) -> SortingColumn {
 }
 
 /// What all files have in common.
-fn properties(sorted_by: &[i32]) -> Result<WriterPropertiesBuilder, StorageError> {
+fn properties(sorted_by: &[i32], is_rewritten: bool) -> Result<WriterPropertiesBuilder, StorageError> {
     Ok(WriterProperties::builder()
         .set_created_by(concat!("stella ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(if is_rewritten {
+            REWRITTEN_LEVEL
+        } else {
+            FRESH_LEVEL
+        })?))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS / 4)
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -129,16 +138,19 @@ fn paged(builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilde
 }
 
 /// How the series of a metrics segment are kept; `sorted_by` are the numbers of the label columns.
-pub(crate) fn series_properties(sorted_by: &[i32]) -> Result<WriterProperties, StorageError> {
-    let builder = delta(properties(sorted_by)?, "number");
+pub(crate) fn series_properties(
+    sorted_by: &[i32],
+    is_rewritten: bool,
+) -> Result<WriterProperties, StorageError> {
+    let builder = delta(properties(sorted_by, is_rewritten)?, "number");
     Ok(paged(builder, &format!("{LABEL_PREFIX}{METRIC_NAME}")).build())
 }
 
-/// How a table is kept.
-pub(crate) fn table_properties(table: Table) -> Result<WriterProperties, StorageError> {
+/// How a table is kept; what is rewritten stays for long and is packed tighter.
+pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<WriterProperties, StorageError> {
     Ok(match table {
         Table::Samples => {
-            let builder = paged(delta(properties(&[0, 1])?, "timestamp_ms"), "timestamp_ms");
+            let builder = paged(delta(properties(&[0, 1], is_rewritten)?, "timestamp_ms"), "timestamp_ms");
             let builder = delta(paged(delta(builder, "series"), "series"), "scaled");
             builder
                 .set_column_dictionary_enabled(column("value"), false)
@@ -146,17 +158,17 @@ pub(crate) fn table_properties(table: Table) -> Result<WriterProperties, Storage
                 .build()
         }
         Table::Histograms | Table::Exemplars => {
-            let builder = paged(delta(properties(&[0, 1])?, "timestamp_ms"), "timestamp_ms");
+            let builder = paged(delta(properties(&[0, 1], is_rewritten)?, "timestamp_ms"), "timestamp_ms");
             delta(paged(builder, "series"), "series").build()
         }
         Table::Entries => {
-            let builder = paged(delta(properties(&[0, 1])?, "timestamp_ns"), "timestamp_ns");
+            let builder = paged(delta(properties(&[0, 1], is_rewritten)?, "timestamp_ns"), "timestamp_ns");
             let builder = delta(paged(builder, "stream"), "stream");
             let builder = builder.set_column_dictionary_enabled(column("line"), false);
             builder.set_column_statistics_enabled(column("line"), EnabledStatistics::None).build()
         }
         Table::Spans => {
-            let builder = paged(properties(&[0, 7, 1])?, "trace_id");
+            let builder = paged(properties(&[0, 7, 1], is_rewritten)?, "trace_id");
             let builder = paged(paged(delta(builder, "start_ns"), "start_ns"), "duration_ns");
             builder
                 .set_column_bloom_filter_enabled(column("trace_id"), true)

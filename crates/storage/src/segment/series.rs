@@ -41,6 +41,11 @@ impl SegmentSeries {
         at(number)..at(number + 1)
     }
 
+    /// Whether one of them has rows in any table.
+    pub(crate) fn has_rows(&self, number: u32) -> bool {
+        self.starts.iter().any(|(table, _)| !self.rows(*table, number).is_empty())
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.index.labels().len()).expect("an index numbers with 32 bits")

@@ -1,173 +1,213 @@
-//! Turns what is in memory into segments: one for each UTC day, rows sorted, duplicates gone.
+//! Writes the files of one segment, in bounded memory: rows come sorted and without duplicates, bytes are taken out while
+//! the files grow.
 //!
 //! Synchronous: it computes and waits for nothing. Who uploads the bytes is none of its business.
-
-use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use model::labels::Labels;
 use model::{Signal, TimeRange};
 
+use super::parquet_file::{Finished, ParquetFile};
+use super::schema::{self, SERIES_PART};
+use crate::bounds::UPLOAD_PART_BYTES;
 use crate::error::StorageError;
-use crate::head::HeadView;
-use crate::head::scan::Wanted;
 use crate::head::series::Info;
-use crate::read::merge::merge_iterators;
-use crate::segment::blocks::Tail;
-use crate::segment::parquet_file::Finished;
-use crate::signal::{Keys, Table, logs, metrics, traces};
+use crate::manifest::PartMeta;
+use crate::signal::logs::LinesFile;
+use crate::signal::metrics::{COUNT_COLUMNS, RowsFile, series_file};
+use crate::signal::traces::SpansFile;
+use crate::signal::{Keys, Table};
 
-const NS_PER_DAY: i64 = 86_400 * model::time::NS_PER_S;
-
-/// A segment that is not in the store yet.
+/// Bytes of a segment's file, in the order in which they stand there; a file's pieces follow each other.
 #[derive(Debug)]
-pub(crate) struct NewSegment {
-    /// The UTC day of its data, `yyyy-mm-dd`.
-    pub(crate) day: String,
-    /// The time that the rows cover.
+pub(crate) enum Piece {
+    /// Exactly [`UPLOAD_PART_BYTES`] of the file with this part's name; more follows.
+    More(&'static str, Bytes),
+    /// The rest of a file, which may be all of it.
+    Last(&'static str, Bytes, PartMeta),
+}
+
+/// What became of the rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Summary {
+    /// The time that they cover.
     pub(crate) range: TimeRange,
-    /// Rows of data, all parts but the series together.
+    /// How many there are, all tables together.
     pub(crate) rows: u64,
-    /// Its files.
-    pub(crate) parts: Vec<NewPart>,
 }
 
-/// One file of a segment.
-#[derive(Debug)]
-pub(crate) struct NewPart {
-    /// What stands in the file's name; empty for a segment's only file.
-    pub(crate) name: &'static str,
-    /// The file.
-    pub(crate) bytes: Bytes,
-    /// Rows in it.
-    pub(crate) rows: u64,
-    /// What the manifest says of its end.
-    pub(crate) tail: Tail,
+/// The file of a table.
+enum TableFile {
+    Rows(RowsFile),
+    Lines(LinesFile),
+    Spans(SpansFile),
 }
 
-impl NewPart {
-    /// A part with the name.
-    pub(crate) fn new(name: &'static str, file: Finished) -> Self {
-        Self { name, bytes: file.bytes, rows: file.rows, tail: file.tail }
-    }
-}
-
-/// The rows of one segment, sorted and without duplicates.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    /// The series or streams that have rows, sorted by labels; rows carry their places in this list.
-    pub(crate) series: Vec<(Labels, Info)>,
-    /// The rows of each table that has some.
-    pub(crate) tables: Vec<(Table, Vec<RecordBatch>)>,
-}
-
-impl Rows {
-    /// The rows of a table.
-    pub(crate) fn of(&self, table: Table) -> &[RecordBatch] {
-        self.tables.iter().find(|(t, _)| *t == table).map_or(&[], |(_, batches)| batches)
-    }
-}
-
-/// The segments of a head, one for each UTC day of its data.
-///
-/// # Errors
-/// When Arrow or Parquet refuses the rows.
-pub(crate) fn write_segments(view: &HeadView) -> Result<Vec<NewSegment>, StorageError> {
-    let all = view.series().select(&[], view.series_count());
-    let mut segments = Vec::new();
-    for day in days(view) {
-        let start_ns = day.saturating_mul(NS_PER_DAY);
-        let range = TimeRange::new(start_ns, start_ns.saturating_add(NS_PER_DAY - 1));
-        let rows = rows_of(view, &all, range)?;
-        if let Some(segment) = segment(view.signal(), day, &rows)? {
-            segments.push(segment);
+impl TableFile {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
+        match self {
+            TableFile::Rows(file) => file.write(batch),
+            TableFile::Lines(file) => file.write(batch),
+            TableFile::Spans(file) => file.write(batch),
         }
     }
-    Ok(segments)
+
+    fn parquet(&mut self) -> &mut ParquetFile {
+        match self {
+            TableFile::Rows(file) => &mut file.file,
+            TableFile::Lines(file) => &mut file.file,
+            TableFile::Spans(file) => &mut file.file,
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            TableFile::Rows(file) => file.file.memory_bytes(),
+            TableFile::Lines(file) => file.file.memory_bytes(),
+            TableFile::Spans(file) => file.memory_bytes(),
+        }
+    }
 }
 
-/// The days since the epoch on which there are rows.
-fn days(view: &HeadView) -> BTreeSet<i64> {
-    let mut days = BTreeSet::new();
-    for table in Table::of(view.signal()) {
-        let per_day = table.bounds(TimeRange::new(0, NS_PER_DAY)).1;
-        let mut last = None;
-        view.each_time(*table, |time| {
-            let day = time.div_euclid(per_day);
-            if last != Some(day) {
-                days.insert(day);
-                last = Some(day);
+/// Writes one segment.
+pub(crate) struct SegmentWriter {
+    signal: Signal,
+    /// Whether the rows come from segments: then the files are read for long and packed tighter.
+    is_rewritten: bool,
+    series: Vec<(Labels, Info)>,
+    series_bytes: usize,
+    /// The rows of each series or stream, by table.
+    counts: Vec<Vec<u64>>,
+    open: Option<(Table, TableFile)>,
+    pieces: Vec<Piece>,
+    range: Option<TimeRange>,
+    rows: u64,
+}
+
+impl SegmentWriter {
+    /// An empty segment. `series` are the series or streams in the order of their labels; rows carry their places in
+    /// this list.
+    pub(crate) fn new(signal: Signal, series: Vec<(Labels, Info)>, is_rewritten: bool) -> Self {
+        let labels = series.iter().map(|(labels, _)| labels.as_bytes().len());
+        let series_bytes = labels.sum::<usize>() + series.len() * size_of::<(Labels, Info)>();
+        let tables = Table::of(signal).iter().filter(|table| table.is_numbered());
+        let counts = tables.map(|_| vec![0; series.len()]).collect();
+        Self {
+            signal,
+            is_rewritten,
+            series,
+            series_bytes,
+            counts,
+            open: None,
+            pieces: Vec::new(),
+            range: None,
+            rows: 0,
+        }
+    }
+
+    /// Adds rows of a table, in its order; the tables come in the order of [`Table::of`].
+    ///
+    /// # Errors
+    /// When Arrow or Parquet refuses the rows.
+    pub(crate) fn write(&mut self, table: Table, batch: &RecordBatch) -> Result<(), StorageError> {
+        let keys = Keys::new(table, batch);
+        let (Some(first), Some(last)) = (keys.times().iter().min(), keys.times().iter().max()) else {
+            return Ok(());
+        };
+        self.range = Some(crate::head::union(self.range, table.range(*first, *last)));
+        self.rows += batch.num_rows() as u64;
+        if let Some(counts) = Table::of(self.signal).iter().position(|t| *t == table)
+            && table.is_numbered()
+        {
+            let counts = &mut self.counts[counts];
+            for stretch in keys.numbers().chunk_by(|a, b| a == b) {
+                counts[stretch[0] as usize] += stretch.len() as u64;
             }
+        }
+        if self.open.as_ref().is_none_or(|(open, _)| *open != table) {
+            self.end_table()?;
+            self.open = Some((table, self.table_file(table)?));
+        }
+        if let Some((_, file)) = &mut self.open {
+            file.write(batch)?;
+            let parquet = file.parquet();
+            while let Some(bytes) = parquet.take(UPLOAD_PART_BYTES) {
+                self.pieces.push(Piece::More(schema::part(table), bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are bytes to be taken.
+    pub(crate) fn has_pieces(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
+    /// Takes the bytes that are ready.
+    pub(crate) fn pieces(&mut self) -> Vec<Piece> {
+        std::mem::take(&mut self.pieces)
+    }
+
+    /// Memory that it takes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::More(_, bytes) | Piece::Last(_, bytes, _) => bytes.len(),
         });
+        let counts = self.counts.iter().map(|counts| counts.len() * size_of::<u64>());
+        let open = self.open.as_ref().map_or(0, |(_, file)| file.memory_bytes());
+        self.series_bytes + counts.sum::<usize>() + open + pieces.sum::<usize>()
     }
-    days
-}
 
-/// The rows of a range, merged; series without rows are left out.
-fn rows_of(view: &HeadView, all: &[(u32, Labels)], range: TimeRange) -> Result<Rows, StorageError> {
-    let numbers = (0..).zip(all).map(|(place, (number, _))| (place, *number)).collect();
-    let wanted = match view.signal() {
-        Signal::Traces => Wanted::Traces(0, u128::MAX),
-        Signal::Metrics | Signal::Logs => Wanted::Numbers(numbers),
-    };
-    let mut tables = Vec::new();
-    let mut used = vec![false; all.len()];
-    for table in Table::of(view.signal()) {
-        let mut batches = Vec::new();
-        let sources = view.sources(*table, &wanted, range);
-        merge_iterators(*table, sources, table.duplicates(), |batch| batches.push(batch))?;
-        for batch in &batches {
-            Keys::new(*table, batch).numbers().iter().for_each(|number| used[*number as usize] = true);
+    /// Ends the segment; none when there were no rows. Its last pieces are to be taken afterwards.
+    ///
+    /// # Errors
+    /// When Parquet cannot write a footer.
+    pub(crate) fn finish(&mut self) -> Result<Option<Summary>, StorageError> {
+        self.end_table()?;
+        let Some(range) = self.range else {
+            return Ok(None);
+        };
+        if self.signal == Signal::Metrics {
+            let mut counts = std::mem::take(&mut self.counts).into_iter();
+            let counts = COUNT_COLUMNS.map(|_| counts.next().unwrap_or_default());
+            let file = series_file(&self.series, counts, self.is_rewritten)?;
+            self.end_part(SERIES_PART, file);
         }
-        if !batches.is_empty() {
-            tables.push((*table, batches));
-        }
+        Ok(Some(Summary { range, rows: self.rows }))
     }
-    let mut places = vec![0; all.len()];
-    let mut series = Vec::new();
-    for (place, (number, labels)) in all.iter().enumerate().filter(|(place, _)| used[*place]) {
-        places[place] = u32::try_from(series.len()).expect("there are at most as many as numbers");
-        series.push((labels.clone(), view.series().info(*number)));
-    }
-    if series.len() < all.len() {
-        for (_, batches) in tables.iter_mut().filter(|(table, _)| table.is_numbered()) {
-            batches.iter_mut().for_each(|batch| *batch = crate::head::renumbered(batch, &places));
-        }
-    }
-    Ok(Rows { series, tables })
-}
 
-/// One segment of sorted rows; none where there are none.
-fn segment(signal: Signal, day: i64, rows: &Rows) -> Result<Option<NewSegment>, StorageError> {
-    let Some(range) = range_of(rows) else {
-        return Ok(None);
-    };
-    let parts = match signal {
-        Signal::Metrics => metrics::parts(rows)?,
-        Signal::Logs => logs::parts(rows)?,
-        Signal::Traces => traces::parts(rows)?,
-    };
-    let count =
-        rows.tables.iter().flat_map(|(_, batches)| batches).map(|batch| batch.num_rows() as u64).sum();
-    Ok(Some(NewSegment { day: day_name(day)?, range, rows: count, parts }))
-}
-
-fn range_of(rows: &Rows) -> Option<TimeRange> {
-    let mut range: Option<TimeRange> = None;
-    for (table, batches) in &rows.tables {
-        for batch in batches {
-            let keys = Keys::new(*table, batch);
-            let (first, last) = (keys.times().iter().min()?, keys.times().iter().max()?);
-            let of_batch = table.range(*first, *last);
-            range = Some(crate::head::union(range, of_batch));
-        }
+    fn table_file(&self, table: Table) -> Result<TableFile, StorageError> {
+        Ok(match table {
+            Table::Samples | Table::Histograms | Table::Exemplars => {
+                TableFile::Rows(RowsFile::new(table, self.is_rewritten)?)
+            }
+            Table::Entries => TableFile::Lines(LinesFile::new(&self.series, self.is_rewritten)?),
+            Table::Spans => TableFile::Spans(SpansFile::new(self.is_rewritten)?),
+        })
     }
-    range
-}
 
-fn day_name(day: i64) -> Result<String, StorageError> {
-    let date = jiff::Timestamp::from_second(day.saturating_mul(86_400));
-    let date = date.map_err(|error| StorageError::Internal(format!("a day without a name: {error}")))?;
-    Ok(date.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d").to_string())
+    fn end_table(&mut self) -> Result<(), StorageError> {
+        let Some((table, file)) = self.open.take() else {
+            return Ok(());
+        };
+        let finished = match file {
+            TableFile::Rows(file) => file.file.finish(Vec::new())?,
+            TableFile::Lines(file) => file.finish(&self.series, &self.counts[0])?,
+            TableFile::Spans(file) => file.finish()?,
+        };
+        self.end_part(schema::part(table), finished);
+        Ok(())
+    }
+
+    fn end_part(&mut self, name: &'static str, file: Finished) {
+        let meta = PartMeta {
+            name: name.to_owned(),
+            bytes: file.bytes,
+            rows: file.rows,
+            tail_bytes: file.tail.bytes,
+            tail_xxh3: file.tail.checksum,
+        };
+        self.pieces.push(Piece::Last(name, file.rest, meta));
+    }
 }

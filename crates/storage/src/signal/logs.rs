@@ -1,20 +1,22 @@
 //! The file of a logs segment: a row per line with the labels of its stream; token filters between the row groups; the
 //! streams in the footer.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, FieldRef, Int32Type, Schema};
+use arrow::datatypes::{DataType, FieldRef, Int32Type, Schema, SchemaRef};
+use model::labels::Labels;
 use serde::{Deserialize, Serialize};
 
-use super::metrics::{label_arrays, row_counts};
+use super::metrics::label_arrays;
 use super::{Keys, Table};
 use crate::bounds::ENTRY_ROW_GROUP_ROWS;
 use crate::error::StorageError;
+use crate::head::series::Info;
 use crate::segment::filter::TokenFilterBuilder;
-use crate::segment::parquet_file::{ParquetFile, Place};
-use crate::segment::schema::{self, ONLY_PART, STREAMS_KEY, TOKEN_FILTERS_KEY, label_columns, label_fields};
-use crate::segment::writer::{NewPart, Rows};
+use crate::segment::parquet_file::{Finished, ParquetFile, Place};
+use crate::segment::schema::{self, STREAMS_KEY, TOKEN_FILTERS_KEY, label_columns, label_fields};
 
 /// The column of the line's text.
 const LINE_COLUMN: usize = 2;
@@ -28,41 +30,68 @@ pub(crate) struct StreamMeta {
     pub(crate) rows: u64,
 }
 
-/// The file of a segment of the rows.
-///
-/// # Errors
-/// When Arrow or Parquet refuses the rows.
-pub(crate) fn parts(rows: &Rows) -> Result<Vec<NewPart>, StorageError> {
-    let labels = LabelColumns::new(rows);
-    let fields = Table::Entries.schema().fields().iter().cloned().chain(labels.fields.iter().cloned());
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
-    let properties = schema::table_properties(Table::Entries)?;
-    let mut file = ParquetFile::new(Arc::clone(&schema), properties, ENTRY_ROW_GROUP_ROWS)?;
-    let mut tokens = TokenFilterBuilder::default();
-    let mut places: Vec<Option<Place>> = Vec::new();
-    for batch in rows.of(Table::Entries) {
+/// The file of log lines.
+pub(crate) struct LinesFile {
+    pub(crate) file: ParquetFile,
+    schema: SchemaRef,
+    labels: LabelColumns,
+    tokens: TokenFilterBuilder,
+    filters: Vec<Option<Place>>,
+}
+
+impl LinesFile {
+    /// An empty file for lines of the streams.
+    ///
+    /// # Errors
+    /// When Parquet cannot keep the schema.
+    pub(crate) fn new(streams: &[(Labels, Info)], is_rewritten: bool) -> Result<Self, StorageError> {
+        let labels = LabelColumns::new(streams);
+        let fields = Table::Entries.schema().fields().iter().cloned().chain(labels.fields.iter().cloned());
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
+        let properties = schema::table_properties(Table::Entries, is_rewritten)?;
+        let file = ParquetFile::new(Arc::clone(&schema), properties, ENTRY_ROW_GROUP_ROWS)?;
+        Ok(Self { file, schema, labels, tokens: TokenFilterBuilder::default(), filters: Vec::new() })
+    }
+
+    /// Adds lines, in the order of their table.
+    ///
+    /// # Errors
+    /// When Arrow or Parquet refuses the rows.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
         let mut columns = batch.columns().to_vec();
-        columns.extend(labels.arrays(batch)?);
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        columns.extend(self.labels.arrays(batch)?);
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         // The two callbacks take turns with the builder.
-        let tokens = std::cell::RefCell::new(&mut tokens);
-        file.write(
+        let tokens = RefCell::new(&mut self.tokens);
+        self.file.write(
             &batch,
             |part| {
                 enter_lines(part, &mut tokens.borrow_mut());
                 Ok(())
             },
             |file| {
-                places.push(embed(file, &mut tokens.borrow_mut())?);
+                self.filters.push(embed(file, &mut tokens.borrow_mut())?);
                 Ok(())
             },
-        )?;
+        )
     }
-    if file.end_group()? {
-        places.push(embed(&mut file, &mut tokens)?);
+
+    /// Ends the file; `counts` are the lines of each stream.
+    ///
+    /// # Errors
+    /// When Parquet cannot write the footer.
+    pub(crate) fn finish(
+        mut self,
+        streams: &[(Labels, Info)],
+        counts: &[u64],
+    ) -> Result<Finished, StorageError> {
+        if self.file.end_group()? {
+            self.filters.push(embed(&mut self.file, &mut self.tokens)?);
+        }
+        let footer =
+            vec![(STREAMS_KEY, streams_json(streams, counts)?), (TOKEN_FILTERS_KEY, json(&self.filters)?)];
+        self.file.finish(footer)
     }
-    let footer = vec![(STREAMS_KEY, streams_json(rows)?), (TOKEN_FILTERS_KEY, json(&places)?)];
-    Ok(vec![NewPart::new(ONLY_PART, file.finish(footer)?)])
 }
 
 fn enter_lines(rows: &RecordBatch, tokens: &mut TokenFilterBuilder) {
@@ -80,15 +109,13 @@ pub(super) fn json(value: &impl Serialize) -> Result<String, StorageError> {
         .map_err(|error| StorageError::Internal(format!("a footer does not become JSON: {error}")))
 }
 
-fn streams_json(rows: &Rows) -> Result<String, StorageError> {
-    let counts = row_counts(rows, Table::Entries);
-    let streams: Vec<StreamMeta> = rows
-        .series
+fn streams_json(streams: &[(Labels, Info)], counts: &[u64]) -> Result<String, StorageError> {
+    let streams: Vec<StreamMeta> = streams
         .iter()
         .zip(counts)
         .map(|((labels, _), rows)| {
             let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-            StreamMeta { labels, rows }
+            StreamMeta { labels, rows: *rows }
         })
         .collect();
     json(&streams)
@@ -101,8 +128,8 @@ struct LabelColumns {
 }
 
 impl LabelColumns {
-    fn new(rows: &Rows) -> Self {
-        let sets = || rows.series.iter().map(|(labels, _)| labels);
+    fn new(streams: &[(Labels, Info)]) -> Self {
+        let sets = || streams.iter().map(|(labels, _)| labels);
         let (names, has_others) = label_columns(sets());
         let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         let values = label_arrays(sets(), &names, has_others);

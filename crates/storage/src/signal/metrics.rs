@@ -13,34 +13,43 @@ use model::metric::MetricType;
 use super::{Keys, Table};
 use crate::bounds::SAMPLE_ROW_GROUP_ROWS;
 use crate::error::StorageError;
-use crate::segment::parquet_file::ParquetFile;
+use crate::head::series::Info;
+use crate::segment::parquet_file::{Finished, ParquetFile};
 use crate::segment::scale::scale;
-use crate::segment::schema::{self, SERIES_PART, label_columns, label_fields, series_properties};
-use crate::segment::writer::{NewPart, Rows};
+use crate::segment::schema::{self, label_columns, label_fields, series_properties};
 
 /// The columns of the series file besides the labels; `samples`, `histograms` and `exemplars` are numbers of rows in
 /// the other files, so that their sums say where a series' rows begin.
 pub(crate) const COUNT_COLUMNS: [(Table, &str); 3] =
     [(Table::Samples, "samples"), (Table::Histograms, "histograms"), (Table::Exemplars, "exemplars")];
 
-/// The files of a segment of the rows.
-///
-/// # Errors
-/// When Arrow or Parquet refuses the rows.
-pub(crate) fn parts(rows: &Rows) -> Result<Vec<NewPart>, StorageError> {
-    let mut parts = vec![series_part(rows)?];
-    for (table, batches) in &rows.tables {
-        let schema = if *table == Table::Samples { schema::samples() } else { Arc::clone(table.schema()) };
-        let mut file = ParquetFile::new(schema, schema::table_properties(*table)?, SAMPLE_ROW_GROUP_ROWS)?;
-        for batch in batches {
-            match table {
-                Table::Samples => file.write_plain(&scaled(batch)?)?,
-                _ => file.write_plain(batch)?,
-            }
-        }
-        parts.push(NewPart::new(schema::part(*table), file.finish(Vec::new())?));
+/// A file of samples, histograms or exemplars.
+pub(crate) struct RowsFile {
+    table: Table,
+    pub(crate) file: ParquetFile,
+}
+
+impl RowsFile {
+    /// An empty file for a table.
+    ///
+    /// # Errors
+    /// When Parquet cannot keep the schema.
+    pub(crate) fn new(table: Table, is_rewritten: bool) -> Result<Self, StorageError> {
+        let schema = if table == Table::Samples { schema::samples() } else { Arc::clone(table.schema()) };
+        let properties = schema::table_properties(table, is_rewritten)?;
+        Ok(Self { table, file: ParquetFile::new(schema, properties, SAMPLE_ROW_GROUP_ROWS)? })
     }
-    Ok(parts)
+
+    /// Adds rows of the table, in its order.
+    ///
+    /// # Errors
+    /// When Arrow or Parquet refuses the rows.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
+        match self.table {
+            Table::Samples => self.file.write_plain(&scaled(batch)?),
+            _ => self.file.write_plain(batch),
+        }
+    }
 }
 
 /// Samples with their values in the file's columns.
@@ -104,39 +113,40 @@ pub(crate) fn label_arrays<'a>(
     arrays
 }
 
-fn series_part(rows: &Rows) -> Result<NewPart, StorageError> {
-    let (names, has_others) = label_columns(rows.series.iter().map(|(labels, _)| labels));
+/// The file of the series, written when the rows of each are counted. `counts` are those of each table, in the order of
+/// [`COUNT_COLUMNS`].
+///
+/// # Errors
+/// When Arrow or Parquet refuses the columns.
+pub(crate) fn series_file(
+    series: &[(Labels, Info)],
+    counts: [Vec<u64>; 3],
+    is_rewritten: bool,
+) -> Result<Finished, StorageError> {
+    let (names, has_others) = label_columns(series.iter().map(|(labels, _)| labels));
     let mut fields = vec![Arc::new(Field::new("number", DataType::UInt32, false))];
     fields.extend(label_fields(&names, has_others, &DataType::Utf8));
     let text = |name: &str| Arc::new(Field::new(name, DataType::Utf8, false));
     fields.extend([text("type"), text("unit"), text("help")]);
     fields.extend(COUNT_COLUMNS.map(|(_, name)| Arc::new(Field::new(name, DataType::UInt64, false))));
 
-    let count = u32::try_from(rows.series.len()).expect("numbers of series are of 32 bits");
+    let count = u32::try_from(series.len()).expect("numbers of series are of 32 bits");
     let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from_iter_values(0..count))];
-    let labels = label_arrays(rows.series.iter().map(|(labels, _)| labels), &names, has_others);
+    let labels = label_arrays(series.iter().map(|(labels, _)| labels), &names, has_others);
     columns.extend(labels.into_iter().map(|array| Arc::new(array) as ArrayRef));
-    let infos = || rows.series.iter().map(|(_, info)| info);
+    let infos = || series.iter().map(|(_, info)| info);
     let types = infos().map(|info| MetricType::from_u8(info.metric_type).as_str());
     columns.push(Arc::new(StringArray::from_iter_values(types)));
     columns.push(Arc::new(StringArray::from_iter_values(infos().map(|info| &*info.unit))));
     columns.push(Arc::new(StringArray::from_iter_values(infos().map(|info| &*info.help))));
-    for (table, _) in COUNT_COLUMNS {
-        columns.push(Arc::new(UInt64Array::from(row_counts(rows, table))));
-    }
+    columns.extend(counts.into_iter().map(|counts| Arc::new(UInt64Array::from(counts)) as ArrayRef));
     let schema = Arc::new(Schema::new(fields));
     let sorted_by: Vec<i32> = (1..).take(names.len()).collect();
-    let mut file =
-        ParquetFile::new(Arc::clone(&schema), series_properties(&sorted_by)?, SAMPLE_ROW_GROUP_ROWS)?;
+    let mut file = ParquetFile::new(
+        Arc::clone(&schema),
+        series_properties(&sorted_by, is_rewritten)?,
+        SAMPLE_ROW_GROUP_ROWS,
+    )?;
     file.write_plain(&RecordBatch::try_new(schema, columns)?)?;
-    Ok(NewPart::new(SERIES_PART, file.finish(Vec::new())?))
-}
-
-/// How many rows of a table each series or stream has.
-pub(crate) fn row_counts(rows: &Rows, table: Table) -> Vec<u64> {
-    let mut counts = vec![0; rows.series.len()];
-    for batch in rows.of(table) {
-        Keys::new(table, batch).numbers().iter().for_each(|number| counts[*number as usize] += 1);
-    }
-    counts
+    file.finish(Vec::new())
 }

@@ -1,5 +1,7 @@
 //! A folder as an object store, made as durable as a bucket is.
 
+mod upload;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
@@ -22,6 +24,7 @@ use parking_lot::Mutex;
 
 use crate::bounds::{MAX_KNOWN_FOLDERS, MAX_STAGED_FILES};
 use crate::error::StorageError;
+use upload::FolderUpload;
 
 /// A folder as an object store. An object that was put survives a loss of power: its bytes are forced to the disk before
 /// its name appears, and its name before the reply.
@@ -142,9 +145,11 @@ impl ObjectStore for Folder {
     async fn put_multipart_opts(
         &self,
         location: &Path,
-        opts: PutMultipartOptions,
+        _opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
+        let target = self.inner.path_to_filesystem(location)?;
+        let (root, durable) = (self.root.clone(), Arc::clone(&self.durable));
+        Ok(Box::new(FolderUpload::new(target, root, Arc::clone(&self.staged), durable)))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {

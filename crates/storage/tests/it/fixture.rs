@@ -136,6 +136,20 @@ impl World {
         panic!("the engine never came to it");
     }
 
+    /// The bytes of an object.
+    pub(crate) async fn get(&self, path: &str) -> Vec<u8> {
+        self.store.get(&path.into()).await.unwrap().bytes().await.unwrap().to_vec()
+    }
+
+    /// The size of all objects whose path contains the text.
+    pub(crate) async fn bytes(&self, text: &str) -> usize {
+        let mut bytes = 0;
+        for path in self.objects(text).await {
+            bytes += self.get(&path).await.len();
+        }
+        bytes
+    }
+
     /// Everything that a tenant can read of a signal, a sorted line an item.
     pub(crate) async fn read(&self, storage: &Storage, tenant: &str, signal: Signal) -> Vec<String> {
         let ctx = self.context(tenant);

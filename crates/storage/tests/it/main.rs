@@ -32,6 +32,8 @@ mod corruption;
 
 mod golden;
 
+mod compaction;
+
 mod store_contract;
 
 mod requests;

@@ -1,0 +1,220 @@
+//! One merge: the inputs become one segment, and one manifest transaction puts it in their place.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use model::labels::Labels;
+use model::{Signal, TimeRange};
+
+use super::{CompactionReport, Due};
+use crate::building::{Built, Failure, Pace};
+use crate::error::StorageError;
+use crate::head::series::Info;
+use crate::manifest::commit::Change;
+use crate::manifest::{Manifest, SegmentMeta};
+use crate::metrics::BySignal;
+use crate::read::Source as ReadSource;
+use crate::read::select::{file_series, series_part, united};
+use crate::retry::retried;
+use crate::segment::build::Build;
+use crate::segment::reader::SegmentFile;
+use crate::segment::schema::part;
+use crate::segment::series::SegmentSeries;
+use crate::segment::source::{NO_NUMBER, SegmentRows, Source};
+use crate::segment::writer::SegmentWriter;
+use crate::signal::Table;
+use crate::storage::Engine;
+
+impl Engine {
+    /// Merges, and reports what was done: nothing where an input is gone or does not read back.
+    pub(super) async fn merge(&self, due: &Due) -> Result<CompactionReport, StorageError> {
+        let start_ns = self.clock().monotonic_ns();
+        let id = &due.partition.id;
+        let source = self.read_from(id.tenant.clone(), id.signal, Arc::clone(&due.manifest), Vec::new());
+        let built = match self.prepare(due, &source).await {
+            Ok(build) => self.build_merged(due, build).await,
+            Err(failure) => Err(failure),
+        };
+        let built = match built {
+            Ok(built) => built,
+            Err(Failure { file: None, error }) => return Err(error),
+            Err(Failure { file: Some(file), error }) => {
+                self.lost(due, &source, &file, error).await?;
+                return Ok(CompactionReport::default());
+            }
+        };
+        if !self.commit_merge(due, &built).await? {
+            self.metrics.compaction_failures.get_or_create(&BySignal::new(id.signal)).inc();
+            return Ok(CompactionReport::default());
+        }
+        let report = CompactionReport {
+            merges: 1,
+            segments_in: due.inputs.len(),
+            bytes_in: due.inputs.iter().map(SegmentMeta::bytes).sum(),
+            bytes_out: built.meta.as_ref().map_or(0, SegmentMeta::bytes),
+            rows_in: built.rows_in,
+            rows_dropped: built.rows_in.saturating_sub(built.meta.as_ref().map_or(0, |meta| meta.rows)),
+            peak_bytes: built.peak_bytes,
+        };
+        self.count_merge(id.signal, &report, self.clock().monotonic_ns().saturating_sub(start_ns));
+        Ok(report)
+    }
+
+    /// Builds the segment when there is room for it. Half of the room is left to flushes.
+    async fn build_merged(&self, due: &Due, build: Build) -> Result<Built, Failure> {
+        let settings = &self.settings;
+        let share = settings.memory.merge_bytes / 2 / settings.compaction.max_concurrent;
+        let _room = self.merges.take(build.expected_bytes().min(share)).await?;
+        let day = due.inputs.first().map_or("", |input| input.day.as_str());
+        self.build_segment(&due.partition, day, due.level, build, Pace::Last).await
+    }
+
+    /// Opens the inputs.
+    async fn prepare(&self, due: &Due, source: &ReadSource) -> Result<Build, Failure> {
+        let signal = due.partition.id.signal;
+        let mut series_of = Vec::with_capacity(due.inputs.len());
+        for input in &due.inputs {
+            if signal != Signal::Traces {
+                let file = open(source, input, series_part(signal))?;
+                let file =
+                    file.ok_or_else(|| StorageError::corrupt(&input.id, "it has no list of series"))?;
+                let series = file_series(signal, &file).await;
+                series_of.push(series.map_err(|error| Failure { file: Some(file), error })?);
+            }
+        }
+        let (series, mut numbers) = numbered(&series_of);
+        numbers.resize(due.inputs.len(), Arc::default());
+        let range = TimeRange::new(due.moment.expired_before_ns(), i64::MAX);
+        let mut tables = Vec::new();
+        for table in Table::of(signal) {
+            let mut sources = Vec::new();
+            for (input, numbers) in due.inputs.iter().zip(&numbers) {
+                let Some(file) = open(source, input, part(*table))? else { continue };
+                let footer = match file.footer().await {
+                    Ok(footer) => footer,
+                    Err(error) => return Err(Failure { file: Some(file), error }),
+                };
+                let rows = SegmentRows::new(file, footer, *table, Arc::clone(numbers), range);
+                sources.push(Source::Segment(Box::new(rows)));
+            }
+            tables.push((*table, sources));
+        }
+        Ok(Build::new(tables, SegmentWriter::new(signal, series, true)))
+    }
+
+    /// Finds out why a file did not read. Where its segment is gone, somebody else has merged or removed it; otherwise it
+    /// is damaged, and the next plan leaves it out.
+    async fn lost(
+        &self,
+        due: &Due,
+        source: &ReadSource,
+        file: &SegmentFile,
+        error: StorageError,
+    ) -> Result<(), StorageError> {
+        let partition = &due.partition;
+        let turn = partition.turn().await?;
+        let manifest = partition.manifests.catch_up(partition.manifest()).await?;
+        partition.committed(manifest, None);
+        drop(turn);
+        if !has_all(&partition.manifest(), &due.inputs) {
+            return Ok(());
+        }
+        let message = error.to_string();
+        source.readable::<()>(file, Err(error))?;
+        // It may have been looked at and set aside already.
+        if self.suspects.contains(&file.path) || !has_all(&partition.manifest(), &due.inputs) {
+            return Ok(());
+        }
+        Err(StorageError::corrupt(&file.path, message))
+    }
+
+    /// Puts the new segment in the place of the inputs; says whether they were still there.
+    async fn commit_merge(&self, due: &Due, built: &Built) -> Result<bool, StorageError> {
+        let partition = &due.partition;
+        // Dropped or replaced, some objects have no name from now on.
+        partition.is_sweep_due.store(true, Ordering::Relaxed);
+        let grace_ms = self.settings.retention.sweep_grace_ms;
+        if grace_ms > 0 && self.age_ms(built.visible_ns) >= grace_ms {
+            let message = "a merged segment was not named in time: another node may have swept it".to_owned();
+            return Err(StorageError::Limited(message));
+        }
+        let turn = partition.turn().await?;
+        let transaction = self.ids.next(self.clock());
+        let apply = |manifest: &mut Manifest| replace(manifest, &due.inputs, built.meta.as_ref());
+        let commit = || partition.manifests.commit(partition.manifest(), &transaction, &apply);
+        let manifest = retried(self.runtime(), self.settings.store.retry_backoff_ms, commit).await?;
+        let is_named = |meta: &SegmentMeta| manifest.segments.iter().any(|segment| segment.id == meta.id);
+        let is_done = built.meta.as_ref().is_none_or(is_named);
+        partition.committed(manifest, None);
+        drop(turn);
+        Ok(is_done)
+    }
+
+    fn count_merge(&self, signal: Signal, report: &CompactionReport, elapsed_ns: u64) {
+        let labels = BySignal::new(signal);
+        let metrics = &self.metrics;
+        metrics.compactions.get_or_create(&labels).inc();
+        metrics.compaction_rows_in.get_or_create(&labels).inc_by(report.rows_in);
+        metrics.compaction_rows_dropped.get_or_create(&labels).inc_by(report.rows_dropped);
+        metrics.compaction_bytes_in.get_or_create(&labels).inc_by(report.bytes_in);
+        metrics.compaction_bytes_out.get_or_create(&labels).inc_by(report.bytes_out);
+        metrics.compaction_seconds.observe(Duration::from_nanos(elapsed_ns).as_secs_f64());
+    }
+}
+
+/// A file of an input; none where it has no such part.
+fn open(source: &ReadSource, input: &SegmentMeta, name: &str) -> Result<Option<SegmentFile>, StorageError> {
+    if input.part(name).is_none() {
+        return Ok(None);
+    }
+    // Found damaged after the plan was made: the next one leaves it out.
+    let damaged = || StorageError::corrupt(&input.id, format!("part `{name}` was found damaged"));
+    source.file(input, name).map(Some).ok_or_else(damaged)
+}
+
+/// For each of an input's numbers the merge's.
+type NumbersOfInput = Arc<[u32]>;
+
+/// The series or streams of all inputs under one numbering, and for each input the numbers of its own. Of what is told
+/// twice the later input holds.
+fn numbered(inputs: &[Arc<SegmentSeries>]) -> (Vec<(Labels, Info)>, Vec<NumbersOfInput>) {
+    let lists = inputs.iter().map(|series| {
+        let with_rows = (0..series.count()).filter(|number| series.has_rows(*number));
+        with_rows.map(|number| (number, series.index.labels()[number as usize].clone())).collect()
+    });
+    let (labels, places) = united(lists.collect());
+    let empty: Arc<str> = "".into();
+    let unknown = Info { metric_type: 0, unit: Arc::clone(&empty), help: empty };
+    let mut all: Vec<(Labels, Info)> = labels.into_iter().map(|labels| (labels, unknown.clone())).collect();
+    let mut numbers = Vec::with_capacity(inputs.len());
+    for (series, places) in inputs.iter().zip(places) {
+        let mut of_input = vec![NO_NUMBER; series.count() as usize];
+        for (number, own) in places.iter() {
+            of_input[*own as usize] = *number;
+            if let Some(told) = series.infos.get(*own as usize) {
+                all[*number as usize].1.learn(told);
+            }
+        }
+        numbers.push(of_input.into());
+    }
+    (all, numbers)
+}
+
+fn has_all(manifest: &Manifest, inputs: &[SegmentMeta]) -> bool {
+    let named: HashSet<&str> = manifest.segments.iter().map(|segment| segment.id.as_str()).collect();
+    inputs.iter().all(|input| named.contains(input.id.as_str()))
+}
+
+/// Puts a segment in the place of the first of its inputs, where all of them are still there.
+fn replace(manifest: &mut Manifest, inputs: &[SegmentMeta], merged: Option<&SegmentMeta>) -> Change {
+    if !has_all(manifest, inputs) {
+        return Change::Nothing;
+    }
+    let is_input = |segment: &SegmentMeta| inputs.iter().any(|input| input.id == segment.id);
+    let first = manifest.segments.iter().position(is_input).unwrap_or(0);
+    manifest.segments.retain(|segment| !is_input(segment));
+    manifest.segments.splice(first..first, merged.cloned());
+    Change::Changed
+}
