@@ -309,8 +309,11 @@ impl World {
                 }
                 Some(Err(error)) => {
                     self.shared.machine.note(&format_args!("node {number} does not open: {error}"));
-                    self.shared.report.lock().failed_opens += 1;
                     self.crash(number, End::Killed);
+                    let mut report = self.shared.report.lock();
+                    report.failed_opens += 1;
+                    // It ended by itself, and is none of the kills.
+                    report.kills -= 1;
                 }
             }
         }
