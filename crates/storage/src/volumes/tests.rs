@@ -1,3 +1,5 @@
+//! The mark of a volume, on a disk that says what it is told to say.
+
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
