@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::command::run;
-use crate::server::{Stella, eventually};
+use crate::server::{Place, Stella, eventually};
 use crate::telemetry::{now_ms, remote_write, series};
 
 fn printed(arguments: &[&str]) -> (bool, String, String) {
@@ -25,7 +25,7 @@ fn samples_file(folder: &std::path::Path) -> std::path::PathBuf {
 async fn damage_is_named_warned_of_and_restored() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_str().unwrap();
-    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
+    let stella = Stella::up_in(Place::Folder, folder.path(), &["--no-own-telemetry"]).await;
     let sent = series(&[("__name__", "stock")], &[(now_ms() - 1_000, 2.5)]);
     assert_eq!(remote_write(&stella.tenant("acme"), vec![sent]).await.unwrap().status, 204);
     stella.stop().await;
@@ -56,7 +56,7 @@ async fn damage_is_named_warned_of_and_restored() {
     assert!(!is_whole && said.contains(&id) && error.contains("places=1"), "{said}{error}");
     assert!(!printed(&["segment", "inspect", file.to_str().unwrap()]).0);
 
-    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
+    let stella = Stella::up_in(Place::Folder, folder.path(), &["--no-own-telemetry"]).await;
     let offset = stella.port_offset().to_string();
     let question =
         ["query", "promql", "last_over_time(stock[1h])", "--tenant", "acme", "--port-offset", &offset];
@@ -69,7 +69,7 @@ async fn damage_is_named_warned_of_and_restored() {
     let (is_whole, said, error) = printed(&["segment", "verify", "--data-dir", data_dir]);
     assert!(is_whole, "{said}{error}");
 
-    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
+    let stella = Stella::up_in(Place::Folder, folder.path(), &["--no-own-telemetry"]).await;
     let offset = stella.port_offset().to_string();
     let question =
         ["query", "promql", "last_over_time(stock[1h])", "--tenant", "acme", "--port-offset", &offset];
