@@ -3,6 +3,7 @@
 //! linked into `stella`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its streams")]
 
+mod bench;
 mod setup;
 mod sim;
 mod test;
@@ -33,6 +34,8 @@ enum Chore {
     Test,
     /// Run the storage engine in simulated worlds, with crashes and faults of every kind, until a promise is broken.
     Sim(sim::Run),
+    /// Measure the release build: every figure of docs/performance.md, in about ten minutes on a quiet machine.
+    Bench(bench::Run),
 }
 
 fn main() -> ExitCode {
@@ -52,5 +55,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Chore::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
         Chore::Test => test::run(&workspace),
         Chore::Sim(run) => sim::run(&workspace, run),
+        Chore::Bench(run) => bench::run(&workspace, run),
     }
 }

@@ -146,7 +146,14 @@ impl Labels {
     /// The value of a label; none where the set has no such label.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+        let mut labels = self.iter();
+        while !labels.bytes.is_empty() {
+            if labels.raw() == name.as_bytes() {
+                return Some(labels.text());
+            }
+            labels.raw();
+        }
+        None
     }
 
     /// The metric's name, where there is one.
@@ -224,12 +231,17 @@ pub struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
-    fn text(&mut self) -> &'a str {
+    /// The next name or value, in turn. Its bytes sort as its text does.
+    fn raw(&mut self) -> &'a [u8] {
         let mut offset = 0;
         let len = read_len(self.bytes, &mut offset).expect("a label set is checked when it is made");
         let (text, rest) = self.bytes[offset..].split_at(len);
         self.bytes = rest;
-        std::str::from_utf8(text).expect("a label set is checked when it is made")
+        text
+    }
+
+    fn text(&mut self) -> &'a str {
+        std::str::from_utf8(self.raw()).expect("a label set is checked when it is made")
     }
 }
 
@@ -257,7 +269,14 @@ impl<'a> IntoIterator for &'a Labels {
 impl Ord for Labels {
     /// By the first label in which they differ: its name, then its value; a prefix comes first.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (mut ours, mut theirs) = (self.iter(), other.iter());
+        while !ours.bytes.is_empty() && !theirs.bytes.is_empty() {
+            let order = ours.raw().cmp(theirs.raw());
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        ours.bytes.len().cmp(&theirs.bytes.len())
     }
 }
 

@@ -19,7 +19,7 @@ pub mod traces;
 
 pub use logs::{LogColumns, LogScan, LogsSnapshot, StreamSet};
 pub use metrics::{MetricMetadata, MetricsSnapshot, SeriesSet};
-pub use traces::{TraceIds, TraceScan, TracesSnapshot};
+pub use traces::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
 
 pub(crate) use snapshot::Source;
 

@@ -1,5 +1,7 @@
 //! What a query mentions: the fields that its answers show, and the service that it cannot do without.
 
+use model::trace::{AttributeScope, PROMOTED};
+
 use crate::ast::{
     Aggregate, Attribute, BinaryOp, CompareOp, FieldExpr, Intrinsic, ScalarExpr, Scope, SpansetExpr,
     SpansetOp, Stage, Static, StructuralMode,
@@ -52,6 +54,78 @@ fn of_field<'q>(expr: &'q FieldExpr, found: &mut Vec<&'q FieldExpr>) {
             of_field(lhs, found);
             of_field(rhs, found);
         }
+    }
+}
+
+/// The columns of [`SPANS_SCHEMA`] that every answer needs: ids, structure, times, name, status and service.
+///
+/// [`SPANS_SCHEMA`]: model::trace::SPANS_SCHEMA
+const ALWAYS: [&str; 8] = [
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "name",
+    "start_ns",
+    "duration_ns",
+    "status_code",
+    "resource.service.name",
+];
+
+/// Names of the columns that hold what the fields ask for, in no order.
+pub(crate) fn columns(fields: &[&FieldExpr]) -> Vec<&'static str> {
+    let mut columns = ALWAYS.to_vec();
+    for field in fields {
+        match field {
+            FieldExpr::Attribute(attribute) => of_attribute(attribute, &mut columns),
+            FieldExpr::Intrinsic(intrinsic) => columns.extend(of_intrinsic(*intrinsic)),
+            _ => {}
+        }
+    }
+    columns
+}
+
+fn of_attribute(attribute: &Attribute, columns: &mut Vec<&'static str>) {
+    let mut of = |list, scope| {
+        columns.push(list);
+        let promoted = PROMOTED.iter().filter(|p| p.scope == scope && p.key == attribute.name);
+        columns.extend(promoted.map(|promoted| promoted.column));
+    };
+    if matches!(attribute.scope, Scope::Any | Scope::Span) {
+        of("attributes", AttributeScope::Span);
+    }
+    if matches!(attribute.scope, Scope::Any | Scope::Resource) {
+        of("resource_attributes", AttributeScope::Resource);
+    }
+    match attribute.scope {
+        Scope::Event => columns.push("events"),
+        Scope::Link => columns.push("links"),
+        Scope::Instrumentation => columns.push("scope_attributes"),
+        Scope::Any | Scope::Span | Scope::Resource => {}
+    }
+}
+
+/// The column of an intrinsic that is not always read.
+const fn of_intrinsic(intrinsic: Intrinsic) -> Option<&'static str> {
+    match intrinsic {
+        Intrinsic::StatusMessage => Some("status_message"),
+        Intrinsic::Kind => Some("kind"),
+        Intrinsic::EventName | Intrinsic::EventTimeSinceStart => Some("events"),
+        Intrinsic::LinkSpanId | Intrinsic::LinkTraceId => Some("links"),
+        Intrinsic::InstrumentationName => Some("scope_name"),
+        Intrinsic::InstrumentationVersion => Some("scope_version"),
+        Intrinsic::Name
+        | Intrinsic::Status
+        | Intrinsic::Duration
+        | Intrinsic::SpanId
+        | Intrinsic::ParentId
+        | Intrinsic::ChildCount
+        | Intrinsic::TraceId
+        | Intrinsic::TraceDuration
+        | Intrinsic::RootName
+        | Intrinsic::RootService
+        | Intrinsic::NestedSetLeft
+        | Intrinsic::NestedSetRight
+        | Intrinsic::NestedSetParent => None,
     }
 }
 

@@ -48,6 +48,7 @@ pub struct Leaf {
     pub(crate) params: SearchParams,
     pub(crate) pipeline: Pipeline,
     pub(crate) shown: Vec<ShownField>,
+    columns: Vec<&'static str>,
     service: Option<String>,
     span_condition: Option<Condition>,
 }
@@ -63,6 +64,7 @@ pub fn plan(query: &Query, params: &SearchParams) -> Result<Plan, PlanError> {
         params: *params,
         pipeline: Pipeline::new(&query.stages)?,
         shown: ShownField::of(&fields),
+        columns: mentions::columns(&fields),
         service: mentions::service(&query.stages).map(str::to_owned),
         span_condition: mentions::span_condition(&query.stages).map(Condition::new).transpose()?,
     };
@@ -74,6 +76,12 @@ impl Leaf {
     #[must_use]
     pub fn range(&self) -> TimeRange {
         TimeRange::new(self.params.start_ns, self.params.end_ns)
+    }
+
+    /// Names of the columns of spans that are looked at; what stands in the others makes no difference.
+    #[must_use]
+    pub fn columns(&self) -> &[&'static str] {
+        &self.columns
     }
 
     /// A service (`resource.service.name`) of which every trace that answers has a span. Only whole traces may be

@@ -44,3 +44,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn sets_sort_as_their_names_and_values_do() {
+    let long = "x".repeat(200);
+    let sets: Vec<Labels> = [
+        &[][..],
+        &[("a", "1")],
+        &[("a", "1"), ("b", "2")],
+        &[("a", "10")],
+        &[("a", "2")],
+        &[("a", "é")],
+        &[("a", "\u{10ffff}")],
+        &[("ab", "1")],
+        &[("b", long.as_str())],
+        &[("b", "y")],
+        &[("é", "1")],
+    ]
+    .into_iter()
+    .map(|pairs| Labels::from_pairs(pairs.iter().copied()))
+    .collect();
+    for a in &sets {
+        for b in &sets {
+            assert_eq!(a.cmp(b), a.iter().cmp(b.iter()), "{a:?} {b:?}");
+        }
+        for (name, value) in a.iter() {
+            assert_eq!(a.get(name), Some(value));
+        }
+        assert_eq!((a.get("c"), a.get("")), (None, None));
+    }
+}

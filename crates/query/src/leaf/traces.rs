@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use model::TimeRange;
 use model::trace::SPANS_SCHEMA;
-use storage::{StorageError, TraceIds, TraceScan, TracesSnapshot};
+use storage::{SpanColumns, StorageError, TraceIds, TraceScan, TracesSnapshot};
 
 use super::{Counters, Memory, Work};
 use crate::error::QueryError;
@@ -29,7 +29,8 @@ pub(crate) const MAX_SPANS_PER_TRACE: usize = 1 << 20;
 const TRACE_ID_COLUMN: usize = 0;
 const START_COLUMN: usize = 7;
 
-/// A TraceQL leaf over the spans of a snapshot. Its result is the spans of the traces that match.
+/// A TraceQL leaf over the spans of a snapshot. Its result is the spans of the traces that match, with what the query
+/// looks at and nothing else.
 pub(crate) struct TracesWork {
     leaf: Arc<traceql::Leaf>,
     snapshot: TracesSnapshot,
@@ -89,7 +90,8 @@ impl Work for TracesWork {
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         // Not by service: the store would leave spans of other services out, and a trace must be whole to be judged.
         let scan = TraceScan { trace_ids: ids_of(partition, self.parts), range: self.scanned, service: None };
-        let traces = Traces::new(self.snapshot.scan(scan), Arc::clone(&self.counters), pace);
+        let spans = self.snapshot.columns(scan, SpanColumns::of(self.leaf.columns()));
+        let traces = Traces::new(spans, Arc::clone(&self.counters), pace);
         Box::pin(evaluate(Arc::clone(&self.leaf), traces, self.limit, memory))
     }
 }

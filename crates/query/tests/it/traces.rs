@@ -2,7 +2,7 @@
 
 use model::limits::Limits;
 use model::time::{NS_PER_MS, NS_PER_S};
-use model::trace::{SpanFields, SpansView, TraceBatchBuilder};
+use model::trace::{LinkFields, SpanFields, SpansView, TraceBatchBuilder};
 use model::{AttributeRef, Batch, TimeRange};
 use query::{Tag, TagScope, TagSearch, TraceRequest};
 
@@ -112,4 +112,96 @@ async fn many_kept_traces_hold_only_their_own_memory() {
     fixture.write("a", Batch::Traces(builder.finish())).await;
     let answer = fixture.engine(1).traceql_search(&fixture.context("a"), "{}", request(2_000)).await.unwrap();
     assert_eq!(answer.traces.len(), 2_000);
+}
+
+/// A trace whose two spans have something of everything that can be asked for, and one without.
+fn rich() -> Batch {
+    let mut builder = TraceBatchBuilder::default();
+    for (trace, child) in [(1, 0), (1, 1), (2, 0)] {
+        builder.resource_attribute("service.name", AttributeRef::String("shop"));
+        if trace == 1 {
+            builder.resource_attribute("k8s.pod.name", AttributeRef::String("shop-1"));
+            builder.resource_attribute("zone", AttributeRef::String("b"));
+            builder.scope_attribute("mode", AttributeRef::String("auto"));
+            builder.attribute("http.route", AttributeRef::Int(7));
+            builder.attribute("url.path", AttributeRef::String("/a"));
+            builder.attribute("rows", AttributeRef::Int(9));
+            builder.event(NOW_NS - 5, "retry", 0, [("cause", AttributeRef::String("late"))]);
+            let link = LinkFields { trace_id: [7; 16], span_id: [8; 8], ..LinkFields::default() };
+            builder.link(link, [("why", AttributeRef::String("batch"))]);
+        }
+        builder.span(SpanFields {
+            trace_id: [trace; 16],
+            span_id: [child + 1; 8],
+            parent_span_id: (child == 1).then_some([1; 8]),
+            name: if trace == 1 { "pay" } else { "wait" },
+            kind: if trace == 1 { 3 } else { 1 },
+            start_ns: NOW_NS - 1_000 + i64::from(child),
+            duration_ns: if trace == 1 { 500 } else { 5 },
+            status_code: if trace == 1 { 2 } else { 0 },
+            status_message: if trace == 1 { "no" } else { "" },
+            scope_name: if trace == 1 { "lib" } else { "" },
+            scope_version: if trace == 1 { "3" } else { "" },
+            ..SpanFields::default()
+        });
+    }
+    Batch::Traces(builder.finish())
+}
+
+#[tokio::test]
+async fn whatever_is_asked_for_is_read() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", rich()).await;
+    let conditions = [
+        "name = \"pay\"",
+        "status = error",
+        "statusMessage = \"no\"",
+        "kind = client",
+        "duration > 100ns",
+        "rootName = \"pay\"",
+        "span:childCount = 1",
+        "trace:duration > 100ns",
+        "event:name = \"retry\"",
+        "event:timeSinceStart > 0s",
+        "link:spanID = \"0808080808080808\"",
+        "link:traceID = \"07070707070707070707070707070707\"",
+        "instrumentation:name = \"lib\"",
+        "instrumentation:version = \"3\"",
+        "span.http.route = 7",
+        "span.url.path = \"/a\"",
+        ".url.path = \"/a\"",
+        "span.rows = 9",
+        ".rows = 9",
+        "parent.rows = 9",
+        "resource.k8s.pod.name = \"shop-1\"",
+        "resource.zone = \"b\"",
+        ".zone = \"b\"",
+        "event.cause = \"late\"",
+        "link.why = \"batch\"",
+        "instrumentation.mode = \"auto\"",
+    ];
+    // In the first spanset, in another one, and in a later stage.
+    let forms: [fn(&str) -> String; 3] = [
+        |condition| format!("{{ {condition} }}"),
+        |condition| format!("{{ }} && {{ {condition} }}"),
+        |condition| format!("{{ }} | {{ {condition} }} | count() > 0"),
+    ];
+    let context = fixture.context("a");
+    for flushed in [false, true] {
+        if flushed {
+            fixture.storage.flush().await.unwrap();
+        }
+        let engine = fixture.engine(1);
+        for query in conditions.iter().flat_map(|condition| forms.map(|form| form(condition))) {
+            let answer = engine.traceql_search(&context, &query, request(20)).await.unwrap();
+            let found: Vec<u8> = answer.traces.iter().map(|trace| trace.trace_id[0]).collect();
+            assert_eq!(found, [1], "{query} flushed={flushed}");
+            assert_eq!(answer.traces[0].root_trace_name, "pay", "{query}");
+            assert_eq!(answer.traces[0].root_service_name, "shop", "{query}");
+        }
+        let query = "{ name = \"pay\" } | select(span.rows, resource.zone, event.cause)";
+        let answer = engine.traceql_search(&context, query, request(20)).await.unwrap();
+        let shown = format!("{:?}", answer.traces[0].span_sets[0].spans[0]);
+        assert!(["9", "\"b\"", "\"late\""].iter().all(|value| shown.contains(value)), "{shown}");
+    }
 }

@@ -3,8 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{
+    ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray, UInt8Array, UInt32Array,
+    new_empty_array, new_null_array,
+};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field};
 use futures::{StreamExt, TryStreamExt};
 use model::TimeRange;
 use model::trace::SPANS_SCHEMA;
@@ -23,6 +28,8 @@ use crate::signal::{Keys, Table};
 
 /// The leaf column of trace ids.
 const TRACE_ID_COLUMN: usize = 0;
+/// Columns that are always read: what rows are sorted by, trace, span and start, and the parent.
+const KEY_COLUMNS: [usize; 4] = [TRACE_ID_COLUMN, 1, 2, 7];
 
 /// A tenant's traces at one moment.
 #[derive(Clone, Debug)]
@@ -60,6 +67,54 @@ pub struct TraceScan {
     pub service: Option<String>,
 }
 
+/// Columns of spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanColumns(u64);
+
+impl SpanColumns {
+    /// All of them.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// Those of these names, and the ids and the start, which every reader needs.
+    #[must_use]
+    pub fn of(names: &[&str]) -> Self {
+        let always = KEY_COLUMNS.into_iter();
+        let named = names.iter().filter_map(|name| SPANS_SCHEMA.index_of(name).ok());
+        Self(always.chain(named).fold(0, |bits, column| bits | 1 << column))
+    }
+
+    const fn has(self, column: usize) -> bool {
+        self.0 >> column & 1 == 1
+    }
+
+    /// The rows with nothing in the other columns: null, zero, an empty text or list.
+    fn of_rows(self, batch: &RecordBatch) -> RecordBatch {
+        let columns = SPANS_SCHEMA.fields().iter().zip(batch.columns()).enumerate();
+        let columns = columns.map(|(n, (field, column))| match self.has(n) {
+            true => Arc::clone(column),
+            false => nothing(field, batch.num_rows()),
+        });
+        RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), columns.collect())
+            .expect("each column has the type of its field")
+    }
+}
+
+/// A column of so many rows without anything.
+fn nothing(field: &Field, rows: usize) -> ArrayRef {
+    match field.data_type() {
+        _ if field.is_nullable() => new_null_array(field.data_type(), rows),
+        DataType::List(item) => {
+            let (offsets, items) = (OffsetBuffer::new_zeroed(rows), new_empty_array(item.data_type()));
+            Arc::new(ListArray::new(Arc::clone(item), offsets, items, None))
+        }
+        DataType::Utf8 => Arc::new(StringArray::from_iter_values(std::iter::repeat_n("", rows))),
+        DataType::UInt8 => Arc::new(UInt8Array::from(vec![0; rows])),
+        DataType::UInt32 => Arc::new(UInt32Array::from(vec![0; rows])),
+        DataType::Int64 => Arc::new(Int64Array::from(vec![0; rows])),
+        other => unreachable!("{} is always read: {other}", field.name()),
+    }
+}
+
 impl TraceIds {
     const fn bounds(self) -> ([u8; 16], [u8; 16]) {
         match self {
@@ -93,6 +148,13 @@ impl TracesSnapshot {
     /// scan's and the snapshot's range come.
     #[must_use]
     pub fn scan(&self, scan: TraceScan) -> BatchStream {
+        self.columns(scan, SpanColumns::ALL)
+    }
+
+    /// As [`TracesSnapshot::scan`], with nothing in the columns that are not named: they are not read. Rows that are equal
+    /// in those that are named come once.
+    #[must_use]
+    pub fn columns(&self, scan: TraceScan, columns: SpanColumns) -> BatchStream {
         let (first, last) = scan.trace_ids.bounds();
         let range = common(scan.range, self.range);
         let scan = TraceScan { range, ..scan };
@@ -101,13 +163,15 @@ impl TracesSnapshot {
         let mut sources: Vec<BatchStream> = Vec::new();
         for meta in self.source.segments(self.range).filter(|meta| meta.range().overlaps(range)) {
             if let Some(file) = self.source.file(meta, ONLY_PART) {
-                sources.push(self.segment_rows(meta, file, Arc::clone(&scan)));
+                sources.push(self.segment_rows(meta, file, Arc::clone(&scan), columns));
             }
         }
         let segments = sources.len();
         for view in self.source.heads(self.range) {
             let heads = view.sources(Table::Spans, &wanted, range);
-            sources.extend(heads.into_iter().map(|batches| futures::stream::iter(batches.map(Ok)).boxed()));
+            sources.extend(heads.into_iter().map(|batches| {
+                futures::stream::iter(batches.map(move |batch| Ok(columns.of_rows(&batch)))).boxed()
+            }));
         }
         if sources.len() == 1 && segments == 1 {
             // A segment has no duplicates within itself.
@@ -116,15 +180,24 @@ impl TracesSnapshot {
         merge_all(Table::Spans, sources, Table::Spans.duplicates())
     }
 
-    fn segment_rows(&self, meta: &SegmentMeta, file: SegmentFile, scan: Arc<TraceScan>) -> BatchStream {
+    fn segment_rows(
+        &self,
+        meta: &SegmentMeta,
+        file: SegmentFile,
+        scan: Arc<TraceScan>,
+        columns: SpanColumns,
+    ) -> BatchStream {
         let source = Arc::clone(&self.source);
         let reported = file.clone();
         let of_segment = meta.range();
         let rows = async move {
             let footer = file.footer().await?;
             let places = places(&file, &footer, of_segment, &scan).await?;
-            let rows = file.rows(&footer, 0..SPANS_SCHEMA.fields().len(), &places);
-            Ok::<_, StorageError>(rows.map(move |batch| file.decode(|| wanted_rows(&file, &batch?, &scan))))
+            let read = (0..SPANS_SCHEMA.fields().len()).filter(|column| columns.has(*column));
+            let rows = file.rows(&footer, read, &places);
+            Ok::<_, StorageError>(rows.map(move |batch| {
+                file.decode(|| wanted_rows(&spans(&file, &batch?, columns)?, &scan))
+            }))
         };
         let rows = futures::stream::once(rows).try_flatten();
         rows.filter_map(move |batch| {
@@ -197,16 +270,21 @@ async fn with_trace(
     Ok(kept)
 }
 
-/// The rows of the wanted traces that begin in the range, in the schema of spans.
-fn wanted_rows(
-    file: &SegmentFile,
-    batch: &RecordBatch,
-    scan: &TraceScan,
-) -> Result<RecordBatch, StorageError> {
-    let batch = RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), batch.columns().to_vec());
-    let batch = batch.map_err(|error| file.corrupt(error))?;
-    let keys = Keys::new(Table::Spans, &batch);
-    let batch = in_time(&batch, keys.times(), scan.range.start_ns, scan.range.end_ns)?;
+/// The columns that were read as a batch of the schema of spans.
+fn spans(file: &SegmentFile, read: &RecordBatch, columns: SpanColumns) -> Result<RecordBatch, StorageError> {
+    let mut found = read.columns().iter().cloned();
+    let all = SPANS_SCHEMA.fields().iter().enumerate().map(|(n, field)| match columns.has(n) {
+        true => found.next().ok_or_else(|| file.corrupt(format!("the column {} is missing", field.name()))),
+        false => Ok(nothing(field, read.num_rows())),
+    });
+    let all = all.collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), all).map_err(|error| file.corrupt(error))
+}
+
+/// The rows of the wanted traces that begin in the range.
+fn wanted_rows(batch: &RecordBatch, scan: &TraceScan) -> Result<RecordBatch, StorageError> {
+    let keys = Keys::new(Table::Spans, batch);
+    let batch = in_time(batch, keys.times(), scan.range.start_ns, scan.range.end_ns)?;
     if scan.trace_ids == TraceIds::All {
         return Ok(batch);
     }

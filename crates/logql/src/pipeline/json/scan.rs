@@ -197,11 +197,7 @@ impl<'a> Scanner<'a> {
         match text {
             "null" => Ok(Value::Null),
             "true" | "false" => Ok(Value::Scalar(text)),
-            _ => {
-                let digits = text.strip_prefix('-').unwrap_or(text);
-                let numeric = digits.starts_with(|c: char| c.is_ascii_digit()) && text.parse::<f64>().is_ok();
-                numeric.then_some(Value::Scalar(text)).ok_or(JsonError::Unexpected(start))
-            }
+            _ => is_number(text).then_some(Value::Scalar(text)).ok_or(JsonError::Unexpected(start)),
         }
     }
 
@@ -219,6 +215,15 @@ impl<'a> Scanner<'a> {
             at += 2;
         }
     }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let Some(b'0'..=b'9') = digits.first() else { return false };
+    // Most numbers have digits and a point at most; only the others are worth the trouble of reading them.
+    let others = digits.iter().filter(|byte| !byte.is_ascii_digit());
+    let is_plain = others.clone().all(|byte| *byte == b'.') && others.count() <= 1;
+    is_plain || text.parse::<f64>().is_ok()
 }
 
 /// The text that raw JSON text stands for; an escape that is none stays as it is.
@@ -272,5 +277,9 @@ pub(crate) fn push_label_name(out: &mut String, key: &str) {
     if out.is_empty() && key.starts_with(|c: char| c.is_ascii_digit()) {
         out.push('_');
     }
-    out.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }));
+    if key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        out.push_str(key);
+    } else {
+        out.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }));
+    }
 }
