@@ -3,14 +3,16 @@
 
 use libfuzzer_sys::fuzz_target;
 
-use bytes::Bytes;
-use wire::loki::{JsonPush, PushRequest};
+use wire::WireError;
+use wire::loki::{JsonPush, PushView};
 
 fuzz_target!(|data: &[u8]| {
     let _ = JsonPush::from_body(data);
-    if let Ok(push) = PushRequest::from_body(Bytes::copy_from_slice(data)) {
-        for stream in &push.streams {
-            let _ = stream.label_pairs();
+    for stream in PushView::new(data).streams().map_while(Result::ok) {
+        let _ = stream.label_pairs();
+        for entry in stream.entries() {
+            let line = entry.read(|_, _| Ok::<(), WireError>(()));
+            let _ = line.map(|line| (line.text(), line.timestamp_ns()));
         }
     }
 });

@@ -1,17 +1,16 @@
-//! Loki's push requests, in protobuf and in JSON. What labels and lines mean is the collector's business.
+//! Loki's push requests, in protobuf and in JSON. What labels and lines mean is the collector's business. Protobuf is read
+//! as views into the body; the messages are for those who send.
 //!
 //! Source: `pkg/push/push.proto` and the page "Ingest logs" of Loki's HTTP API.
 
 mod json;
 mod labels;
+mod view;
 
 pub use json::{JsonEntry, JsonPush, JsonStream};
-
-use std::borrow::Cow;
+pub use view::{EntryView, Line, PushView, StreamView};
 
 use bytes::Bytes;
-
-use crate::error::WireError;
 
 /// `logproto.PushRequest`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -19,16 +18,6 @@ pub struct PushRequest {
     /// The streams with their entries, in any order.
     #[prost(message, repeated, tag = "1")]
     pub streams: Vec<StreamAdapter>,
-}
-
-impl PushRequest {
-    /// Decodes a decompressed body.
-    ///
-    /// # Errors
-    /// [`WireError::Protobuf`] when the body is no such request.
-    pub fn from_body(body: Bytes) -> Result<Self, WireError> {
-        prost::Message::decode(body).map_err(|source| WireError::protobuf("logproto.PushRequest", source))
-    }
 }
 
 /// One stream and its entries.
@@ -45,23 +34,13 @@ pub struct StreamAdapter {
     pub hash: u64,
 }
 
-impl StreamAdapter {
-    /// The names and values that the text spells, in its order.
-    ///
-    /// # Errors
-    /// [`WireError::Labels`] with the place at which the text goes wrong.
-    pub fn label_pairs(&self) -> Result<Vec<(String, String)>, WireError> {
-        labels::parse(&self.labels)
-    }
-}
-
 /// One line.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct EntryAdapter {
     /// When the line was written.
     #[prost(message, optional, tag = "1")]
     pub timestamp: Option<Timestamp>,
-    /// The line's bytes: Loki takes lines that are not UTF-8, see [`Self::text`].
+    /// The line's bytes: Loki takes lines that are not UTF-8.
     #[prost(bytes = "bytes", tag = "2")]
     pub line: Bytes,
     /// Facts about the line that are no part of the stream's labels.
@@ -70,20 +49,6 @@ pub struct EntryAdapter {
     /// Labels that the sender parsed from the line.
     #[prost(message, repeated, tag = "4")]
     pub parsed: Vec<LabelPairAdapter>,
-}
-
-impl EntryAdapter {
-    /// The line as text; bytes that are not UTF-8 become U+FFFD.
-    #[must_use]
-    pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.line)
-    }
-
-    /// The time in nanoseconds since the epoch; `None` when it is absent or beyond 64 bits.
-    #[must_use]
-    pub fn timestamp_ns(&self) -> Option<i64> {
-        self.timestamp.as_ref().and_then(Timestamp::nanoseconds)
-    }
 }
 
 /// A name and a value.

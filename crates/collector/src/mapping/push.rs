@@ -3,12 +3,15 @@
 use model::ingest::{Batch, Reason, Receipt};
 use model::log::Entry;
 use model::{AttributeRef, Labels};
-use wire::loki::{JsonPush, PushRequest};
+use wire::loki::{JsonPush, PushView};
 
 use super::levels;
 use super::names::label_name;
+use super::size::{ATTRIBUTE_BYTES, COPIES_OF_LABELS, ENTRY_BYTES, SERIES_BYTES};
 use super::streams::{SERVICE_NAME, StreamBatch, discovered_service_name};
 use crate::bounds::shortened;
+use crate::error::CollectorError;
+use crate::receivers::Room;
 use crate::settings::LogsSettings;
 
 /// What a push became.
@@ -22,29 +25,48 @@ pub(crate) struct Pushed {
     pub(crate) items: usize,
 }
 
-/// Maps the protobuf form.
-pub(crate) fn from_protobuf(request: &PushRequest, settings: &LogsSettings) -> Pushed {
+/// What the text of labels becomes at most: the shortest of them, of five bytes, is two texts.
+const LABELS_EXPANSION: usize = 24;
+
+/// Maps the protobuf form, from its bytes. `room` is asked for everything before it is written.
+///
+/// # Errors
+/// When the body is no push, or there is no room for what it becomes.
+pub(crate) fn from_protobuf(
+    push: PushView<'_>,
+    settings: &LogsSettings,
+    room: &mut Room<'_>,
+) -> Result<Pushed, CollectorError> {
     let mut lines = Lines::new(settings);
-    for stream in &request.streams {
-        let items = stream.entries.len();
-        lines.items += items;
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for stream in push.streams() {
+        let stream = stream?;
+        lines.items += stream.entries;
+        room.take(SERIES_BYTES)?;
+        room.lend(LABELS_EXPANSION * stream.labels.len())?;
+        room.take(COPIES_OF_LABELS * stream.labels.len())?;
         let labels = stream.label_pairs().map_err(|error| error.to_string());
-        let Some(of) = lines.stream(labels, &stream.labels, items) else { continue };
-        for entry in &stream.entries {
-            let pairs = || {
-                let pairs = entry.structured_metadata.iter().chain(&entry.parsed);
-                pairs.map(|pair| (pair.name.as_str(), pair.value.as_str()))
-            };
-            let line = entry.text();
-            match entry.timestamp_ns() {
-                Some(timestamp_ns) => lines.entry(&of, timestamp_ns, &line, pairs),
+        let of = lines.stream(labels, stream.labels, stream.entries);
+        for entry in stream.entries() {
+            pairs.clear();
+            room.take(ENTRY_BYTES)?;
+            let line = entry.read(|name, value| {
+                room.take(2 * ATTRIBUTE_BYTES + name.len() + value.len())?;
+                pairs.push((name, value));
+                Ok::<(), CollectorError>(())
+            })?;
+            let Some(of) = &of else { continue };
+            let text = line.text();
+            room.take(text.len())?;
+            match line.timestamp_ns() {
+                Some(timestamp_ns) => lines.entry(of, timestamp_ns, &text, || pairs.iter().copied()),
                 None => lines.receipt.reject(Reason::InvalidPoint, 1, || {
-                    format!("stream=`{}`: an entry has no timestamp", shortened(&stream.labels))
+                    format!("stream=`{}`: an entry has no timestamp", shortened(stream.labels))
                 }),
             }
         }
     }
-    lines.finish()
+    Ok(lines.finish())
 }
 
 /// Maps the JSON form.

@@ -2,7 +2,7 @@
 //! table of symbols says once, so that a small body may become a very large batch. Estimates, on the high side.
 
 use prost::Message as _;
-use wire::loki::{JsonPush, PushRequest};
+use wire::loki::JsonPush;
 use wire::otlp::common::{InstrumentationScope, KeyValue};
 use wire::otlp::metrics::metric::Data;
 use wire::otlp::metrics::{HistogramDataPoint, Metric, SummaryDataPoint};
@@ -105,13 +105,7 @@ fn metric_bytes(metric: &Metric, carried: usize) -> usize {
     }
 }
 
-/// A Loki push in protobuf: nothing is repeated, but short lines have their columns too.
-pub(crate) fn push(request: &PushRequest) -> usize {
-    let entries = request.streams.iter().flat_map(|stream| &stream.entries);
-    total(entries.map(|entry| ENTRY_BYTES + entry.encoded_len()))
-}
-
-/// A Loki push in JSON, as [`push`].
+/// A Loki push in JSON: nothing is repeated, but short lines have their columns too.
 pub(crate) fn json_push(request: &JsonPush) -> usize {
     let entries = request.streams.iter().flat_map(|stream| &stream.values);
     total(entries.map(|entry| {
@@ -128,7 +122,7 @@ mod tests {
     use model::ingest::Batch;
     use model::tenant::{Access, Caller};
     use model::{Limits, TenantContext, TenantId};
-    use wire::loki::{EntryAdapter, StreamAdapter, Timestamp};
+    use wire::loki::{EntryAdapter, LabelPairAdapter, PushRequest, PushView, StreamAdapter, Timestamp};
     use wire::otlp::common::KeyValue;
     use wire::otlp::logs::{LogRecord, ResourceLogs, ScopeLogs};
     use wire::otlp::trace::span::{Event, Link};
@@ -200,11 +194,16 @@ mod tests {
             let mapped = logs::map(otlp::logs_view(&body), &access(), &settings, 1, &mut room).unwrap();
             assert_asked_for(&mapped.batches[0].1, room.bytes());
         }
-        let entry =
-            EntryAdapter { timestamp: Some(Timestamp::from_nanoseconds(1)), ..EntryAdapter::default() };
-        let stream = StreamAdapter { labels: "{a=\"b\"}".to_owned(), entries: vec![entry; ITEMS], hash: 0 };
-        let request = PushRequest { streams: vec![stream] };
-        let pushed = mapping_push::from_protobuf(&request, &settings);
-        assert_asked_for(&pushed.batch, push(&request));
+        for structured_metadata in [Vec::new(), vec![LabelPairAdapter::default(); 5]] {
+            let timestamp = Some(Timestamp::from_nanoseconds(1));
+            let entry = EntryAdapter { timestamp, structured_metadata, ..EntryAdapter::default() };
+            let stream =
+                StreamAdapter { labels: "{a=\"b\"}".to_owned(), entries: vec![entry; ITEMS], hash: 0 };
+            let body = prost::Message::encode_to_vec(&PushRequest { streams: vec![stream] });
+            let mut held = held();
+            let mut room = Room::new(&mut held);
+            let pushed = mapping_push::from_protobuf(PushView::new(&body), &settings, &mut room).unwrap();
+            assert_asked_for(&pushed.batch, room.bytes());
+        }
     }
 }

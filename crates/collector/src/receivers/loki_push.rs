@@ -11,11 +11,11 @@ use http::header::CONTENT_TYPE;
 use model::Signal;
 use model::ingest::Receipt;
 use wire::WireError;
-use wire::loki::{JsonPush, PushRequest};
+use wire::loki::{JsonPush, PushView};
 
 use super::body::{decoded, take_mapped};
 use super::budget::Held;
-use super::{Collector, access, shape, text};
+use super::{Collector, Room, access, shape, text};
 use crate::bounds::shortened;
 use crate::error::CollectorError;
 use crate::mapping::{push, size};
@@ -46,15 +46,12 @@ async fn take(collector: &Collector, request: Request) -> Result<(Receipt, usize
     let form = form(header)?;
     let settings = collector.settings().logs.clone();
     let size = move |body: &Bytes| match form {
-        Form::Protobuf => shape::protobuf_bytes(body, &shape::PUSH),
+        // Nothing is made of it but the batch, which asks for its own room.
+        Form::Protobuf => 0,
         Form::Json => shape::json_bytes(body),
     };
-    let decode = move |body, held: &mut Held| match form {
-        Form::Protobuf => {
-            let request = PushRequest::from_body(body)?;
-            take_mapped(held, size::push(&request))?;
-            Ok(push::from_protobuf(&request, &settings))
-        }
+    let decode = move |body: Bytes, held: &mut Held| match form {
+        Form::Protobuf => push::from_protobuf(PushView::new(&body), &settings, &mut Room::new(held)),
         Form::Json => {
             let request = JsonPush::from_body(&body)?;
             take_mapped(held, size::json_push(&request))?;

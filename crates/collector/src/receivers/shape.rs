@@ -1,7 +1,6 @@
 //! How much memory a body takes once it is decoded, told from its bytes before it is: an empty message of two bytes
 //! becomes a struct of hundreds. What is counted is structs and text; nothing is allocated here.
 
-use wire::loki::{EntryAdapter, LabelPairAdapter, StreamAdapter};
 use wire::otlp::common::{AnyValue, InstrumentationScope, KeyValue};
 use wire::otlp::metrics::summary_data_point::ValueAtQuantile;
 use wire::otlp::metrics::{
@@ -71,12 +70,6 @@ static RESOURCE_METRICS: Shape =
     message(size_of::<ResourceMetrics>(), &[(1, &RESOURCE), (2, &SCOPE_METRICS)]);
 /// `ExportMetricsServiceRequest`.
 pub(crate) static METRICS: Shape = message(0, &[(1, &RESOURCE_METRICS)]);
-
-static LABEL_PAIR: Shape = message(size_of::<LabelPairAdapter>(), &[]);
-static ENTRY: Shape = message(size_of::<EntryAdapter>(), &[(3, &LABEL_PAIR), (4, &LABEL_PAIR)]);
-static STREAM: Shape = message(size_of::<StreamAdapter>(), &[(2, &ENTRY)]);
-/// `logproto.PushRequest`.
-pub(crate) static PUSH: Shape = message(0, &[(1, &STREAM)]);
 
 /// What a protobuf body takes, in bytes. Where the bytes are no message the count ends, as decoding does.
 pub(crate) fn protobuf_bytes(body: &[u8], shape: &Shape) -> usize {
@@ -174,7 +167,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            for shape in [&METRICS, &PUSH, &RESOURCE, &SCOPE, &ANY_ITEM] {
+            for shape in [&METRICS, &RESOURCE, &SCOPE, &ANY_ITEM] {
                 let _ = protobuf_bytes(&body, shape);
             }
             let _ = json_bytes(&body);

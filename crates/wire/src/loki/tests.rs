@@ -4,6 +4,49 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::WireError;
+
+/// The message that the views of a body show.
+fn shown(body: &[u8]) -> Result<PushRequest, WireError> {
+    let mut request = PushRequest::default();
+    for view in PushView::new(body).streams() {
+        let view = view?;
+        let mut stream = StreamAdapter { labels: view.labels.to_owned(), ..StreamAdapter::default() };
+        for entry in view.entries() {
+            let mut structured_metadata = Vec::new();
+            let line = entry.read(|name, value| {
+                structured_metadata.push(LabelPairAdapter { name: name.to_owned(), value: value.to_owned() });
+                Ok::<(), WireError>(())
+            })?;
+            stream.entries.push(EntryAdapter {
+                timestamp: line.timestamp,
+                line: Bytes::copy_from_slice(line.bytes),
+                structured_metadata,
+                parsed: Vec::new(),
+            });
+        }
+        assert_eq!(view.entries, stream.entries.len());
+        request.streams.push(stream);
+    }
+    Ok(request)
+}
+
+/// The message that prost decodes, as the views show it: all pairs in one list, and no hash.
+fn decoded(body: &[u8]) -> Option<PushRequest> {
+    let mut request = PushRequest::decode(body).ok()?;
+    for stream in &mut request.streams {
+        stream.hash = 0;
+        for entry in &mut stream.entries {
+            let parsed = std::mem::take(&mut entry.parsed);
+            entry.structured_metadata.extend(parsed);
+        }
+    }
+    Some(request)
+}
+
+fn line(entry: &EntryAdapter) -> Line<'_> {
+    Line { timestamp: entry.timestamp, bytes: &entry.line }
+}
 
 #[test]
 fn the_protobuf_form_has_the_specified_numbers() {
@@ -18,7 +61,8 @@ fn the_protobuf_form_has_the_specified_numbers() {
     let labels = br#"{a="b"}"#;
     let stream = [vec![0x0a, 7], labels.to_vec(), vec![0x12, 26], entry, vec![0x18, 9]].concat();
     let wire = [vec![0x0a, u8::try_from(stream.len()).unwrap()], stream].concat();
-    let request = PushRequest::from_body(Bytes::from(wire)).unwrap();
+    let request = PushRequest::decode(wire.as_slice()).unwrap();
+    assert_eq!(shown(&wire).ok(), decoded(&wire));
     let pair = LabelPairAdapter { name: "n".to_owned(), value: "v".to_owned() };
     let entry = EntryAdapter {
         timestamp: Some(Timestamp { seconds: 5, nanos: 7 }),
@@ -26,14 +70,14 @@ fn the_protobuf_form_has_the_specified_numbers() {
         structured_metadata: vec![pair.clone()],
         parsed: vec![pair],
     };
-    assert_eq!(entry.text(), "h\u{fffd}");
-    assert_eq!(entry.timestamp_ns(), Some(5_000_000_007));
+    assert_eq!(line(&entry).text(), "h\u{fffd}");
+    assert_eq!(line(&entry).timestamp_ns(), Some(5_000_000_007));
     let stream = StreamAdapter { labels: r#"{a="b"}"#.to_owned(), entries: vec![entry], hash: 9 };
     assert_eq!(request, PushRequest { streams: vec![stream] });
 }
 
 fn label_pairs(labels: &str) -> Result<Vec<(String, String)>, WireError> {
-    StreamAdapter { labels: labels.to_owned(), ..StreamAdapter::default() }.label_pairs()
+    labels::parse(labels)
 }
 
 #[test]
@@ -84,7 +128,7 @@ fn timestamps_fit_or_are_none() {
         assert_eq!(Timestamp::from_nanoseconds(nanoseconds).nanoseconds(), Some(nanoseconds));
     }
     assert_eq!(Timestamp { seconds: i64::MAX, nanos: 0 }.nanoseconds(), None);
-    assert_eq!(EntryAdapter::default().timestamp_ns(), None);
+    assert_eq!(line(&EntryAdapter::default()).timestamp_ns(), None);
 }
 
 #[test]
@@ -138,11 +182,28 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
         let _ = JsonPush::from_body(&bytes);
-        if let Ok(request) = PushRequest::from_body(Bytes::from(bytes)) {
-            for entry in request.streams.iter().flat_map(|stream| &stream.entries) {
-                let _ = (entry.text(), entry.timestamp_ns());
-            }
+        prop_assert_eq!(shown(&bytes).ok(), decoded(&bytes));
+    }
+
+    #[test]
+    fn views_show_what_prost_decodes(
+        lines in prop::collection::vec((any::<i64>(), prop::collection::vec(any::<u8>(), 0..9), ".{0,5}"), 0..4),
+        bends in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let entries = lines.into_iter().map(|(timestamp_ns, line, text)| EntryAdapter {
+            timestamp: Some(Timestamp::from_nanoseconds(timestamp_ns)),
+            line: line.into(),
+            structured_metadata: vec![LabelPairAdapter { name: text.clone(), value: "v".to_owned() }],
+            parsed: vec![LabelPairAdapter { name: "p".to_owned(), value: text }],
+        });
+        let stream = StreamAdapter { labels: "{a=\"b\"}".to_owned(), entries: entries.collect(), hash: 7 };
+        let mut body = PushRequest { streams: vec![stream.clone(), stream] }.encode_to_vec();
+        prop_assert_eq!(shown(&body).ok(), decoded(&body));
+        for (at, byte) in bends {
+            let at = at.index(body.len());
+            body[at] = byte;
         }
+        prop_assert_eq!(shown(&body).ok(), decoded(&body));
     }
 
     #[test]
@@ -167,8 +228,9 @@ proptest! {
             parsed: Vec::new(),
         };
         let decoded = EntryAdapter::decode(entry.encode_to_vec().as_slice()).unwrap();
-        prop_assert_eq!(decoded.text(), line.as_str());
-        prop_assert_eq!(decoded.timestamp_ns(), Some(timestamp_ns));
+        let view = Line { timestamp: decoded.timestamp, bytes: &decoded.line };
+        prop_assert_eq!(view.text(), line.as_str());
+        prop_assert_eq!(view.timestamp_ns(), Some(timestamp_ns));
 
         let json = serde_json::json!({"streams": [{"values": [[timestamp_ns.to_string(), line, {"n": value}]]}]});
         let push = JsonPush::from_body(json.to_string().as_bytes()).unwrap();
