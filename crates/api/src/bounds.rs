@@ -16,6 +16,9 @@ pub(crate) const MAX_SPANS_PER_SPAN_SET: usize = 100;
 /// a millisecond.
 pub(crate) const MAX_INLINE_ITEMS: usize = 2_000;
 
+/// Answers up to this size are not counted while their readers fetch them.
+pub(crate) const MAX_UNCOUNTED_ANSWER_BYTES: usize = 64 << 10;
+
 /// What a refused client is asked to wait before it tries again, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 5;
 

@@ -1,14 +1,17 @@
 //! What the three doors share of an answer: its content type, where it is written, compression and the origins
 //! that browsers may ask from.
 
+use std::convert::Infallible;
+
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use query::Held;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::bounds::MAX_INLINE_ITEMS;
+use crate::bounds::{MAX_INLINE_ITEMS, MAX_UNCOUNTED_ANSWER_BYTES};
 use crate::error::ApiError;
 use crate::json::{Json, written};
 
@@ -53,6 +56,27 @@ pub(crate) async fn json_of(
     write: impl FnOnce(&mut Json) + Send + 'static,
 ) -> Result<Response, ApiError> {
     Ok(json(made(items, move || written(write)).await?))
+}
+
+/// The same of a query's answer, which `held` counts until its reader has it.
+///
+/// # Errors
+/// When a large body's thread does not come back.
+pub(crate) async fn json_of_query(
+    items: usize,
+    held: Held,
+    write: impl FnOnce(&mut Json) + Send + 'static,
+) -> Result<Response, ApiError> {
+    let body = made(items, move || written(write)).await?;
+    held.written(body.len());
+    if body.len() <= MAX_UNCOUNTED_ANSWER_BYTES {
+        return Ok(json(body));
+    }
+    // The connection asks for what comes after the text when it has written most of it.
+    let text = futures::stream::unfold((Some(body), held), |(body, held)| async move {
+        body.map(|body| (Ok::<_, Infallible>(body), (None, held)))
+    });
+    Ok(json(axum::body::Body::from_stream(text)))
 }
 
 /// Compresses answers as the client accepts them.

@@ -2,6 +2,8 @@
 
 use model::AttributeValue;
 
+use crate::engine::Held;
+
 pub use logql::{LogEntry, Stream as LogStream, Value as LogValue};
 pub use promql::{Point, SeriesValues, Value, ValueType};
 pub use traceql::{SpanMatch, SpanSet, TraceMatch};
@@ -32,6 +34,8 @@ pub struct PromAnswer {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// What it holds until it is dropped.
+    pub held: Held,
 }
 
 /// The answer to a LogQL query.
@@ -41,6 +45,8 @@ pub struct LogAnswer {
     pub value: LogValue,
     /// What it cost.
     pub stats: QueryStats,
+    /// What it holds until it is dropped.
+    pub held: Held,
 }
 
 /// The answer to a TraceQL search.
@@ -50,6 +56,8 @@ pub struct TraceAnswer {
     pub traces: Vec<TraceMatch>,
     /// What it cost.
     pub stats: QueryStats,
+    /// What it holds until it is dropped.
+    pub held: Held,
 }
 
 /// A list that may have been cut at a limit.

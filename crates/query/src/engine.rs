@@ -3,6 +3,7 @@
 //! What the languages ask for is in [`crate::prom`], [`crate::log`] and [`crate::trace`].
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +57,32 @@ pub(crate) struct Running {
     handle: Handle,
     clock: Arc<dyn Clock>,
     // Last, and with the query's own parts: a turn is over when nothing of the query runs any more.
-    _turn: Turn,
+    turn: Mutex<Option<Turn>>,
+}
+
+/// What an answer holds until it is dropped: its query's turn and memory. So many answers are being written at once as
+/// queries may run, and they stay within the memory of queries.
+#[derive(Clone, Default)]
+pub struct Held(Option<Arc<Running>>);
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").field(&self.0.as_ref().map_or(0, |running| running.results.size())).finish()
+    }
+}
+
+impl Held {
+    pub(crate) fn new(running: &Arc<Running>) -> Self {
+        Self(Some(Arc::clone(running)))
+    }
+
+    /// The answer is written, and takes so many bytes until its reader has them. Others may have the turn.
+    pub fn written(&self, bytes: usize) {
+        if let Some(running) = &self.0 {
+            running.results.resize(bytes);
+            drop(running.turn.lock().take());
+        }
+    }
 }
 
 /// A query that was started; it stops when this is dropped.
@@ -180,7 +206,7 @@ impl QueryEngine {
             started_ns: self.inner.clock.monotonic_ns(),
             handle: self.inner.pool.clone(),
             clock: Arc::clone(&self.inner.clock),
-            _turn: turn,
+            turn: Mutex::new(Some(turn)),
         }
     }
 }

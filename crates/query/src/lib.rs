@@ -40,7 +40,7 @@ pub use answer::{
     Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
     SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
 };
-pub use engine::QueryEngine;
+pub use engine::{Held, QueryEngine};
 pub use error::QueryError;
 pub use exemplars::{Exemplar, SeriesExemplars};
 pub use lists::Labelled;

@@ -8,7 +8,7 @@ use model::{Matcher, TenantContext, TimeRange};
 use storage::StreamSet;
 
 use crate::answer::LogAnswer;
-use crate::engine::{QueryEngine, Running};
+use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::logs::LogsWork;
 use crate::prom::hull;
@@ -109,7 +109,7 @@ impl QueryEngine {
             leaves.push(self.log_leaf(leaf, &set, running).await?);
         }
         let output = running.compute(move |_| logql::finish(&plan, leaves)).await??;
-        Ok(LogAnswer { value: output.value, stats: running.stats() })
+        Ok(LogAnswer { value: output.value, stats: running.stats(), held: Held::new(running) })
     }
 
     /// Runs a leaf; one that wants a number of lines walks windows from its end of time until it has them.

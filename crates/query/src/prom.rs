@@ -7,7 +7,7 @@ use model::{Matcher, TenantContext, TimeRange};
 use storage::MetricMetadata;
 
 use crate::answer::PromAnswer;
-use crate::engine::{QueryEngine, Running};
+use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::metrics::MetricsWork;
 use crate::request::PromRequest;
@@ -96,7 +96,13 @@ impl QueryEngine {
                 "data is missing: damaged segments of the query's time are set aside: segments={missing}"
             ));
         }
-        Ok(PromAnswer { value: output.value, warnings, infos: output.infos, stats: running.stats() })
+        Ok(PromAnswer {
+            value: output.value,
+            warnings,
+            infos: output.infos,
+            stats: running.stats(),
+            held: Held::new(running),
+        })
     }
 
     /// Type, unit and description of every metric of the tenant, sorted by name. The series of a classic histogram or a

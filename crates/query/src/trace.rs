@@ -9,7 +9,7 @@ use model::{TenantContext, TimeRange};
 use storage::{TraceIds, TraceScan};
 
 use crate::answer::{QueryStats, TagValue, TraceAnswer};
-use crate::engine::{QueryEngine, Running};
+use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::traces::{Traces, TracesWork};
 use crate::request::{Tag, TagScope, TagSearch, TraceRequest};
@@ -108,7 +108,7 @@ impl QueryEngine {
         context: &TenantContext,
         plan: &traceql::Plan,
         limit: usize,
-        running: &Running,
+        running: &Arc<Running>,
     ) -> Result<TraceAnswer, QueryError> {
         let asked = plan.leaf.range();
         let scanned =
@@ -127,7 +127,11 @@ impl QueryEngine {
         for trace in running.leaf(work).await? {
             worker.trace(&trace)?;
         }
-        Ok(TraceAnswer { traces: traceql::finish(plan, vec![worker.finish()]), stats: running.stats() })
+        Ok(TraceAnswer {
+            traces: traceql::finish(plan, vec![worker.finish()]),
+            stats: running.stats(),
+            held: Held::new(running),
+        })
     }
 
     /// The names of the tags that spans in the range have, by scope, both sorted.

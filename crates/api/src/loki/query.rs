@@ -57,7 +57,10 @@ async fn answer(door: &Loki, asked: &Asked, question: LogQuestion) -> Result<Res
         direction: question.request.direction,
     };
     let answer = door.engine.logql(&asked.context, &question.query, question.request).await?;
-    Ok(reply::json_of(items(&answer.value), move |json| write_answer(json, answer, encoding)).await?)
+    Ok(reply::json_of_query(items(&answer.value), answer.held.clone(), move |json| {
+        write_answer(json, answer, encoding)
+    })
+    .await?)
 }
 
 fn flags(headers: &HeaderMap) -> impl Iterator<Item = &str> {

@@ -47,7 +47,7 @@ async fn answer(door: &Prometheus, asked: &Asked, question: PromQuestion) -> Res
     if question.request.limit.is_some_and(|limit| answer.value.limit(limit)) {
         answer.warnings.push(TRUNCATED.to_owned());
     }
-    let response = reply::json_of(samples(&answer.value), move |json| {
+    let response = reply::json_of_query(samples(&answer.value), answer.held.clone(), move |json| {
         write_success(json, &answer.warnings, &answer.infos, |json| {
             write_answer(json, &answer, question.wants_stats);
         });

@@ -25,5 +25,5 @@ pub(crate) async fn search(State(door): State<Tempo>, request: Request) -> Resul
         other => other.into(),
     })?;
     let spans = answer.traces.iter().flat_map(|trace| &trace.span_sets).map(|set| set.spans.len()).sum();
-    Ok(reply::json_of(spans, move |json| write_answer(json, &answer)).await?)
+    Ok(reply::json_of_query(spans, answer.held.clone(), move |json| write_answer(json, &answer)).await?)
 }

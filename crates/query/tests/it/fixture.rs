@@ -37,7 +37,10 @@ impl Fixture {
     }
 
     pub(crate) fn engine(&self, parallelism: usize) -> QueryEngine {
-        let settings = QuerySettings { parallelism, ..QuerySettings::default() };
+        self.engine_with(QuerySettings { parallelism, ..QuerySettings::default() })
+    }
+
+    pub(crate) fn engine_with(&self, settings: QuerySettings) -> QueryEngine {
         let pool = tokio::runtime::Handle::current();
         QueryEngine::new(self.storage.clone(), Arc::clone(&self.clock) as _, settings, pool)
     }

@@ -1,10 +1,11 @@
 //! PromQL and the lists of series and labels.
 
+use futures::FutureExt as _;
 use model::labels::METRIC_NAME;
 use model::limits::Limits;
 use model::metric::{MetricBatchBuilder, MetricType, SeriesInfo};
 use model::{Batch, Labels, Matcher, TimeRange};
-use query::{Labelled, PromRequest, QueryError, Value};
+use query::{Labelled, PromRequest, QueryError, QuerySettings, Value};
 
 use crate::fixture::{Fixture, NOW_S};
 
@@ -126,6 +127,24 @@ async fn limits_give_errors_that_name_them() {
     let request = PromRequest { timeout_ns: Some(0), ..instant(NOW_MS) };
     let error = engine.promql(&context, "requests_total", request).await.unwrap_err();
     assert!(matches!(error, QueryError::Timeout { timeout_ms: 0 }), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_keeps_its_turn_until_it_is_written_and_its_memory_until_it_is_gone() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", requests(200)).await;
+    let context = fixture.context("a");
+    let engine = fixture.engine_with(QuerySettings { max_concurrent: 1, ..QuerySettings::default() });
+    let answer = engine.promql(&context, "requests_total", instant(NOW_MS)).await.unwrap();
+    assert!(engine.memory_bytes() > 0);
+    let mut next = Box::pin(engine.promql(&context, "requests_total", instant(NOW_MS)));
+    assert!(next.as_mut().now_or_never().is_none(), "there is one turn");
+    answer.held.written(12_345);
+    let second = next.await.unwrap();
+    drop(second);
+    assert_eq!(engine.memory_bytes(), 12_345, "its reader has not read it yet");
+    drop(answer);
+    assert_eq!(engine.memory_bytes(), 0);
 }
 
 #[tokio::test]

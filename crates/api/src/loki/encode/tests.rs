@@ -1,5 +1,7 @@
 //! What the bodies of Loki's answers look like, to the letter.
 
+use query::Held;
+
 use super::*;
 use crate::json::written;
 
@@ -78,6 +80,7 @@ fn answers_have_an_envelope_and_figures() {
     let answer = |value| LogAnswer {
         value,
         stats: QueryStats { items: 10, bytes: 200, exec_ns: 500_000_000, ..QueryStats::default() },
+        held: Held::default(),
     };
     let text = |value, categorize_labels| {
         let encoding = Encoding { categorize_labels, direction: Direction::Forward };

@@ -3,6 +3,8 @@
 use model::Labels;
 use model::histogram::{NativeHistogram, Span};
 
+use query::Held;
+
 use super::*;
 use crate::json::written;
 
@@ -71,6 +73,7 @@ fn what_it_cost_is_told_when_asked_for() {
         warnings: vec![],
         infos: vec![],
         stats: QueryStats { items: 42, exec_ns: 1_500_000, ..QueryStats::default() },
+        held: Held::default(),
     };
     let text =
         |wants_stats| String::from_utf8(written(|json| write_answer(json, &answer, wants_stats))).unwrap();

@@ -1,12 +1,17 @@
 //! What the bodies of Tempo's answers look like, to the letter.
 
+use query::Held;
+
 use super::*;
 use crate::json::written;
 use model::AttributeValue;
 
 fn text(traces: Vec<TraceMatch>) -> String {
     let stats = QueryStats { items: 30, bytes: 400, series: 5, ..QueryStats::default() };
-    String::from_utf8(written(|json| write_answer(json, &TraceAnswer { traces, stats }))).unwrap()
+    String::from_utf8(written(|json| {
+        write_answer(json, &TraceAnswer { traces, stats, held: Held::default() })
+    }))
+    .unwrap()
 }
 
 const METRICS: &str = r#""metrics":{"inspectedTraces":5,"inspectedBytes":"400","inspectedSpans":"30"}}"#;
