@@ -19,6 +19,9 @@ use tokio::runtime::Runtime;
 const NOW_NS: i64 = 1_800_000_000 * NS_PER_S;
 const ITEMS: usize = 10_000;
 
+/// Makes the batch of a round.
+type Make = fn(i64) -> Batch;
+
 fn metrics(round: i64) -> Batch {
     let mut builder = MetricBatchBuilder::default();
     for n in 0..ITEMS {
@@ -126,8 +129,7 @@ impl World {
 
 fn engine(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
-    let signals: [(Signal, fn(i64) -> Batch); 3] =
-        [(Signal::Metrics, metrics), (Signal::Logs, logs), (Signal::Traces, traces)];
+    let signals = [(Signal::Metrics, metrics as Make), (Signal::Logs, logs), (Signal::Traces, traces)];
     let mut group = criterion.benchmark_group("engine");
     group.throughput(Throughput::Elements(ITEMS as u64)).sample_size(10);
     for (signal, batch) in signals {

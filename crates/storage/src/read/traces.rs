@@ -195,9 +195,9 @@ impl TracesSnapshot {
             let places = places(&file, &footer, of_segment, &scan).await?;
             let read = (0..SPANS_SCHEMA.fields().len()).filter(|column| columns.has(*column));
             let rows = file.rows(&footer, read, &places);
-            Ok::<_, StorageError>(rows.map(move |batch| {
-                file.decode(|| wanted_rows(&spans(&file, &batch?, columns)?, &scan))
-            }))
+            Ok::<_, StorageError>(
+                rows.map(move |batch| file.decode(|| wanted_rows(&spans(&file, &batch?, columns)?, &scan))),
+            )
         };
         let rows = futures::stream::once(rows).try_flatten();
         rows.filter_map(move |batch| {
