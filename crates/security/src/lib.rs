@@ -6,4 +6,6 @@
 
 pub mod gateway;
 
+pub mod tls;
+
 pub use gateway::{Gateway, GatewayLayer, GatewayService};

@@ -9,6 +9,7 @@ use server::commands::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    security::tls::install_provider();
     let result = match Cli::parse().command {
         Command::Up(up) => up.run(),
         Command::Serve(serve) => serve.run(),

@@ -294,6 +294,7 @@ impl Stella {
 
 /// Requests that are not answered in time fail.
 pub(crate) fn http_client() -> reqwest::Client {
+    security::tls::install_provider();
     reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
 }
 

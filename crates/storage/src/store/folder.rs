@@ -69,7 +69,7 @@ fn stage(target: &FilePath, numbers: &AtomicU64) -> io::Result<(PathBuf, File)> 
     ))
 }
 
-/// Writes an object; with `is_create` it fails where the name is taken.
+/// Writes an object; with `is_create` it fails where the name is taken, and the staged file stays in any case.
 fn put_file(
     target: &FilePath,
     staged: &FilePath,
@@ -82,13 +82,10 @@ fn put_file(
     drop(file);
     if is_create {
         // A link fails where the name is taken; a rename would replace it.
-        let linked = std::fs::hard_link(staged, target);
-        std::fs::remove_file(staged)?;
-        linked?;
+        std::fs::hard_link(staged, target)
     } else {
-        std::fs::rename(staged, target)?;
+        std::fs::rename(staged, target)
     }
-    Ok(())
 }
 
 /// Makes the names in an object's folder durable, and once those of the folders above it.
@@ -127,8 +124,8 @@ impl ObjectStore for Folder {
             std::fs::create_dir_all(parent)?;
             let (staged, file) = stage(&target, &numbers)?;
             let written = put_file(&target, &staged, file, &payload, is_create);
-            if written.is_err() {
-                // What is left of it is hidden from listings; removing it is a courtesy.
+            if is_create || written.is_err() {
+                // Once and no more: the name may be another writer's right after. Listings leave out what stays.
                 let _left = std::fs::remove_file(&staged);
             }
             written.and_then(|()| sync_folders(&root, parent, &durable))

@@ -202,6 +202,9 @@ async fn with_a_cache_of_bytes_a_file_is_fetched_once_and_a_restart_finds_it_on_
     for round in 0..3 {
         let storage = world.open().await;
         let ctx = world.context("acme");
+        if round > 0 {
+            world.until(|| world.metric(&storage, "stella_cache_size_bytes") > 0.0).await;
+        }
         for signal in Signal::ALL {
             let files = files(&world, signal).await;
             witness.asked();

@@ -39,8 +39,6 @@ impl Name {
 /// What is where, and when it was used last.
 #[derive(Debug, Default)]
 struct Index {
-    /// Whether the files that were there before have been found.
-    is_loaded: bool,
     files: HashMap<Name, (u64, u64)>,
     by_use: BTreeMap<u64, Name>,
     objects: HashMap<u128, BTreeSet<u32>>,
@@ -174,7 +172,6 @@ impl DiskTier {
             }
         }
         doomed.extend(index.shrink(self.max_bytes));
-        index.is_loaded = self.max_bytes > 0;
         self.metrics.disk_bytes(index.bytes);
         drop(index);
         self.remove_files(&doomed);
@@ -191,8 +188,7 @@ impl DiskTier {
 
     /// Whether there is a file for the chunk.
     pub(super) fn has(&self, path: &Path, number: u32) -> bool {
-        let index = self.index.lock();
-        index.is_loaded && index.files.contains_key(&Name::new(path, number))
+        self.index.lock().files.contains_key(&Name::new(path, number))
     }
 
     /// The chunk; none where its file does not read back.
@@ -232,7 +228,7 @@ impl DiskTier {
         let name = Name::new(path, number);
         {
             let mut index = self.index.lock();
-            let is_wanted = index.is_loaded
+            let is_wanted = self.max_bytes > 0
                 && index.writes < MAX_CACHE_WRITES
                 && !index.files.contains_key(&name)
                 && !index.gone.contains(&name.object);
