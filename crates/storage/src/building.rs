@@ -77,6 +77,7 @@ impl Engine {
             rows: 0,
             level,
             parts: Vec::new(),
+            after: None,
         };
         let claim = partition.claim(&meta.id);
         let path = |part: &str| layout::segment(&partition.id.tenant, partition.id.signal, &meta, part);

@@ -140,7 +140,8 @@ impl Engine {
         let is_live = |segment: &&SegmentMeta| segment.end_ns >= moment.expired_before_ns();
         let segments: Vec<&SegmentMeta> =
             manifest.segments.iter().filter(is_live).filter(is_readable).collect();
-        let Task { inputs, level, .. } = rules.next(&segments, moment)?;
+        let is_waiting = |segment: &SegmentMeta| manifest.awaits_older(segment);
+        let Task { inputs, level, .. } = rules.next(&segments, &is_waiting, moment)?;
         let inputs = inputs.into_iter().map(|place| segments[place].clone()).collect();
         let segments = segments.len();
         Some(Due { partition: Arc::clone(partition), manifest, inputs, level, moment, segments })

@@ -12,8 +12,9 @@ use futures::{StreamExt, stream};
 use crate::bounds::FLUSH_CONCURRENCY;
 use crate::building::Pace;
 use crate::error::StorageError;
+use crate::head::Origin;
 use crate::manifest::commit::Change;
-use crate::manifest::{Manifest, SegmentMeta, WalPosition};
+use crate::manifest::{EarlierLog, Manifest, SegmentMeta, WalPosition};
 use crate::metrics::BySignal;
 use crate::partition::{Frozen, Partition};
 use crate::retry::retried;
@@ -33,7 +34,8 @@ impl Engine {
             let (bytes, since_ns) = partition.active();
             unflushed_bytes += partition.unflushed_bytes();
             let is_old = since_ns.is_some_and(|since_ns| self.age_ms(since_ns) >= settings.max_head_age_ms);
-            if bytes >= settings.max_head_bytes || is_old || partition.oldest_frozen().is_some() {
+            let is_left = partition.oldest_frozen().is_some() || self.is_position_due(&partition);
+            if bytes >= settings.max_head_bytes || is_old || is_left {
                 due.push(partition);
             } else if since_ns.is_some() {
                 others.push((bytes, partition));
@@ -101,15 +103,26 @@ impl Engine {
 
     async fn flush_partition(&self, partition: &Arc<Partition>) -> Result<(), StorageError> {
         let (_, since_ns) = partition.active();
-        if since_ns.is_none() && partition.oldest_frozen().is_none() {
+        if since_ns.is_none() && partition.oldest_frozen().is_none() && !self.is_position_due(partition) {
             return Ok(());
         }
         let _turn = partition.turn().await?;
-        partition.freeze(|| self.wal.tail(), || self.replay.position());
-        while let Some(frozen) = partition.oldest_frozen() {
-            self.flush_frozen(partition, &frozen).await?;
+        let freeze = || partition.freeze(&self.node, || self.wal.tail(), || self.replay.position());
+        let mut is_frozen = freeze();
+        loop {
+            while let Some(frozen) = partition.oldest_frozen() {
+                self.flush_frozen(partition, &frozen).await?;
+            }
+            if is_frozen {
+                return Ok(());
+            }
+            is_frozen = freeze();
         }
-        Ok(())
+    }
+
+    /// Whether the manifest should say that all of the log's rows are in segments: while the replay ran it could not.
+    fn is_position_due(&self, partition: &Partition) -> bool {
+        self.replay.position().is_none() && partition.is_behind(&self.node)
     }
 
     async fn flush_frozen(
@@ -132,9 +145,12 @@ impl Engine {
             };
             built.push(retried(self.runtime(), self.settings.store.retry_backoff_ms, attempt).await?);
         }
-        let metas: Vec<SegmentMeta> = built.iter().filter_map(|built| built.meta.clone()).collect();
+        let after = frozen.awaits_older.then(|| EarlierLog::clone(&self.earlier_log));
+        let metas = built.iter().filter_map(|built| built.meta.clone());
+        let metas: Vec<_> = metas.map(|meta| SegmentMeta { after: after.clone(), ..meta }).collect();
         let transaction = self.ids.next(self.clock());
-        let apply = |manifest: &mut Manifest| add(manifest, &metas, &self.node, frozen.flushed_to);
+        let replayed = (frozen.head.origin() == Origin::Replay).then_some(&*self.earlier_log);
+        let apply = |manifest: &mut Manifest| add(manifest, &metas, replayed, &self.node, frozen.flushed_to);
         let commit = || partition.manifests.commit(partition.manifest(), &transaction, &apply);
         let manifest = retried(self.runtime(), self.settings.store.retry_backoff_ms, commit)
             .await
@@ -158,17 +174,23 @@ impl Engine {
     }
 }
 
-/// Adds segments to a manifest and moves the node's position on.
-fn add(manifest: &mut Manifest, metas: &[SegmentMeta], node: &str, flushed_to: WalPosition) -> Change {
-    let missing: Vec<SegmentMeta> = metas
-        .iter()
-        .filter(|meta| manifest.segments.iter().all(|segment| segment.id != meta.id))
-        .cloned()
-        .collect();
+/// Adds segments to a manifest and moves the node's position on. Where they were replayed they go before those that
+/// writers have filled since.
+fn add(
+    manifest: &mut Manifest,
+    metas: &[SegmentMeta],
+    replayed: Option<&EarlierLog>,
+    node: &str,
+    flushed_to: WalPosition,
+) -> Change {
+    let is_named = |meta: &&SegmentMeta| manifest.segments.iter().any(|segment| segment.id == meta.id);
+    let missing: Vec<SegmentMeta> = metas.iter().filter(|meta| !is_named(meta)).cloned().collect();
     if missing.is_empty() && manifest.flushed_to(node) >= flushed_to {
         return Change::Nothing;
     }
-    manifest.segments.extend(missing);
+    let is_younger = |segment: &SegmentMeta| replayed.is_some() && segment.after.as_ref() == replayed;
+    let place = manifest.segments.iter().position(is_younger).unwrap_or(manifest.segments.len());
+    manifest.segments.splice(place..place, missing);
     let position = manifest.flushed.entry(node.to_owned()).or_default();
     *position = flushed_to.max(*position);
     Change::Changed

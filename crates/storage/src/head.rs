@@ -19,15 +19,27 @@ use model::{Batch, Signal, TimeRange};
 use parking_lot::Mutex;
 
 use crate::partition::HeadCharge;
+use crate::read::snapshot::Age;
 use crate::signal::{Keys, Table};
 use runs::{Run, Runs};
 use scan::{BatchIter, Wanted};
 use series::{HeadSeries, Known};
 
+/// Where the rows of a head come from. While the log of an earlier run is replayed, writers go on: what is replayed is
+/// older than all that they write, and has heads of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// The log, as the process found it.
+    Replay,
+    /// Writers of this process.
+    Writers,
+}
+
 /// The rows of one tenant's signal that are not in segments.
 #[derive(Debug)]
 pub(crate) struct Head {
     signal: Signal,
+    origin: Origin,
     series: Arc<HeadSeries>,
     state: Mutex<State>,
     charge: Arc<HeadCharge>,
@@ -45,6 +57,7 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct HeadView {
     signal: Signal,
+    origin: Origin,
     series: Arc<HeadSeries>,
     series_count: u32,
     tables: Vec<Vec<Arc<Run>>>,
@@ -55,10 +68,15 @@ pub(crate) struct HeadView {
 
 impl Head {
     /// An empty head.
-    pub(crate) fn new(signal: Signal, charge: Arc<HeadCharge>) -> Self {
+    pub(crate) fn new(signal: Signal, origin: Origin, charge: Arc<HeadCharge>) -> Self {
         let tables = Table::of(signal).iter().map(|table| Runs::new(*table)).collect();
         let state = State { tables, bytes: 0, range: None };
-        Self { signal, series: Arc::new(HeadSeries::default()), state: Mutex::new(state), charge }
+        Self { signal, origin, series: Arc::new(HeadSeries::default()), state: Mutex::new(state), charge }
+    }
+
+    /// Where the rows come from.
+    pub(crate) const fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// The series or streams; there are none for spans.
@@ -133,7 +151,8 @@ impl Head {
         // Counted after the rows were taken: every row's series has a number below it.
         let series_count = self.series.count();
         let (series, _charge) = (Arc::clone(&self.series), Arc::clone(&self.charge));
-        HeadView { signal: self.signal, series, series_count, tables, range, _charge }
+        let (signal, origin) = (self.signal, self.origin);
+        HeadView { signal, origin, series, series_count, tables, range, _charge }
     }
 }
 
@@ -141,6 +160,19 @@ impl HeadView {
     /// The signal of the head.
     pub(crate) const fn signal(&self) -> Signal {
         self.signal
+    }
+
+    /// Where the rows come from.
+    pub(crate) const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// How old the rows are.
+    pub(crate) const fn age(&self) -> Age {
+        match self.origin {
+            Origin::Replay => Age::Replayed,
+            Origin::Writers => Age::Written,
+        }
     }
 
     /// The time that the rows cover.

@@ -106,9 +106,10 @@ impl Engine {
         // In a task of its own: a writer that goes away in between must not leave its record out of the head.
         let task = self.tracker.track_future(async move {
             let ticket = partition.begin(|| engine.wal.tail());
-            engine.wal.append(partition.id.clone(), bytes, room).await?;
+            let position = engine.wal.append(partition.id.clone(), bytes, room).await?;
             partition.items.inc_by(batch.items() as u64);
-            let head_bytes = partition.append(Some(ticket), &batch, known, engine.clock().monotonic_ns());
+            let now_ns = engine.clock().monotonic_ns();
+            let head_bytes = partition.append(ticket, position, &batch, known, now_ns);
             if head_bytes >= engine.settings.flush.max_head_bytes {
                 engine.flush_wanted.notify_one();
             }

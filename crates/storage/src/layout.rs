@@ -190,6 +190,7 @@ mod tests {
             rows: 1,
             level: 0,
             parts: Vec::new(),
+            after: None,
         }
     }
 

@@ -44,6 +44,15 @@ pub struct PartMeta {
     pub tail_xxh3: Checksum,
 }
 
+/// Files of a node's log that had been written when the node began a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierLog {
+    /// The node.
+    pub node: String,
+    /// The first file of the run: those before it are meant.
+    pub before: u64,
+}
+
 /// A segment: immutable files that together hold rows of one day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentMeta {
@@ -61,6 +70,10 @@ pub struct SegmentMeta {
     pub level: u8,
     /// Its files.
     pub parts: Vec<PartMeta>,
+    /// A log whose rows that are not in segments yet are older than this segment's, because it was written while that log
+    /// was replayed: what comes of them is put before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<EarlierLog>,
 }
 
 impl SegmentMeta {
@@ -139,6 +152,12 @@ impl Manifest {
     #[must_use]
     pub fn is_recovered(&self) -> bool {
         self.damaged.contains(&self.version)
+    }
+
+    /// Whether rows that are older than the segment's may still be put before it.
+    #[must_use]
+    pub fn awaits_older(&self, segment: &SegmentMeta) -> bool {
+        segment.after.as_ref().is_some_and(|log| self.flushed_to(&log.node).sequence < log.before)
     }
 
     /// Where the node's log has been flushed to.

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::bounds::MAX_FROZEN_HEADS;
 use crate::error::StorageError;
 use crate::head::series::{HeadSeries, Known};
-use crate::head::{Head, HeadView};
+use crate::head::{Head, HeadView, Origin};
 use crate::manifest::commit::Manifests;
 use crate::manifest::{Manifest, WalPosition};
 use crate::metrics::{ByLevel, ByPartition, BySignal, Metrics};
@@ -75,11 +75,60 @@ impl Drop for HeadCharge {
     }
 }
 
+/// No row has come yet.
+const NEVER: u64 = u64::MAX;
+
+/// A head that takes rows.
+pub(crate) struct Active {
+    pub(crate) head: Arc<Head>,
+    since_ns: AtomicU64,
+    bytes: AtomicUsize,
+    rows: AtomicUsize,
+}
+
+impl Active {
+    fn new(signal: Signal, origin: Origin, memory: &Arc<HeadMemory>) -> Arc<Self> {
+        Arc::new(Self {
+            head: Arc::new(Head::new(signal, origin, HeadCharge::new(memory))),
+            since_ns: AtomicU64::new(NEVER),
+            bytes: AtomicUsize::new(0),
+            rows: AtomicUsize::new(0),
+        })
+    }
+
+    /// Takes the rows of a batch; gives the head's size in bytes.
+    fn append(&self, batch: &Batch, known: Option<Known>, now_ns: u64) -> usize {
+        self.head.append(batch, known);
+        self.since_ns.fetch_min(now_ns, Ordering::Relaxed);
+        let bytes = self.head.bytes();
+        let before = self.bytes.fetch_max(bytes, Ordering::Relaxed);
+        self.head.charge().add(bytes.saturating_sub(before));
+        self.rows.fetch_add(batch.items(), Ordering::Relaxed);
+        bytes
+    }
+
+    fn is_empty(&self) -> bool {
+        self.since_ns.load(Ordering::Relaxed) == NEVER
+    }
+
+    fn frozen(&self, flushed_to: WalPosition, awaits_older: bool) -> Arc<Frozen> {
+        Arc::new(Frozen {
+            head: Arc::clone(&self.head),
+            flushed_to,
+            awaits_older,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            rows: self.rows.load(Ordering::Relaxed),
+        })
+    }
+}
+
 /// A head that takes no more rows and waits to become segments.
 pub(crate) struct Frozen {
     pub(crate) head: Arc<Head>,
     /// Every record of the tenant's signal that begins before this position is in this head or in earlier ones.
     pub(crate) flushed_to: WalPosition,
+    /// Whether the replay may still bring older rows.
+    pub(crate) awaits_older: bool,
     bytes: usize,
     rows: usize,
 }
@@ -94,15 +143,25 @@ impl Frozen {
 /// Manifest and heads that belong together: each row is in exactly one of them.
 pub(crate) struct State {
     pub(crate) manifest: Arc<Manifest>,
-    /// Oldest first.
+    /// In the order in which they become segments. Of one origin the oldest comes first.
     pub(crate) frozen: Vec<Arc<Frozen>>,
-    pub(crate) active: Arc<Head>,
+    /// What is replayed goes here; none before there is some.
+    pub(crate) replayed: Option<Arc<Active>>,
+    pub(crate) active: Arc<Active>,
 }
 
 impl State {
-    /// What the heads hold now, oldest first.
+    /// What the heads hold now, oldest first: all that was replayed is older than what came from writers.
     pub(crate) fn head_views(&self) -> Vec<HeadView> {
-        self.frozen.iter().map(|frozen| &frozen.head).chain([&self.active]).map(|head| head.view()).collect()
+        let frozen = self.frozen.iter().map(|frozen| &frozen.head);
+        let active = self.replayed.iter().chain([&self.active]).map(|active| &active.head);
+        let mut views: Vec<HeadView> = frozen.chain(active).map(|head| head.view()).collect();
+        views.sort_by_key(HeadView::origin);
+        views
+    }
+
+    fn actives(&self) -> impl Iterator<Item = &Arc<Active>> {
+        self.replayed.iter().chain([&self.active])
     }
 }
 
@@ -111,23 +170,19 @@ impl State {
 struct InFlight {
     next: u64,
     not_before: BTreeMap<u64, WalPosition>,
+    /// The last record of all that are in a head.
+    last: Option<WalPosition>,
 }
-
-/// No row has come since the last freeze.
-const NEVER: u64 = u64::MAX;
 
 /// One tenant's signal.
 pub(crate) struct Partition {
     pub(crate) id: PartitionId,
     pub(crate) manifests: Manifests,
     state: ArcSwap<State>,
-    /// Held shared while rows go into the active head, and alone while another head takes its place.
+    /// Held shared while rows go into an active head, and alone while another head takes its place.
     gate: RwLock<()>,
     in_flight: Mutex<InFlight>,
     turn: Semaphore,
-    since_ns: AtomicU64,
-    active_bytes: AtomicUsize,
-    active_rows: AtomicUsize,
     memory: Arc<HeadMemory>,
     metrics: Arc<Metrics>,
     head_rows: Gauge,
@@ -180,7 +235,8 @@ impl Partition {
         let state = State {
             manifest: Arc::new(manifest),
             frozen: Vec::new(),
-            active: Arc::new(Head::new(manifests.signal, HeadCharge::new(&memory))),
+            replayed: None,
+            active: Active::new(manifests.signal, Origin::Writers, &memory),
         };
         let partition = Self {
             manifests,
@@ -188,9 +244,6 @@ impl Partition {
             gate: RwLock::new(()),
             in_flight: Mutex::default(),
             turn: Semaphore::new(1),
-            since_ns: AtomicU64::new(NEVER),
-            active_bytes: AtomicUsize::new(0),
-            active_rows: AtomicUsize::new(0),
             memory,
             head_rows,
             items,
@@ -237,44 +290,83 @@ impl Partition {
         self.claimed.lock().clone()
     }
 
-    /// Puts a batch into the active head, and takes its record's announcement back. Gives the head's size in bytes.
+    /// Puts a writer's batch into the active head, and takes the announcement of its record back, which begins at
+    /// `position`. Gives the head's size in bytes.
     pub(crate) fn append(
         &self,
-        ticket: Option<Ticket>,
+        ticket: Ticket,
+        position: WalPosition,
         batch: &Batch,
         known: Option<Known>,
         now_ns: u64,
     ) -> usize {
         let _shared = self.gate.read();
-        let state = self.state.load();
-        state.active.append(batch, known);
-        self.since_ns.fetch_min(now_ns, Ordering::Relaxed);
-        let bytes = state.active.bytes();
-        let before = self.active_bytes.fetch_max(bytes, Ordering::Relaxed);
-        state.active.charge().add(bytes.saturating_sub(before));
-        self.active_rows.fetch_add(batch.items(), Ordering::Relaxed);
-        let rows = i64::try_from(batch.items()).unwrap_or(i64::MAX);
-        self.head_rows.inc_by(rows);
+        let bytes = self.state.load().active.append(batch, known, now_ns);
+        self.took(position, batch);
         // Before the gate opens: a freeze that follows must not wait for this record.
         drop(ticket);
         bytes
     }
 
-    /// The series or streams of the active head.
-    pub(crate) fn active_series(&self) -> Arc<HeadSeries> {
-        Arc::clone(self.state.load().active.series())
+    /// Puts a batch of a record that begins at `position` and was in the log at the start into the head of what is
+    /// replayed.
+    pub(crate) fn replay(&self, position: WalPosition, batch: &Batch, now_ns: u64) {
+        loop {
+            let shared = self.gate.read();
+            if let Some(replayed) = &self.state.load().replayed {
+                replayed.append(batch, None, now_ns);
+                self.took(position, batch);
+                return;
+            }
+            drop(shared);
+            self.begin_replayed();
+        }
     }
 
-    /// The size of the active head in bytes, and the monotonic time of its oldest row.
+    /// Makes a head for what is replayed. Only the replay does it, so that there is none yet.
+    fn begin_replayed(&self) {
+        let _alone = self.gate.write();
+        let state = self.state.load_full();
+        self.state.store(Arc::new(State {
+            manifest: Arc::clone(&state.manifest),
+            frozen: state.frozen.clone(),
+            replayed: Some(Active::new(self.id.signal, Origin::Replay, &self.memory)),
+            active: Arc::clone(&state.active),
+        }));
+    }
+
+    fn took(&self, position: WalPosition, batch: &Batch) {
+        let mut in_flight = self.in_flight.lock();
+        in_flight.last = in_flight.last.max(Some(position));
+        drop(in_flight);
+        self.head_rows.inc_by(i64::try_from(batch.items()).unwrap_or(i64::MAX));
+    }
+
+    /// The series or streams of the active head.
+    pub(crate) fn active_series(&self) -> Arc<HeadSeries> {
+        Arc::clone(self.state.load().active.head.series())
+    }
+
+    /// The size of the active heads in bytes, and the monotonic time of their oldest row.
     pub(crate) fn active(&self) -> (usize, Option<u64>) {
-        let since_ns = self.since_ns.load(Ordering::Relaxed);
-        (self.active_bytes.load(Ordering::Relaxed), (since_ns != NEVER).then_some(since_ns))
+        let state = self.state.load();
+        let bytes = state.actives().map(|active| active.bytes.load(Ordering::Relaxed)).sum();
+        let since_ns = state.actives().map(|active| active.since_ns.load(Ordering::Relaxed)).min();
+        (bytes, since_ns.filter(|since_ns| *since_ns != NEVER))
     }
 
     /// What the heads take that are not in segments yet, in bytes.
     pub(crate) fn unflushed_bytes(&self) -> usize {
         let frozen: usize = self.state.load().frozen.iter().map(|frozen| frozen.bytes).sum();
-        self.active_bytes.load(Ordering::Relaxed) + frozen
+        self.active().0 + frozen
+    }
+
+    /// Whether all rows are in segments, and the position of the node in the manifest does not say so yet.
+    pub(crate) fn is_behind(&self, node: &str) -> bool {
+        let state = self.state.load();
+        let is_empty = state.frozen.is_empty() && state.actives().all(|active| active.is_empty());
+        let last = self.in_flight.lock().last;
+        is_empty && last.is_some_and(|last| state.manifest.flushed_to(node) <= last)
     }
 
     /// Waits for the right to change the manifest and the list of heads: one flush or retention at a time.
@@ -282,37 +374,54 @@ impl Partition {
         self.turn.acquire().await.map_err(|_| StorageError::Closed)
     }
 
-    /// Puts a new head in the active one's place, unless it is empty or too many wait already. The caller has the turn.
+    /// Puts new heads in the place of the active ones that have rows; false when too many wait already. The caller has
+    /// the turn. Where the rows are all in segments and the position in the manifest is [behind](Partition::is_behind)
+    /// the one that can be claimed, an empty head brings it there.
     ///
     /// `tail` gives the log's end, `replayed_to` the position that the replay has reached, while it runs.
     pub(crate) fn freeze(
         &self,
+        node: &str,
         tail: impl Fn() -> WalPosition,
         replayed_to: impl Fn() -> Option<WalPosition>,
-    ) {
+    ) -> bool {
         let _alone = self.gate.write();
         let state = self.state.load_full();
-        let is_empty = self.since_ns.load(Ordering::Relaxed) == NEVER;
-        if is_empty || state.frozen.len() >= MAX_FROZEN_HEADS {
-            return;
+        let replayed = state.replayed.as_ref().filter(|replayed| !replayed.is_empty());
+        let replayed_to = replayed_to();
+        let is_only_behind = replayed_to.is_none() && self.is_behind(node);
+        let is_active_taken = !state.active.is_empty() || is_only_behind;
+        if replayed.is_none() && !is_active_taken {
+            return true;
+        }
+        if state.frozen.len() >= MAX_FROZEN_HEADS {
+            return false;
         }
         let in_flight = self.in_flight.lock();
         let oldest = in_flight.not_before.values().next().copied();
         let reached = oldest.unwrap_or_else(&tail);
         drop(in_flight);
-        let flushed_to = replayed_to().map_or(reached, |position| position.min(reached));
-        self.since_ns.store(NEVER, Ordering::Relaxed);
-        let frozen = Arc::new(Frozen {
-            head: Arc::clone(&state.active),
-            flushed_to,
-            bytes: self.active_bytes.swap(0, Ordering::Relaxed),
-            rows: self.active_rows.swap(0, Ordering::Relaxed),
-        });
+        let flushed_to = replayed_to.map_or(reached, |position| position.min(reached));
+        if is_only_behind && flushed_to <= state.manifest.flushed_to(node) {
+            return true;
+        }
+        let mut frozen = state.frozen.clone();
+        // What is claimed is in both: the first to be flushed must not claim the other's.
+        let claimed = if is_active_taken { WalPosition::default() } else { flushed_to };
+        frozen.extend(replayed.map(|replayed| replayed.frozen(claimed, false)));
+        let active = if is_active_taken {
+            frozen.push(state.active.frozen(flushed_to, replayed_to.is_some()));
+            Active::new(self.id.signal, Origin::Writers, &self.memory)
+        } else {
+            Arc::clone(&state.active)
+        };
         self.state.store(Arc::new(State {
             manifest: Arc::clone(&state.manifest),
-            frozen: state.frozen.iter().cloned().chain([frozen]).collect(),
-            active: Arc::new(Head::new(self.id.signal, HeadCharge::new(&self.memory))),
+            frozen,
+            replayed: if replayed.is_some() { None } else { state.replayed.clone() },
+            active,
         }));
+        true
     }
 
     /// The head that must be flushed next: the log's positions only move on in the order of the heads.
@@ -330,6 +439,7 @@ impl Partition {
         self.state.store(Arc::new(State {
             manifest,
             frozen: state.frozen.iter().filter(is_kept).cloned().collect(),
+            replayed: state.replayed.clone(),
             active: Arc::clone(&state.active),
         }));
         drop(alone);

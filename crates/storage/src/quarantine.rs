@@ -249,6 +249,7 @@ mod tests {
             rows: parts.iter().filter(|(name, _)| *name != SERIES_PART).map(|(_, rows)| rows).sum(),
             level: 0,
             parts: parts.iter().map(part).collect(),
+            after: None,
         }
     }
 

@@ -81,6 +81,7 @@ impl Engine {
             cache: Arc::clone(&self.cache),
             metrics: Arc::clone(&self.metrics),
             runtime: Arc::clone(&self.components.runtime),
+            earlier_log: Arc::clone(&self.earlier_log),
         }
     }
 }

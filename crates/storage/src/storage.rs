@@ -20,7 +20,7 @@ use crate::disk::{self, Disk, Lock};
 use crate::error::StorageError;
 use crate::ids::Ids;
 use crate::layout;
-use crate::manifest::{PartMeta, SegmentMeta, WalPosition};
+use crate::manifest::{EarlierLog, PartMeta, SegmentMeta, WalPosition};
 use crate::metrics::{BySignal, Metrics};
 use crate::partition::PartitionId;
 use crate::quarantine::Suspects;
@@ -64,6 +64,8 @@ pub(crate) struct Engine {
     pub(crate) components: Components,
     /// This node's name in manifests.
     pub(crate) node: String,
+    /// The log files that were there when it began.
+    pub(crate) earlier_log: Arc<EarlierLog>,
     pub(crate) ids: Ids,
     pub(crate) wal: Wal,
     pub(crate) replay: Replay,
@@ -136,6 +138,7 @@ impl Storage {
             volumes,
             settings,
             components,
+            earlier_log: Arc::new(EarlierLog { node: node.clone(), before: first_sequence }),
             node,
             wal,
             tenants,

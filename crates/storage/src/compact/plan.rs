@@ -4,7 +4,8 @@
 //! neighbours are merged, and the result takes their place. While a day is young, [`Rules::fan_in`] neighbours of one
 //! level become one of the next, so that a row is rewritten once per level and fewer than `fan_in` segments of each level
 //! are left. When a day is over and nothing has come for a while, what is left becomes one, but for what is too small to
-//! be worth rewriting a large neighbour. Segments that are [full](Rules::is_full) stay as they are.
+//! be worth rewriting a large neighbour. Segments that are [full](Rules::is_full) stay as they are, and so do those that
+//! wait for older rows of a log, which must be put before them.
 
 use std::collections::BTreeMap;
 
@@ -69,18 +70,25 @@ pub(crate) struct Moment {
 
 impl Rules {
     /// What should be merged next, of segments in the order of their commits; none when nothing is due. Of a partition
-    /// with much to do the lowest level comes first, because it shrinks the list most for the least work.
-    pub(crate) fn next(&self, segments: &[&SegmentMeta], moment: Moment) -> Option<Task> {
+    /// with much to do the lowest level comes first, because it shrinks the list most for the least work. No segment that
+    /// `is_waiting` is taken, and none of both sides of it.
+    pub(crate) fn next(
+        &self,
+        segments: &[&SegmentMeta],
+        is_waiting: &dyn Fn(&SegmentMeta) -> bool,
+        moment: Moment,
+    ) -> Option<Task> {
         let mut days: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (place, segment) in segments.iter().enumerate() {
             days.entry(&segment.day).or_default().push(place);
         }
-        let expired = segments.iter().position(|segment| moment.is_mostly_expired(segment));
+        let is_expired = |segment: &&SegmentMeta| moment.is_mostly_expired(segment) && !is_waiting(segment);
+        let expired = segments.iter().position(is_expired);
         if let Some(place) = expired {
             let level = segments[place].level;
             return Some(Task { inputs: vec![place], level, reason: Reason::Expired });
         }
-        let tasks = days.values().filter_map(|places| self.of_day(segments, places, moment));
+        let tasks = days.values().filter_map(|places| self.of_day(segments, places, is_waiting, moment));
         tasks.min_by_key(|task| (task.reason, task.level))
     }
 
@@ -89,9 +97,15 @@ impl Rules {
         segment.bytes() > self.max_segment_bytes / 2
     }
 
-    fn of_day(&self, segments: &[&SegmentMeta], places: &[usize], moment: Moment) -> Option<Task> {
-        let is_full = |place: &usize| self.is_full(segments[*place]);
-        let stretches = || places.split(is_full).filter(|stretch| stretch.len() > 1);
+    fn of_day(
+        &self,
+        segments: &[&SegmentMeta],
+        places: &[usize],
+        is_waiting: &dyn Fn(&SegmentMeta) -> bool,
+        moment: Moment,
+    ) -> Option<Task> {
+        let stays = |place: &usize| self.is_full(segments[*place]) || is_waiting(segments[*place]);
+        let stretches = || places.split(stays).filter(|stretch| stretch.len() > 1);
         let by_level = stretches().filter_map(|stretch| self.by_level(segments, stretch));
         if let Some(task) = by_level.min_by_key(|task| task.level) {
             return Some(task);

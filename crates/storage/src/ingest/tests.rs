@@ -8,7 +8,7 @@ use model::trace::{SpanFields, TraceBatchBuilder};
 use model::{AttributeRef, Labels};
 
 use super::*;
-use crate::head::Head;
+use crate::head::{Head, Origin};
 use crate::partition::HeadCharge;
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -65,7 +65,7 @@ fn label_sets_that_a_head_knows_must_still_meet_the_limits() {
     let series = builder.series(&labels, SeriesInfo::default());
     builder.sample(series, NOW_MS, 0, 1.0);
     let batch = Batch::Metrics(builder.finish());
-    let head = Head::new(Signal::Metrics, HeadCharge::new(&Arc::default()));
+    let head = Head::new(Signal::Metrics, Origin::Writers, HeadCharge::new(&Arc::default()));
     let now = TimestampNs(NOW_MS * NS_PER_MS);
     let first = validate(batch.clone(), &limits(), now, Some(head.series())).unwrap();
     assert!(first.known.as_ref().is_some_and(|known| !known.has(0)));

@@ -12,7 +12,7 @@ use model::{Matcher, TimeRange};
 
 use super::merge::merge_all;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
-use super::snapshot::Source;
+use super::snapshot::{Age, Source};
 use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::series::Info;
@@ -78,13 +78,16 @@ impl MetricsSnapshot {
                 metadata.learn(info);
             }
         };
-        for meta in self.source.segments(self.range) {
-            if let Some(series) = segment_series(&self.source, meta).await? {
-                series.index.labels().iter().zip(&series.infos).for_each(|(labels, info)| tell(labels, info));
+        for age in Age::ALL {
+            for meta in self.source.segments(self.range).filter(|meta| self.source.segment_age(meta) == age) {
+                if let Some(series) = segment_series(&self.source, meta).await? {
+                    let series = series.index.labels().iter().zip(&series.infos);
+                    series.for_each(|(labels, info)| tell(labels, info));
+                }
             }
-        }
-        for view in self.source.heads(self.range) {
-            view.series().for_each(view.series_count(), &mut tell);
+            for view in self.source.heads(self.range).filter(|view| view.age() == age) {
+                view.series().for_each(view.series_count(), &mut tell);
+            }
         }
         Ok(known.into_values().collect())
     }
@@ -161,14 +164,21 @@ impl SeriesSet {
 
     fn rows(&self, table: Table, numbers: Range<usize>, range: TimeRange) -> BatchStream {
         let scan = Scan { table, numbers, range: common(range, self.range) };
-        let mut sources: Vec<BatchStream> = Vec::new();
+        let source = &self.selected.source;
+        let mut sources: Vec<(Age, BatchStream)> = Vec::new();
         for segment in &self.selected.segments {
-            if let Some((file, numbers)) = segment.wanted(&self.selected.source, &scan) {
-                sources.push(self.segment_rows(segment.clone(), file, numbers, scan.clone()));
+            if let Some((file, numbers)) = segment.wanted(source, &scan) {
+                let rows = self.segment_rows(segment.clone(), file, numbers, scan.clone());
+                sources.push((source.segment_age(&segment.meta), rows));
             }
         }
         let segments = sources.len();
-        sources.extend(self.selected.heads.iter().flat_map(|head| head.sources(&scan)));
+        for head in &self.selected.heads {
+            sources.extend(head.sources(&scan).into_iter().map(|rows| (head.view.age(), rows)));
+        }
+        // Of one age they are in their order already.
+        sources.sort_by_key(|(age, _)| *age);
+        let mut sources: Vec<BatchStream> = sources.into_iter().map(|(_, rows)| rows).collect();
         if sources.len() == 1 && segments == 1 {
             // A segment has no duplicates within itself.
             return sources.remove(0);

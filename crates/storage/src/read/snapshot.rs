@@ -6,9 +6,9 @@ use model::{Signal, TenantId, TimeRange};
 use object_store::ObjectStore;
 
 use crate::error::StorageError;
-use crate::head::HeadView;
+use crate::head::{HeadView, Origin};
 use crate::layout;
-use crate::manifest::{Manifest, SegmentMeta};
+use crate::manifest::{EarlierLog, Manifest, SegmentMeta};
 use crate::metrics::{BySignal, Metrics};
 use crate::quarantine::{Suspect, Suspects};
 use crate::runtime::Runtime;
@@ -27,6 +27,8 @@ pub(crate) struct Source {
     pub(crate) manifest: Arc<Manifest>,
     /// The heads that are not in segments yet, the oldest first.
     pub(crate) heads: Vec<HeadView>,
+    /// The log that was there when the process began, which the replayed heads are from.
+    pub(crate) earlier_log: Arc<EarlierLog>,
     /// Where the segments are.
     pub(crate) store: Arc<dyn ObjectStore>,
     /// Where long work runs.
@@ -39,7 +41,34 @@ pub(crate) struct Source {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// How old rows are against others, in coarse steps: of equal keys the younger row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Age {
+    /// In a segment.
+    Segment,
+    /// In a head, from the log of an earlier run.
+    Replayed,
+    /// In a segment that was written while that log was replayed.
+    YoungSegment,
+    /// In a head, from a writer.
+    Written,
+}
+
+impl Age {
+    /// All, the oldest first.
+    pub(crate) const ALL: [Self; 4] = [Self::Segment, Self::Replayed, Self::YoungSegment, Self::Written];
+}
+
 impl Source {
+    /// The age of a segment's rows.
+    pub(crate) fn segment_age(&self, meta: &SegmentMeta) -> Age {
+        let is_replaying = self.heads.iter().any(|head| head.origin() == Origin::Replay);
+        let is_young = |segment: &SegmentMeta| segment.after.as_ref() == Some(&*self.earlier_log);
+        let mut young = self.manifest.segments.iter().skip_while(|segment| !is_young(segment));
+        let is_among = is_replaying && young.any(|segment| segment.id == meta.id);
+        if is_among { Age::YoungSegment } else { Age::Segment }
+    }
+
     /// The segments with data in the range, the oldest commit first.
     pub(crate) fn segments(&self, range: TimeRange) -> impl Iterator<Item = &SegmentMeta> {
         self.manifest.segments.iter().filter(move |meta| meta.range().overlaps(range))

@@ -141,7 +141,16 @@ pub(crate) async fn segment(
     let (true, Some(range), Some(day)) = (is_complete, range, day) else { return Ok(None) };
     let TimeRange { start_ns, end_ns } = range;
     // How often the rows were rewritten is not known; compaction may rewrite them once more than it would have.
-    Ok(Some(SegmentMeta { id: id.to_owned(), day: day.to_owned(), start_ns, end_ns, rows, level: 0, parts }))
+    Ok(Some(SegmentMeta {
+        id: id.to_owned(),
+        day: day.to_owned(),
+        start_ns,
+        end_ns,
+        rows,
+        level: 0,
+        parts,
+        after: None,
+    }))
 }
 
 async fn range_of_all(store: &dyn ObjectStore, path: &Path, bytes: u64) -> Result<Bytes, StorageError> {
@@ -183,6 +192,7 @@ pub(crate) fn unread(id: &str, files: &[ObjectMeta], reason: String) -> Option<Q
         Some(PartMeta { name, bytes: object.size, rows: 0, tail_bytes: 0, tail_xxh3: Checksum::default() })
     });
     let parts = parts.collect();
-    let segment = SegmentMeta { id: id.to_owned(), day, start_ns, end_ns, rows: 0, level: 0, parts };
+    let segment =
+        SegmentMeta { id: id.to_owned(), day, start_ns, end_ns, rows: 0, level: 0, parts, after: None };
     Some(Quarantined { segment, reason })
 }

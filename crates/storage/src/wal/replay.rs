@@ -125,7 +125,7 @@ impl Engine {
                     if !self.wait_for_room().await {
                         return;
                     }
-                    let Some(id) = self.replay_record(&record) else {
+                    let Some(id) = self.replay_record(position, &record) else {
                         is_whole = false;
                         continue;
                     };
@@ -183,11 +183,11 @@ impl Engine {
         }
     }
 
-    fn replay_record(&self, record: &Record) -> Option<PartitionId> {
+    fn replay_record(&self, position: WalPosition, record: &Record) -> Option<PartitionId> {
         let id = PartitionId { tenant: record.tenant.clone(), signal: record.batch.signal() };
         match self.tenants.get_or_create(&id) {
             Ok(partition) => {
-                partition.append(None, &record.batch, None, self.clock().monotonic_ns());
+                partition.replay(position, &record.batch, self.clock().monotonic_ns());
                 Some(id)
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::PartMeta;
+use crate::manifest::{EarlierLog, PartMeta};
 use crate::segment::blocks::Checksum;
 
 const RULES: Rules = Rules { fan_in: 8, max_segment_bytes: 1 << 30, settle_ms: 3_600_000 };
@@ -23,6 +23,7 @@ fn segment(made_ns: i64, start_ns: i64, end_ns: i64, level: u8, bytes: u64) -> S
         rows: 1,
         level,
         parts: vec![part],
+        after: None,
     }
 }
 
@@ -44,7 +45,7 @@ impl Partition {
     fn compact(&mut self, rules: Rules, moment: Moment) {
         loop {
             let list: Vec<&SegmentMeta> = self.segments.iter().collect();
-            let Some(task) = rules.next(&list, moment) else { break };
+            let Some(task) = rules.next(&list, &|_| false, moment) else { break };
             check(rules, &list, &task);
             let inputs: Vec<&SegmentMeta> = task.inputs.iter().map(|place| list[*place]).collect();
             let bytes = inputs.iter().map(|input| input.bytes()).sum();
@@ -142,7 +143,7 @@ fn a_segment_that_has_expired_mostly_is_rewritten_where_the_rest_would_stay_for_
         [(3, 2, false), (15, 2, true), (25, 2, true), (27, 2, false), (24 * 30 + 15, 24 * 30, false)]
     {
         let moment = Moment { now_ns: START_NS + now_hours * hour_ns, kept_ns: Some(kept_hours * hour_ns) };
-        let task = RULES.next(&[&day], moment);
+        let task = RULES.next(&[&day], &|_| false, moment);
         assert_eq!(
             task.map(|task| task.reason),
             is_due.then_some(Reason::Expired),
@@ -188,4 +189,24 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_waits_for_older_rows_is_not_taken_and_stays_between_its_neighbours() {
+    let rules = Rules { fan_in: 2, ..RULES };
+    let moment = Moment { now_ns: START_NS + 10 * NS_PER_DAY, kept_ns: Some(20 * NS_PER_DAY) };
+    let segments: Vec<SegmentMeta> =
+        (0..5).map(|at| segment(START_NS + at, START_NS, START_NS + MINUTE_NS, 0, 1_000)).collect();
+    let waiting = SegmentMeta {
+        after: Some(EarlierLog { node: "n".to_owned(), before: 3 }),
+        id: ulid::Ulid::from_parts(1, 2).to_string(),
+        ..segments[0].clone()
+    };
+    let is_waiting = |segment: &SegmentMeta| segment.after.is_some();
+    let inputs = |list: &[&SegmentMeta]| rules.next(list, &is_waiting, moment).map(|task| task.inputs);
+    assert_eq!(inputs(&[&segments[0], &waiting, &segments[1]]), None);
+    assert_eq!(inputs(&[&waiting, &waiting, &waiting]), None);
+    assert_eq!(inputs(&[&segments[0], &waiting, &segments[1], &segments[2]]), Some(vec![2, 3]));
+    let long = SegmentMeta { start_ns: START_NS - 30 * NS_PER_DAY, ..waiting };
+    assert_eq!(inputs(&[&long]), None, "not even for what has expired in it");
 }

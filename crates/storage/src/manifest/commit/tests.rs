@@ -26,6 +26,7 @@ fn segment(number: usize) -> SegmentMeta {
         end_ns: 2,
         rows: 3,
         level: 0,
+        after: None,
         parts: vec![PartMeta {
             name: String::new(),
             bytes: 10,

@@ -1,5 +1,5 @@
-//! What clients of a node do: write and retry, take a snapshot and read it at once or later, ask for flushes and passes
-//! of retention. Each runs as a part of the node's life and ends with it.
+//! What clients of a node do: write and retry, take a snapshot and read it at once or later, ask for flushes, merges and
+//! passes of retention. Each runs as a part of the node's life and ends with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,6 +127,17 @@ impl Client {
         let result = self.storage.flush().await;
         self.shared.machine.note(&format_args!("flush: {:?}", result.map_err(|error| error.to_string())));
         self.shared.report.lock().flushes += 1;
+    }
+
+    pub(crate) async fn compact(self) {
+        let result = self.storage.compact().await;
+        let mut report = self.shared.report.lock();
+        report.compactions += 1;
+        if let Ok(done) = &result {
+            report.merges += done.merges as u64;
+        }
+        drop(report);
+        self.shared.machine.note(&format_args!("compact: {:?}", result.map_err(|error| error.to_string())));
     }
 
     pub(crate) async fn retain(self) {

@@ -8,9 +8,11 @@ use super::clients::Client;
 use super::disk::End;
 use super::items::{Row, Wanted};
 use super::machine::{Machine, START_NS, ms};
+use super::oracle::Partition;
 use super::world::{INTERVAL, World};
 
-const LOGS: (usize, Signal) = (0, Signal::Logs);
+const LOGS: Partition = (0, Signal::Logs);
+const METRICS: Partition = (0, Signal::Metrics);
 
 /// A world with one node that is open.
 fn opened(seed: u64, fsync: Fsync) -> World {
@@ -31,15 +33,23 @@ fn client(world: &World) -> (u64, Client) {
 }
 
 fn write(world: &mut World, value: u64) {
+    let timestamp_ns = START_NS + i64::try_from(value).unwrap();
+    write_to(world, LOGS, Row { source: 0, timestamp_ns, value });
+}
+
+fn write_to(world: &mut World, partition: Partition, row: Row) {
     let (life, client) = client(world);
-    let row = Row { source: 0, timestamp_ns: START_NS + i64::try_from(value).unwrap(), value };
-    world.wait(life, "write", client.write(LOGS, vec![row]));
+    world.wait(life, "write", client.write(partition, vec![row]));
 }
 
 /// Reads everything, and holds it against the model.
 fn read(world: &mut World) {
+    read_from(world, LOGS);
+}
+
+fn read_from(world: &mut World, partition: Partition) {
     let (life, client) = client(world);
-    world.wait(life, "read", client.read(LOGS, Wanted { range: TimeRange::ALL, source: None }));
+    world.wait(life, "read", client.read(partition, Wanted { range: TimeRange::ALL, source: None }));
     world.until("a read", World::is_calm).unwrap();
 }
 
@@ -63,4 +73,62 @@ fn what_a_replay_showed_survives_the_power() {
             read(&mut world);
         }
     }
+}
+
+#[test]
+fn a_sample_that_is_replayed_does_not_replace_one_that_was_written_since() {
+    for seed in 0..20 {
+        let mut world = opened(seed, Fsync::Always);
+        write_to(&mut world, METRICS, Row { source: 0, timestamp_ns: START_NS, value: 1 });
+        world.until("a write", World::is_calm).unwrap();
+        world.crash(0, End::Killed);
+        world.start(0);
+        world.until("an open node", |world| world.open_node(0).is_some()).unwrap();
+        write_to(&mut world, METRICS, Row { source: 0, timestamp_ns: START_NS, value: 2 });
+        let is_replayed = |world: &World| world.open_node(0).is_some_and(|(_, s)| s.replay().done);
+        world.until("a write", |world| world.is_calm() && is_replayed(world)).unwrap();
+        read_from(&mut world, METRICS);
+    }
+}
+
+#[test]
+fn segments_stand_in_the_order_of_the_log_also_when_writers_are_flushed_during_its_replay() {
+    let row = |value: u64| {
+        let timestamp_ns = START_NS + i64::try_from(ms(1_000 * (value % 3))).unwrap();
+        Row { source: 0, timestamp_ns, value }
+    };
+    let mut overtaken = 0;
+    for seed in 0..40 {
+        let mut world = opened(seed, Fsync::Always);
+        for value in 0..30 {
+            write_to(&mut world, METRICS, row(value));
+            world.until("a write", World::is_calm).unwrap();
+        }
+        world.crash(0, End::Killed);
+        world.start(0);
+        world.until("an open node", |world| world.open_node(0).is_some()).unwrap();
+        for value in 30..36 {
+            write_to(&mut world, METRICS, row(value));
+            world.until("a write", World::is_calm).unwrap();
+            let (life, asking) = client(&world);
+            overtaken += u64::from(!asking.storage.replay().done);
+            world.wait(life, "flush", asking.flush());
+            let (life, asking) = client(&world);
+            world.wait(life, "compact", asking.compact());
+            let polls = world.machine().below(100);
+            world.run(polls).unwrap();
+        }
+        let is_replayed = |world: &World| world.open_node(0).is_some_and(|(_, s)| s.replay().done);
+        world.until("the replay", |world| world.is_calm() && is_replayed(world)).unwrap();
+        read_from(&mut world, METRICS);
+        let (life, asking) = client(&world);
+        world.wait(life, "flush", asking.flush());
+        world.until("a flush", World::is_calm).unwrap();
+        read_from(&mut world, METRICS);
+        let (life, asking) = client(&world);
+        world.wait(life, "compact", asking.compact());
+        world.until("a compaction", World::is_calm).unwrap();
+        read_from(&mut world, METRICS);
+    }
+    assert!(overtaken > 10, "{overtaken}");
 }

@@ -10,8 +10,8 @@ use model::time::NS_PER_S;
 use model::{Signal, TenantContext, TenantId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use storage::{CompactionSettings, DiskSettings, StoreSettings, WalSettings};
 use storage::{Components, FlushSettings, Fsync, RetentionSettings, Settings, Storage, StorageError};
-use storage::{DiskSettings, StoreSettings, WalSettings};
 
 use super::disk::{End, NodeDisk};
 use super::machine::{Life, Living, Machine, ms};
@@ -44,6 +44,9 @@ pub(crate) struct Report {
     pub(crate) flushes: u64,
     pub(crate) passes: u64,
     pub(crate) expired: u64,
+    pub(crate) compactions: u64,
+    /// Merges that were asked for; those of the background are not counted.
+    pub(crate) merges: u64,
     pub(crate) kills: u64,
     pub(crate) power_losses: u64,
     pub(crate) shutdowns: u64,
@@ -64,6 +67,8 @@ impl Report {
         self.flushes += other.flushes;
         self.passes += other.passes;
         self.expired += other.expired;
+        self.compactions += other.compactions;
+        self.merges += other.merges;
         self.kills += other.kills;
         self.power_losses += other.power_losses;
         self.shutdowns += other.shutdowns;
@@ -409,6 +414,13 @@ fn settings(machine: &Machine, number: usize, fsync: Fsync) -> Settings {
             min_free_bytes: Some(machine.below(2) * 8_000),
             reserve_bytes: machine.below(2) * 2_000,
             store_folder: None,
+        },
+        compaction: CompactionSettings {
+            interval_ms: 5_000 << machine.below(6),
+            max_concurrent: 1 + usize::try_from(machine.below(2)).unwrap_or(0),
+            fan_in: 2 + usize::try_from(machine.below(4)).unwrap_or(0),
+            max_segment_bytes: 20_000 << machine.below(6),
+            settle_ms: 60_000,
         },
         retention: RetentionSettings { interval_ms: 30_000, sweep_grace_ms: GRACE_MS },
         store: StoreSettings { retry_backoff_ms: 100 },
