@@ -1,8 +1,9 @@
-"""Reads every Parquet segment under a folder with two foreign readers, pyarrow and DuckDB.
+"""Reads every Parquet segment that the manifests under a folder name with two foreign readers, pyarrow and DuckDB.
 
 Used by the end-to-end tests of the server. Standard output is one JSON line: per table (a signal, or a signal's
-part such as `metrics.series`) how many files and rows it has, and its columns. The exit code is 1 when the two
-readers do not agree.
+part such as `metrics.series`) how many files and rows it has, its columns, and the highest level of its segments; of
+samples also what their columns come to: the first and the last time and the sum of the values. The exit code is 1 when
+the two readers do not agree.
 """
 
 import argparse
@@ -22,6 +23,26 @@ def table_name(path):
     return ".".join([signal, *part])
 
 
+SAMPLES = """
+    select min(timestamp_base_ms + timestamp_offset_ms) as first_ms,
+           max(timestamp_base_ms + timestamp_offset_ms) as last_ms,
+           sum(coalesce(value, (scaled_base + scaled_offset * scaled_step) / pow(10, scale))) as total
+    from samples
+"""
+
+
+def named_files(path):
+    """The files of the segments in the newest manifest of each signal, with the segments' levels."""
+    newest = {}
+    for manifest in sorted(path.rglob("manifest/*.json")):
+        newest[manifest.parent] = manifest
+    for folder, manifest in newest.items():
+        for segment in json.loads(manifest.read_text())["segments"]:
+            for part in segment["parts"]:
+                name = ".".join(filter(None, [segment["id"], part["name"], "parquet"]))
+                yield folder.parent / "segments" / segment["day"] / name, segment["level"]
+
+
 def read_table(files):
     """Rows and columns as both readers see them; every value is decoded, not only the footer."""
     rows, columns = 0, []
@@ -32,7 +53,11 @@ def read_table(files):
         columns += [name for name in table.column_names if name not in columns]
     relation = duckdb.read_parquet([str(file) for file in files], union_by_name=True)
     decoded = relation.to_arrow_table()
-    return {
+    sums = {}
+    if "scaled_offset" in columns:
+        row = relation.query("samples", SAMPLES)
+        sums = dict(zip(row.columns, row.fetchone(), strict=True))
+    return sums | {
         "files": len(files),
         "rows": rows,
         "columns": columns,
@@ -45,10 +70,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=pathlib.Path, help="the store, or any folder of it")
     path = parser.parse_args().path.resolve()
-    tables = {}
-    for file in sorted(path.rglob("*.parquet")):
-        tables.setdefault(table_name(file), []).append(file)
-    report = {name: read_table(files) for name, files in tables.items()}
+    tables, levels = {}, {}
+    for file, level in sorted(named_files(path)):
+        name = table_name(file)
+        tables.setdefault(name, []).append(file)
+        levels[name] = max(level, levels.get(name, 0))
+    report = {name: read_table(files) | {"level": levels[name]} for name, files in tables.items()}
     sys.stdout.write(json.dumps({"tables": report}) + "\n")
     is_agreed = all(
         table["rows"] == table["duckdb_rows"] and sorted(table["columns"]) == sorted(table["duckdb_columns"])

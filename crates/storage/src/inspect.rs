@@ -16,6 +16,7 @@ use crate::error::StorageError;
 use crate::layout;
 use crate::segment::blocks::Checksum;
 use crate::segment::reader::Footer;
+use crate::segment::schema;
 use crate::segment::survey::{self, Surveyed};
 use crate::signal::Table;
 
@@ -161,7 +162,8 @@ async fn inspect(store: &dyn ObjectStore, object: &ObjectMeta) -> Result<FileRep
 }
 
 fn is_of(footer: &Footer, table: Table) -> bool {
-    let name = table.schema().field(table.time_column()).name();
+    let schema = if table == Table::Samples { schema::samples() } else { table.schema() };
+    let name = schema.field(table.time_column()).name();
     let columns = footer.parquet().file_metadata().schema_descr().columns();
     columns.get(table.time_column()).is_some_and(|column| column.name() == name)
 }

@@ -8,6 +8,8 @@ pub(crate) mod filter;
 
 pub(crate) mod scale;
 
+pub(crate) mod packed;
+
 pub(crate) mod blocks;
 
 pub(crate) mod parquet_file;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int8Array, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use futures::{StreamExt, TryStreamExt};
 use model::labels::Labels;
 use model::metric::MetricType;
@@ -16,9 +16,8 @@ use super::snapshot::{Age, Source};
 use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::series::Info;
+use crate::segment::packed::{self, START_COLUMN};
 use crate::segment::reader::SegmentFile;
-use crate::segment::scale::unscale;
-use crate::segment::schema;
 use crate::signal::Table;
 
 /// A tenant's metrics at one moment.
@@ -227,39 +226,12 @@ pub(crate) fn table_rows(
 ) -> Result<RecordBatch, StorageError> {
     let columns: Vec<ArrayRef> = match table {
         Table::Samples => {
-            let mut columns = batch.columns().get(..3).unwrap_or_default().to_vec();
-            columns.push(Arc::new(values(file, batch)?));
-            columns
+            let wrong = || file.corrupt("columns or scales are not those of samples");
+            let (times, values) = packed::unpack(batch).ok_or_else(wrong)?;
+            let column = |column: usize| Arc::clone(batch.column(column));
+            vec![column(0), Arc::new(times), column(START_COLUMN), Arc::new(values)]
         }
         _ => batch.columns().to_vec(),
     };
     RecordBatch::try_new(Arc::clone(table.schema()), columns).map_err(|error| file.corrupt(error))
-}
-
-/// The values of samples, from scaled integers and floats.
-fn values(file: &SegmentFile, batch: &RecordBatch) -> Result<Float64Array, StorageError> {
-    let wrong = || file.corrupt(format!("columns are not {:?}", schema::samples()));
-    fn typed<A: 'static>(batch: &RecordBatch, column: usize) -> Option<&A> {
-        batch.columns().get(column)?.as_any().downcast_ref()
-    }
-    let scales = typed::<Int8Array>(batch, 3).ok_or_else(wrong)?;
-    let scaled = typed::<Int64Array>(batch, 4).ok_or_else(wrong)?;
-    let floats = typed::<Float64Array>(batch, 5).ok_or_else(wrong)?;
-    let unknown = || file.corrupt("a scale that is not known");
-    let mut values = Vec::with_capacity(batch.num_rows());
-    if scaled.null_count() == 0 {
-        for (scaled, scale) in scaled.values().iter().zip(scales.values()) {
-            values.push(unscale(*scaled, *scale).ok_or_else(unknown)?);
-        }
-    } else if scaled.null_count() == scaled.len() {
-        return Ok(Float64Array::new(floats.values().clone(), None));
-    } else {
-        for row in 0..batch.num_rows() {
-            values.push(match scaled.is_valid(row) {
-                true => unscale(scaled.value(row), scales.value(row)).ok_or_else(unknown)?,
-                false => floats.value(row),
-            });
-        }
-    }
-    Ok(values.into())
 }

@@ -36,35 +36,40 @@ pub(crate) fn intersection(a: &[Range<usize>], b: &[Range<usize>]) -> Vec<Range<
     common
 }
 
+/// A page's place, and its entry in the column's index.
+type Page<'a> = (Range<usize>, Option<(&'a ColumnIndexMetaData, usize)>);
+
+/// The pages of a leaf column; a row group that has no index for it is one page.
+fn all_pages(footer: &Footer, column: usize) -> Vec<Page<'_>> {
+    let indexes = footer.parquet().column_index().zip(footer.parquet().offset_index());
+    let mut all = Vec::new();
+    for (group, rows) in footer.row_groups().enumerate() {
+        let of_group = indexes.and_then(|(columns, offsets)| {
+            Some((columns.get(group)?.get(column)?, offsets.get(group)?.get(column)?.page_locations()))
+        });
+        let Some((index, pages)) = of_group.filter(|(index, pages)| index.num_pages() == pages.len() as u64)
+        else {
+            all.push((rows, None));
+            continue;
+        };
+        let start_of = |page: usize| {
+            let first =
+                pages.get(page).map_or(rows.len(), |p| usize::try_from(p.first_row_index).unwrap_or(0));
+            rows.start + first.min(rows.len())
+        };
+        all.extend((0..pages.len()).map(|page| (start_of(page)..start_of(page + 1), Some((index, page)))));
+    }
+    all
+}
+
 /// The pages of a leaf column that may be wanted; all of a row group that has no index for it.
 fn pages(
     footer: &Footer,
     column: usize,
     may_match: impl Fn(&ColumnIndexMetaData, usize) -> bool,
 ) -> Vec<Range<usize>> {
-    let indexes = footer.parquet().column_index().zip(footer.parquet().offset_index());
-    let mut places = Vec::new();
-    for (group, rows) in footer.row_groups().enumerate() {
-        let of_group = indexes.and_then(|(columns, offsets)| {
-            Some((columns.get(group)?.get(column)?, offsets.get(group)?.get(column)?.page_locations()))
-        });
-        let Some((index, pages)) = of_group else {
-            places.push(rows);
-            continue;
-        };
-        if index.num_pages() != pages.len() as u64 {
-            places.push(rows);
-            continue;
-        }
-        let start_of = |page: usize| {
-            let first =
-                pages.get(page).map_or(rows.len(), |p| usize::try_from(p.first_row_index).unwrap_or(0));
-            rows.start + first.min(rows.len())
-        };
-        let matching = (0..pages.len()).filter(|page| may_match(index, *page));
-        places.extend(matching.map(|page| start_of(page)..start_of(page + 1)));
-    }
-    joined(places)
+    let may_be = |(_, entry): &Page<'_>| entry.is_none_or(|(index, page)| may_match(index, page));
+    joined(all_pages(footer, column).into_iter().filter(may_be).map(|(rows, _)| rows))
 }
 
 /// The places where a column of 64-bit integers may have a value between the two, both included.
@@ -76,6 +81,40 @@ pub(crate) fn by_integer(footer: &Footer, column: usize, first: i64, last: i64) 
         },
         _ => true,
     })
+}
+
+/// The places where the sum of two columns of 64-bit integers may be between the two, both included.
+pub(crate) fn by_sum(footer: &Footer, a: usize, b: usize, first: i64, last: i64) -> Vec<Range<usize>> {
+    let (a, b) = (bounds(footer, a), bounds(footer, b));
+    let (mut i, mut j) = (0, 0);
+    let mut places = Vec::new();
+    while let (Some((x, of_x)), Some((y, of_y))) = (a.get(i), b.get(j)) {
+        let (start, end) = (x.start.max(y.start), x.end.min(y.end));
+        let may_be = of_x.zip(*of_y).is_none_or(|((min_x, max_x), (min_y, max_y))| {
+            let sums = min_x.checked_add(min_y).zip(max_x.checked_add(max_y));
+            sums.is_none_or(|(min, max)| min <= last && first <= max)
+        });
+        if may_be {
+            places.push(start..end);
+        }
+        if x.end < y.end {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    joined(places)
+}
+
+/// The pages of a column of 64-bit integers, with the least and the greatest value where they are known.
+fn bounds(footer: &Footer, column: usize) -> Vec<(Range<usize>, Option<(i64, i64)>)> {
+    let known = |entry: Option<(&ColumnIndexMetaData, usize)>| match entry? {
+        (ColumnIndexMetaData::INT64(index), page) => {
+            index.min_value(page).copied().zip(index.max_value(page).copied())
+        }
+        _ => None,
+    };
+    all_pages(footer, column).into_iter().map(|(rows, entry)| (rows, known(entry))).collect()
 }
 
 /// The places where a column of 16 bytes may have a value between the two, both included.

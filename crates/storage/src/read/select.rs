@@ -19,6 +19,7 @@ use crate::error::StorageError;
 use crate::head::HeadView;
 use crate::head::scan::Wanted;
 use crate::manifest::SegmentMeta;
+use crate::segment::packed::{TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::{ONLY_PART, SERIES_PART, part};
 use crate::segment::series::SegmentSeries;
@@ -234,7 +235,10 @@ impl SegmentPart {
             return Ok(places);
         }
         let (first, last) = scan.table.bounds(scan.range);
-        let in_time = prune::by_integer(footer, scan.table.time_column(), first, last);
+        let in_time = match scan.table {
+            Table::Samples => prune::by_sum(footer, TIME_BASE_COLUMN, TIME_OFFSET_COLUMN, first, last),
+            table => prune::by_integer(footer, table.time_column(), first, last),
+        };
         Ok(prune::intersection(&places, &in_time))
     }
 }

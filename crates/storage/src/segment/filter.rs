@@ -1,10 +1,10 @@
 //! The token filter of a row group of log lines: says that no line can contain a needle.
 //!
 //! A token is a maximal run of ASCII letters and digits, `_`, and bytes of other scripts. The filter, a split block
-//! Bloom filter as Parquet has it, holds every token. A needle's inner tokens are whole tokens of each line that
-//! contains it; those at its edges may be parts of longer ones. So that ids can be found anyway, the filter also holds
-//! minimizers of long tokens: of every [`WINDOW`] bytes the gram of [`GRAM`] bytes with the least hash. Text with the
-//! same [`WINDOW`] bytes has the same minimizer, whatever stands around it.
+//! Bloom filter as Parquet has it, holds every token of less than [`WINDOW`] bytes. A needle's inner tokens are whole
+//! tokens of each line that contains it; those at its edges may be parts of longer ones. So that ids can be found anyway,
+//! the filter holds long tokens as their minimizers: of every [`WINDOW`] bytes the gram of [`GRAM`] bytes with the least
+//! hash. Text with the same [`WINDOW`] bytes has the same minimizer, whatever stands around it.
 
 use parquet::bloom_filter::Sbbf;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -80,9 +80,10 @@ impl TokenFilterBuilder {
     /// Enters a line.
     pub(crate) fn line(&mut self, line: &str) {
         for (_, token) in tokens(line.as_bytes()) {
-            self.enter(xxh3_64(token));
             if token.len() >= WINDOW {
                 minimizers(token, |hash| self.enter(hash));
+            } else {
+                self.enter(xxh3_64(token));
             }
         }
     }
@@ -124,10 +125,10 @@ impl NeedleHashes {
             let bytes = needle.as_bytes();
             for (start, token) in tokens(bytes) {
                 let is_inner = start > 0 && start + token.len() < bytes.len();
-                if is_inner {
-                    hashes.push(xxh3_64(token));
-                } else if token.len() >= WINDOW {
+                if token.len() >= WINDOW {
                     minimizers(token, |hash| hashes.push(hash));
+                } else if is_inner {
+                    hashes.push(xxh3_64(token));
                 }
             }
         }

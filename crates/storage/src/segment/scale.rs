@@ -16,52 +16,93 @@ const LARGEST: f64 = 9_007_199_254_740_992.0;
 const PROBES: usize = 16;
 
 /// The integer for a value at a scale; none where it does not come back.
+#[inline]
 fn scale_one(value: f64, power: f64) -> Option<i64> {
-    let scaled = (value * power).round();
+    let scaled = value * power;
     if scaled.is_nan() || scaled.abs() > LARGEST {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "the value is whole and within 53 bits")]
-    let scaled = scaled as i64;
+    // Beyond there are no fractions, and a half more would be rounded to the next whole number.
+    let half = if scaled.abs() < LARGEST / 2.0 { 0.5_f64.copysign(scaled) } else { 0.0 };
+    #[expect(clippy::cast_possible_truncation, reason = "it is within 53 bits, and compared afterwards")]
+    let scaled = (scaled + half) as i64;
     // Bits, because negative zero compares equal to zero.
     (divide(scaled, power).to_bits() == value.to_bits()).then_some(scaled)
 }
 
+#[inline]
 #[expect(clippy::cast_precision_loss, reason = "what was scaled is within 53 bits")]
 fn divide(scaled: i64, power: f64) -> f64 {
     scaled as f64 / power
 }
 
-/// The least scale that gives back as many values of a chunk as possible; none where most do not scale.
-fn choose(values: &[f64]) -> Option<usize> {
-    let (mut scale, mut exact) = (0, 0);
-    for (i, value) in values.iter().enumerate() {
-        if i == PROBES && exact == 0 {
-            return None;
-        }
-        let fits = (scale..POWERS.len()).find(|s| scale_one(*value, POWERS[*s]).is_some());
-        if let Some(fits) = fits {
-            scale = fits;
-            exact += 1;
-        }
-    }
-    (exact * 2 >= values.len()).then_some(scale)
+/// The integers of a chunk at its scale, used again for the next chunk.
+#[derive(Debug, Default)]
+pub(crate) struct Scaled {
+    /// The power of ten.
+    pub(crate) scale: u8,
+    /// An integer a value; of no meaning where the value does not scale.
+    pub(crate) integers: Vec<i64>,
+    /// Which values scale; empty when all do.
+    pub(crate) exact: Vec<bool>,
 }
 
-/// Scales the values of one series, chunk by chunk: for each value its scale, and the integer where there is one.
-pub(crate) fn scale(values: &[f64], scales: &mut Vec<i8>, scaled: &mut Vec<Option<i64>>) {
-    for chunk in values.chunks(CHUNK_VALUES) {
-        let scale = choose(chunk);
-        let number = scale.map_or(0, |s| i8::try_from(s).expect("there are ten scales"));
-        scales.resize(scales.len() + chunk.len(), number);
-        match scale {
-            Some(scale) => scaled.extend(chunk.iter().map(|v| scale_one(*v, POWERS[scale]))),
-            None => scaled.resize(scaled.len() + chunk.len(), None),
+impl Scaled {
+    /// Scales a chunk of at least one value. The scale is the least that gives back as many of the values as possible;
+    /// where most do not scale none does.
+    pub(crate) fn take(&mut self, values: &[f64]) {
+        self.scale = 0;
+        while let Some(scale) = self.attempt(values) {
+            self.scale = scale;
         }
+        let exact = self.exact.iter().filter(|exact| **exact).count();
+        if !self.exact.is_empty() && exact * 2 < values.len() {
+            self.fail(values.len());
+        }
+    }
+
+    /// Tries a scale; gives a larger one where a value asks for it.
+    fn attempt(&mut self, values: &[f64]) -> Option<u8> {
+        self.integers.clear();
+        self.exact.clear();
+        let power = POWERS[usize::from(self.scale)];
+        let mut exact = 0;
+        for (row, value) in values.iter().enumerate() {
+            if let Some(scaled) = scale_one(*value, power) {
+                self.integers.push(scaled);
+                exact += 1;
+                if !self.exact.is_empty() {
+                    self.exact.push(true);
+                }
+                continue;
+            }
+            let larger = (self.scale + 1..).zip(&POWERS[usize::from(self.scale) + 1..]);
+            if let Some((scale, _)) = larger.clone().find(|(_, power)| scale_one(*value, **power).is_some()) {
+                return Some(scale);
+            }
+            self.exact.resize(row, true);
+            self.exact.push(false);
+            // The integer before it costs nothing where neighbours are told apart.
+            self.integers.push(self.integers.last().copied().unwrap_or(0));
+            if row + 1 == PROBES && exact == 0 {
+                self.fail(values.len());
+                return None;
+            }
+        }
+        None
+    }
+
+    fn fail(&mut self, values: usize) {
+        self.scale = 0;
+        self.exact.clear();
+        self.exact.resize(values, false);
+        self.integers.clear();
+        self.integers.resize(values, 0);
     }
 }
 
 /// The value of a scaled integer; none for a scale that is not one.
+#[inline]
 pub(crate) fn unscale(scaled: i64, scale: i8) -> Option<f64> {
     let power = POWERS.get(usize::try_from(scale).ok()?)?;
     Some(divide(scaled, *power))
@@ -74,15 +115,21 @@ mod tests {
     use super::*;
 
     fn round_trip(values: &[f64]) -> usize {
-        let (mut scales, mut scaled) = (Vec::new(), Vec::new());
-        scale(values, &mut scales, &mut scaled);
-        assert_eq!((scales.len(), scaled.len()), (values.len(), values.len()));
-        for ((value, scale), scaled) in values.iter().zip(&scales).zip(&scaled) {
-            if let Some(scaled) = scaled {
-                assert_eq!(unscale(*scaled, *scale).unwrap().to_bits(), value.to_bits());
+        let mut scaled = Scaled::default();
+        let mut exact = 0;
+        for chunk in values.chunks(CHUNK_VALUES) {
+            scaled.take(chunk);
+            assert_eq!(scaled.integers.len(), chunk.len());
+            assert!(scaled.exact.is_empty() || scaled.exact.len() == chunk.len());
+            for (row, value) in chunk.iter().enumerate() {
+                if scaled.exact.get(row) != Some(&false) {
+                    let back = unscale(scaled.integers[row], scaled.scale.try_into().unwrap()).unwrap();
+                    assert_eq!(back.to_bits(), value.to_bits());
+                    exact += 1;
+                }
             }
         }
-        scaled.iter().flatten().count()
+        exact
     }
 
     #[test]
@@ -95,6 +142,7 @@ mod tests {
             (&[f64::NAN, f64::INFINITY, -0.0, 1.0], 0),
             (&[std::f64::consts::PI, std::f64::consts::E, 2.0], 0),
             (&[1e300, 2.0, 0.5], 2),
+            (&[9_007_199_254_740_992.0, -9_007_199_254_740_991.0, 9_007_199_254_740_994.0], 2),
             (&[], 0),
         ] {
             assert_eq!(round_trip(values), scaled, "{values:?}");

@@ -1,7 +1,7 @@
 //! The columns of segment files, and how Parquet keeps them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use model::labels::{Labels, METRIC_NAME};
@@ -34,6 +34,8 @@ pub(crate) const BLOCKS_KEY: &str = "stella.blocks";
 pub(crate) const STREAMS_KEY: &str = "stella.streams";
 /// Where the token filter of each row group of a logs file lies, as JSON: `[[offset, length], ...]`.
 pub(crate) const TOKEN_FILTERS_KEY: &str = "stella.token_filters";
+/// The first and the last time of each row group of a samples file, as JSON: `[[first_ms, last_ms], ...]`.
+pub(crate) const TIMES_KEY: &str = "stella.times";
 /// The services of each row group of a traces file, as JSON: `[["a", "b"], null, ...]`, null where there are many.
 pub(crate) const SERVICES_KEY: &str = "stella.services";
 
@@ -56,17 +58,25 @@ pub(crate) const fn part(table: Table) -> &'static str {
     }
 }
 
-/// `series`, `timestamp_ms`, `start_ms`, then the value: `scaled / 10^scale` where `scaled` is not null, otherwise
-/// `value`.
-pub(crate) fn samples() -> SchemaRef {
+static SAMPLES: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
         Field::new("series", DataType::UInt32, false),
-        Field::new("timestamp_ms", DataType::Int64, false),
+        Field::new("timestamp_base_ms", DataType::Int64, false),
+        Field::new("timestamp_offset_ms", DataType::Int64, false),
         Field::new("start_ms", DataType::Int64, false),
         Field::new("scale", DataType::Int8, false),
-        Field::new("scaled", DataType::Int64, true),
+        Field::new("scaled_base", DataType::Int64, false),
+        Field::new("scaled_step", DataType::Int64, false),
+        Field::new("scaled_offset", DataType::Int64, true),
         Field::new("value", DataType::Float64, true),
     ]))
+});
+
+/// The columns of samples as they are kept, see [`super::packed`]. The time is `timestamp_base_ms + timestamp_offset_ms`;
+/// the value is `(scaled_base + scaled_offset * scaled_step) / 10^scale` where `scaled_offset` is not null, otherwise
+/// `value`.
+pub(crate) fn samples() -> &'static SchemaRef {
+    &SAMPLES
 }
 
 /// The label names that get columns: `__name__` first, then the others sorted; of too many the commonest.
@@ -150,8 +160,9 @@ pub(crate) fn series_properties(
 pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<WriterProperties, StorageError> {
     Ok(match table {
         Table::Samples => {
-            let builder = paged(delta(properties(&[0, 1], is_rewritten)?, "timestamp_ms"), "timestamp_ms");
-            let builder = delta(paged(delta(builder, "series"), "series"), "scaled");
+            let builder = paged(properties(&[0, 2], is_rewritten)?, "timestamp_base_ms");
+            let builder = paged(delta(builder, "timestamp_offset_ms"), "timestamp_offset_ms");
+            let builder = delta(paged(delta(builder, "series"), "series"), "scaled_offset");
             builder
                 .set_column_dictionary_enabled(column("value"), false)
                 .set_column_encoding(column("value"), Encoding::BYTE_STREAM_SPLIT)

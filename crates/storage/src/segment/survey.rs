@@ -17,7 +17,7 @@ use parquet::file::statistics::Statistics;
 
 use super::blocks::{Checksum, Tail};
 use super::reader::Footer;
-use super::schema::{BLOCKS_KEY, ONLY_PART, SERIES_PART, part};
+use super::schema::{BLOCKS_KEY, ONLY_PART, SERIES_PART, TIMES_KEY, part};
 use crate::bounds::MAX_FOOTER_BYTES;
 use crate::error::StorageError;
 use crate::layout;
@@ -82,8 +82,13 @@ pub(crate) fn table_of(signal: Signal, name: &str) -> Option<Table> {
     Table::of(signal).iter().copied().find(|table| part(*table) == name)
 }
 
-/// The time of a file's rows, as its statistics have it.
+/// The time of a file's rows, as its footer or its statistics have it.
 pub(crate) fn time_range(footer: &Footer, table: Table) -> Option<TimeRange> {
+    if table == Table::Samples {
+        let groups: Vec<(i64, i64)> = serde_json::from_str(footer.value(TIMES_KEY)?).ok()?;
+        let ranges = groups.into_iter().map(|(first, last)| table.range(first, last));
+        return ranges.reduce(|a, b| crate::head::union(Some(a), b));
+    }
     let mut range: Option<TimeRange> = None;
     for group in footer.parquet().row_groups() {
         let column = group.columns().get(table.time_column())?;

@@ -192,7 +192,7 @@ impl SegmentWriter {
             return Ok(());
         };
         let finished = match file {
-            TableFile::Rows(file) => file.file.finish(Vec::new())?,
+            TableFile::Rows(file) => file.finish()?,
             TableFile::Lines(file) => file.finish(&self.series, &self.counts[0])?,
             TableFile::Spans(file) => file.finish()?,
         };

@@ -1,32 +1,37 @@
 //! The files of a metrics segment: `series`, and a file for each of samples, histograms and exemplars that there are.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Float64Array, Int8Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    UInt32Array, UInt64Array,
-};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, StringBuilder, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema};
 use model::labels::Labels;
 use model::metric::MetricType;
 
+use super::logs::json;
 use super::{Keys, Table};
 use crate::bounds::SAMPLE_ROW_GROUP_ROWS;
 use crate::error::StorageError;
 use crate::head::series::Info;
+use crate::segment::packed::Packer;
 use crate::segment::parquet_file::{Finished, ParquetFile};
-use crate::segment::scale::scale;
-use crate::segment::schema::{self, label_columns, label_fields, series_properties};
+use crate::segment::schema::{self, TIMES_KEY, label_columns, label_fields, series_properties};
 
 /// The columns of the series file besides the labels; `samples`, `histograms` and `exemplars` are numbers of rows in
 /// the other files, so that their sums say where a series' rows begin.
 pub(crate) const COUNT_COLUMNS: [(Table, &str); 3] =
     [(Table::Samples, "samples"), (Table::Histograms, "histograms"), (Table::Exemplars, "exemplars")];
 
+/// The times of a row group without rows.
+const NO_TIMES: (i64, i64) = (i64::MAX, i64::MIN);
+
 /// A file of samples, histograms or exemplars.
 pub(crate) struct RowsFile {
     table: Table,
     pub(crate) file: ParquetFile,
+    packer: Packer,
+    /// The first and the last time of each row group of samples, the one that is not full at the end.
+    times: Vec<(i64, i64)>,
 }
 
 impl RowsFile {
@@ -35,9 +40,10 @@ impl RowsFile {
     /// # Errors
     /// When Parquet cannot keep the schema.
     pub(crate) fn new(table: Table, is_rewritten: bool) -> Result<Self, StorageError> {
-        let schema = if table == Table::Samples { schema::samples() } else { Arc::clone(table.schema()) };
+        let schema = if table == Table::Samples { schema::samples() } else { table.schema() };
         let properties = schema::table_properties(table, is_rewritten)?;
-        Ok(Self { table, file: ParquetFile::new(schema, properties, SAMPLE_ROW_GROUP_ROWS)? })
+        let file = ParquetFile::new(Arc::clone(schema), properties, SAMPLE_ROW_GROUP_ROWS)?;
+        Ok(Self { table, file, packer: Packer::new(), times: vec![NO_TIMES] })
     }
 
     /// Adds rows of the table, in its order.
@@ -45,36 +51,43 @@ impl RowsFile {
     /// # Errors
     /// When Arrow or Parquet refuses the rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
-        match self.table {
-            Table::Samples => self.file.write_plain(&scaled(batch)?),
-            _ => self.file.write_plain(batch),
+        if self.table != Table::Samples {
+            return self.file.write_plain(batch);
         }
+        let packed = self.packer.pack(batch)?;
+        let keys = Keys::new(self.table, batch);
+        let mut times = keys.times();
+        // The two callbacks take turns with the times of row groups.
+        let groups = RefCell::new(&mut self.times);
+        self.file.write(
+            &packed,
+            |part| {
+                let (now, later) = times.split_at(part.num_rows());
+                times = later;
+                if let Some(group) = groups.borrow_mut().last_mut() {
+                    *group =
+                        now.iter().fold(*group, |(first, last), time| (first.min(*time), last.max(*time)));
+                }
+                Ok(())
+            },
+            |_| {
+                groups.borrow_mut().push(NO_TIMES);
+                Ok(())
+            },
+        )
     }
-}
 
-/// Samples with their values in the file's columns.
-fn scaled(batch: &RecordBatch) -> Result<RecordBatch, StorageError> {
-    let keys = Keys::new(Table::Samples, batch);
-    let values: &Float64Array =
-        batch.column(3).as_any().downcast_ref().expect("the batch is of its table's schema");
-    let values = values.values();
-    let (mut scales, mut integers) = (Vec::with_capacity(values.len()), Vec::with_capacity(values.len()));
-    let mut at = 0;
-    for series in keys.numbers().chunk_by(|a, b| a == b) {
-        scale(&values[at..at + series.len()], &mut scales, &mut integers);
-        at += series.len();
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When Parquet cannot write the footer.
+    pub(crate) fn finish(mut self) -> Result<Finished, StorageError> {
+        if self.table != Table::Samples {
+            return self.file.finish(Vec::new());
+        }
+        self.times.retain(|times| *times != NO_TIMES);
+        self.file.finish(vec![(TIMES_KEY, json(&self.times)?)])
     }
-    let floats: Float64Array =
-        values.iter().zip(&integers).map(|(value, integer)| integer.is_none().then_some(*value)).collect();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::clone(batch.column(0)),
-        Arc::clone(batch.column(1)),
-        Arc::clone(batch.column(2)),
-        Arc::new(Int8Array::from(scales)),
-        Arc::new(Int64Array::from(integers)),
-        Arc::new(floats),
-    ];
-    Ok(RecordBatch::try_new(schema::samples(), columns)?)
 }
 
 /// A text column for each label name, and one of JSON objects for the labels that have none.

@@ -116,24 +116,29 @@ fn metrics_are_a_table_of_series_and_a_table_of_samples() {
 
         let (samples, metadata) = plain(&rig, ".samples.parquet").await;
         assert_eq!(texts(&samples, "series"), ["0", "0", "1", "1"]);
-        let times = column::<Int64Array>(&samples, 1).values().to_vec();
+        let integers = |at: usize| column::<Int64Array>(&samples, at);
+        let (bases, offsets) = (integers(1).values(), integers(2).values());
+        let times: Vec<i64> = bases.iter().zip(offsets).map(|(base, offset)| base + offset).collect();
         assert_eq!(times, [BASE_MS - 1, BASE_MS, BASE_MS - 1, BASE_MS]);
+        let pair = metadata.file_metadata().key_value_metadata().unwrap();
+        let of_groups = pair.iter().find(|pair| pair.key == "stella.times").unwrap().value.as_deref();
+        assert_eq!(of_groups, Some(format!("[[{},{}]]", BASE_MS - 1, BASE_MS).as_str()));
         assert_eq!(texts(&samples, "start_ms"), ["7", "7", "7", "7"]);
-        let (scale, scaled, value) = (
-            column::<Int8Array>(&samples, 3),
-            column::<Int64Array>(&samples, 4),
-            column::<Float64Array>(&samples, 5),
-        );
+        let (scale, value) = (column::<Int8Array>(&samples, 4), column::<Float64Array>(&samples, 8));
+        let (base, step, offset) = (integers(5), integers(6), integers(7));
         let values: Vec<f64> = (0..4)
-            .map(|row| match scaled.is_valid(row) {
-                true => scaled.value(row) as f64 / 10_f64.powi(i32::from(scale.value(row))),
+            .map(|row| match offset.is_valid(row) {
+                true => {
+                    let scaled = base.value(row) + offset.value(row) * step.value(row);
+                    scaled as f64 / 10_f64.powi(i32::from(scale.value(row)))
+                }
                 false => value.value(row),
             })
             .collect();
         assert_eq!((values[0], values[1], values[3]), (4.0, 3.0, 1.25));
         assert!(values[2].is_nan());
         let sorted_by = metadata.row_group(0).sorting_columns().unwrap();
-        assert_eq!(sorted_by.iter().map(|column| column.column_idx).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(sorted_by.iter().map(|column| column.column_idx).collect::<Vec<_>>(), [0, 2]);
         assert!(!segment_files(&rig).await.iter().any(|path| path.as_ref().contains(".histograms.")));
     });
 }
