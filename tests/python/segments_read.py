@@ -56,7 +56,7 @@ def read_table(files):
     sums = {}
     if "scaled_offset" in columns:
         row = relation.query("samples", SAMPLES)
-        sums = dict(zip(row.columns, row.fetchone(), strict=True))
+        sums = dict(zip(row.columns, row.fetchall()[0], strict=True))
     return sums | {
         "files": len(files),
         "rows": rows,

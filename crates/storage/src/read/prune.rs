@@ -36,6 +36,9 @@ pub(crate) fn intersection(a: &[Range<usize>], b: &[Range<usize>]) -> Vec<Range<
     common
 }
 
+/// The least and the greatest value of a page, where they are known.
+type Bounds = Option<(i64, i64)>;
+
 /// A page's place, and its entry in the column's index.
 type Page<'a> = (Range<usize>, Option<(&'a ColumnIndexMetaData, usize)>);
 
@@ -107,7 +110,7 @@ pub(crate) fn by_sum(footer: &Footer, a: usize, b: usize, first: i64, last: i64)
 }
 
 /// The pages of a column of 64-bit integers, with the least and the greatest value where they are known.
-fn bounds(footer: &Footer, column: usize) -> Vec<(Range<usize>, Option<(i64, i64)>)> {
+fn bounds(footer: &Footer, column: usize) -> Vec<(Range<usize>, Bounds)> {
     let known = |entry: Option<(&ColumnIndexMetaData, usize)>| match entry? {
         (ColumnIndexMetaData::INT64(index), page) => {
             index.min_value(page).copied().zip(index.max_value(page).copied())

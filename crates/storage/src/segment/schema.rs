@@ -43,9 +43,10 @@ pub(crate) const SERVICES_KEY: &str = "stella.services";
 /// number on the way down (-1 for a root). 0 where the span hangs from no root.
 pub(crate) const NESTED_COLUMNS: [&str; 3] = ["nested_left", "nested_right", "nested_parent"];
 
-/// The level of zstd for what comes from a head and is rewritten soon.
-const FRESH_LEVEL: i32 = 1;
-/// The level of zstd for what was rewritten.
+/// The level of zstd for what comes from a head and is rewritten soon, and for what a higher level does not make smaller:
+/// packed integers, and lines, where it finds matches that cost more than the letters.
+const QUICK_LEVEL: i32 = 1;
+/// The level of zstd for spans and series that were rewritten.
 const REWRITTEN_LEVEL: i32 = 3;
 
 /// The name of the part that holds a table.
@@ -119,14 +120,10 @@ const fn ascending(column_idx: i32) -> SortingColumn {
 }
 
 /// What all files have in common.
-fn properties(sorted_by: &[i32], is_rewritten: bool) -> Result<WriterPropertiesBuilder, StorageError> {
+fn properties(sorted_by: &[i32], zstd_level: i32) -> Result<WriterPropertiesBuilder, StorageError> {
     Ok(WriterProperties::builder()
         .set_created_by(concat!("stella ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(if is_rewritten {
-            REWRITTEN_LEVEL
-        } else {
-            FRESH_LEVEL
-        })?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(zstd_level)?))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(PAGE_ROWS / 4)
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -147,12 +144,16 @@ fn paged(builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilde
     builder.set_column_statistics_enabled(column(name), EnabledStatistics::Page)
 }
 
+const fn level(is_rewritten: bool) -> i32 {
+    if is_rewritten { REWRITTEN_LEVEL } else { QUICK_LEVEL }
+}
+
 /// How the series of a metrics segment are kept; `sorted_by` are the numbers of the label columns.
 pub(crate) fn series_properties(
     sorted_by: &[i32],
     is_rewritten: bool,
 ) -> Result<WriterProperties, StorageError> {
-    let builder = delta(properties(sorted_by, is_rewritten)?, "number");
+    let builder = delta(properties(sorted_by, level(is_rewritten))?, "number");
     Ok(paged(builder, &format!("{LABEL_PREFIX}{METRIC_NAME}")).build())
 }
 
@@ -160,7 +161,7 @@ pub(crate) fn series_properties(
 pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<WriterProperties, StorageError> {
     Ok(match table {
         Table::Samples => {
-            let builder = paged(properties(&[0, 2], is_rewritten)?, "timestamp_base_ms");
+            let builder = paged(properties(&[0, 2], QUICK_LEVEL)?, "timestamp_base_ms");
             let builder = paged(delta(builder, "timestamp_offset_ms"), "timestamp_offset_ms");
             let builder = delta(paged(delta(builder, "series"), "series"), "scaled_offset");
             builder
@@ -169,17 +170,17 @@ pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<Write
                 .build()
         }
         Table::Histograms | Table::Exemplars => {
-            let builder = paged(delta(properties(&[0, 1], is_rewritten)?, "timestamp_ms"), "timestamp_ms");
+            let builder = paged(delta(properties(&[0, 1], QUICK_LEVEL)?, "timestamp_ms"), "timestamp_ms");
             delta(paged(builder, "series"), "series").build()
         }
         Table::Entries => {
-            let builder = paged(delta(properties(&[0, 1], is_rewritten)?, "timestamp_ns"), "timestamp_ns");
+            let builder = paged(delta(properties(&[0, 1], QUICK_LEVEL)?, "timestamp_ns"), "timestamp_ns");
             let builder = delta(paged(builder, "stream"), "stream");
             let builder = builder.set_column_dictionary_enabled(column("line"), false);
             builder.set_column_statistics_enabled(column("line"), EnabledStatistics::None).build()
         }
         Table::Spans => {
-            let builder = paged(properties(&[0, 7, 1], is_rewritten)?, "trace_id");
+            let builder = paged(properties(&[0, 7, 1], level(is_rewritten))?, "trace_id");
             let builder = paged(paged(delta(builder, "start_ns"), "start_ns"), "duration_ns");
             builder
                 .set_column_bloom_filter_enabled(column("trace_id"), true)
