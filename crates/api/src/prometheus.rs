@@ -16,6 +16,8 @@ mod metadata;
 
 mod status;
 
+mod tree;
+
 mod envelope;
 
 mod encode;
@@ -53,6 +55,7 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
         .route("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/api/v1/sql", get(sql::sql).post(sql::sql))
         .route("/api/v1/format_query", get(query::format).post(query::format))
+        .route("/api/v1/parse_query", get(tree::parse).post(tree::parse))
         .route("/api/v1/labels", get(series::names).post(series::names))
         .route("/api/v1/label/{name}/values", get(series::values))
         .route("/api/v1/series", get(series::series).post(series::series))

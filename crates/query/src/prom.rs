@@ -35,12 +35,20 @@ pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     Ok(promql::parse_selector(text)?)
 }
 
+/// The tree of a PromQL query.
+///
+/// # Errors
+/// When the text is not a query; the message has the position.
+pub fn parse_promql(text: &str) -> Result<promql::Expr, QueryError> {
+    Ok(promql::parse(text)?)
+}
+
 /// A PromQL query as it is best written, on one line.
 ///
 /// # Errors
 /// When the text is not a query; the message has the position.
 pub fn format_promql(text: &str) -> Result<String, QueryError> {
-    Ok(promql::parse(text)?.to_string())
+    Ok(parse_promql(text)?.to_string())
 }
 
 impl QueryEngine {
