@@ -30,7 +30,7 @@ impl QueryEngine {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Limited<Vec<Labels>>, QueryError> {
-        let sets = if sets.is_empty() { vec![Vec::new()] } else { sets.to_vec() };
+        let sets = any(sets);
         self.run(context, None, move |engine, context, _running| async move {
             let mut found: BTreeSet<Labels> = BTreeSet::new();
             match of {
@@ -64,9 +64,17 @@ impl QueryEngine {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
-        let found = self.label_sets(context, of, sets, range, None).await?.value;
-        let names: BTreeSet<&str> = found.iter().flat_map(|set| set.iter().map(|(name, _)| name)).collect();
-        Ok(Limited::cut(names.into_iter().map(str::to_owned).collect(), limit))
+        let sets = any(sets);
+        self.run(context, None, move |engine, context, _running| async move {
+            let names = match of {
+                Labelled::Series => {
+                    engine.storage().metrics(&context, range).await?.label_names(&sets).await?
+                }
+                Labelled::Streams => engine.storage().logs(&context, range).await?.label_names(&sets).await?,
+            };
+            Ok(Limited::cut(names.iter().map(|name| name.as_ref().to_owned()).collect(), limit))
+        })
+        .await
     }
 
     /// The values of one label in the sets that [`QueryEngine::label_sets`] gives, sorted.
@@ -82,8 +90,23 @@ impl QueryEngine {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
-        let found = self.label_sets(context, of, sets, range, None).await?.value;
-        let values: BTreeSet<&str> = found.iter().filter_map(|set| set.get(name)).collect();
-        Ok(Limited::cut(values.into_iter().map(str::to_owned).collect(), limit))
+        let (name, sets) = (name.to_owned(), any(sets));
+        self.run(context, None, move |engine, context, _running| async move {
+            let values = match of {
+                Labelled::Series => {
+                    engine.storage().metrics(&context, range).await?.label_values(&name, &sets).await?
+                }
+                Labelled::Streams => {
+                    engine.storage().logs(&context, range).await?.label_values(&name, &sets).await?
+                }
+            };
+            Ok(Limited::cut(values.iter().map(|value| value.as_ref().to_owned()).collect(), limit))
+        })
+        .await
     }
+}
+
+/// The sets of matchers; one that everything meets where there is none.
+fn any(sets: &[Vec<Matcher>]) -> Vec<Vec<Matcher>> {
+    if sets.is_empty() { vec![Vec::new()] } else { sets.to_vec() }
 }

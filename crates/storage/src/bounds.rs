@@ -115,7 +115,7 @@ pub(crate) const FULL_RUN_BYTES: usize = 32 << 20;
 pub(crate) const SAMPLE_ROW_GROUP_ROWS: usize = 1 << 19;
 
 /// Rows of a row group of log lines: each has a token filter.
-pub(crate) const ENTRY_ROW_GROUP_ROWS: usize = 1 << 16;
+pub(crate) const ENTRY_ROW_GROUP_ROWS: usize = 1 << 14;
 
 /// Rows of a row group of spans.
 pub(crate) const SPAN_ROW_GROUP_ROWS: usize = 1 << 15;
@@ -137,6 +137,10 @@ pub(crate) const MAX_FOOTER_BYTES: usize = 256 << 20;
 
 /// Segments whose footers and tables are read at the same time by one query.
 pub(crate) const READ_CONCURRENCY: usize = 8;
+
+/// Streams that a reading of lines takes one after the other, because two sources have a line of them at the same moment;
+/// with more all streams are read whole.
+pub(crate) const MAX_STREAMS_IN_TURN: usize = 32;
 
 /// Sources of a merge that are asked for their next batch at the same time.
 pub(crate) const MERGE_CONCURRENCY: usize = 8;

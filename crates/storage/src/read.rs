@@ -7,9 +7,13 @@ pub(crate) mod snapshot;
 
 pub(crate) mod select;
 
+pub(crate) mod listing;
+
 pub(crate) mod prune;
 
 pub(crate) mod merge;
+
+pub(crate) mod overlap;
 
 pub mod metrics;
 

@@ -266,6 +266,11 @@ impl HeadSeries {
         numbers.into_iter().map(|number| (number, labels[number as usize].clone())).collect()
     }
 
+    /// Calls back with the labels and postings of all there are now.
+    pub(crate) fn with_index(&self, f: impl FnOnce(&LabelIndex)) {
+        f(&self.inner.read().index);
+    }
+
     /// What is known of a series.
     pub(crate) fn info(&self, number: u32) -> Info {
         self.inner.read().infos[number as usize].clone()

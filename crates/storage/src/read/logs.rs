@@ -1,21 +1,28 @@
 //! Reads logs: streams by matchers, and their lines.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt8Array, new_null_array};
+use arrow::array::{
+    ArrayRef, ListArray, RecordBatch, StringArray, UInt8Array, new_empty_array, new_null_array,
+};
+use arrow::buffer::{Buffer, OffsetBuffer};
+use arrow::datatypes::DataType;
 use futures::{StreamExt, TryStreamExt};
-use model::attributes::AttributesBuilder;
 use model::labels::Labels;
 use model::log::ENTRIES_SCHEMA;
 use model::{Matcher, TimeRange};
 use parquet::bloom_filter::Sbbf;
 
+use super::listing;
 use super::merge::merge_all;
+use super::overlap;
 use super::prune;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered};
 use super::snapshot::Source;
 use super::{BatchStream, common};
+use crate::bounds::MAX_STREAMS_IN_TURN;
 use crate::error::StorageError;
 use crate::segment::filter::NeedleHashes;
 use crate::segment::parquet_file::Place;
@@ -61,6 +68,9 @@ pub struct LogScan {
 impl LogColumns {
     /// All columns.
     pub const ALL: LogColumns = LogColumns { line: true, metadata: true };
+
+    /// Stream and time alone.
+    pub const NONE: LogColumns = LogColumns { line: false, metadata: false };
 }
 
 impl LogsSnapshot {
@@ -76,6 +86,26 @@ impl LogsSnapshot {
     pub async fn select(&self, matchers: &[Matcher]) -> Result<StreamSet, StorageError> {
         let selected = Selected::resolve(Arc::clone(&self.source), self.range, matchers).await?;
         Ok(StreamSet { selected: Arc::new(selected), range: self.range })
+    }
+
+    /// The names of the labels of the streams that meet all matchers of any of the sets, sorted.
+    ///
+    /// # Errors
+    /// When the store fails; a damaged segment is left out.
+    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<BTreeSet<Arc<str>>, StorageError> {
+        listing::label_names(&self.source, self.range, sets).await
+    }
+
+    /// The values of a label of the streams that meet all matchers of any of the sets, sorted.
+    ///
+    /// # Errors
+    /// When the store fails; a damaged segment is left out.
+    pub async fn label_values(
+        &self,
+        name: &str,
+        sets: &[Vec<Matcher>],
+    ) -> Result<BTreeSet<Arc<str>>, StorageError> {
+        listing::label_values(&self.source, self.range, name, sets).await
     }
 
     /// How many segments of the snapshot's range are missing from what it gives out, because they are damaged. It grows
@@ -113,72 +143,153 @@ impl StreamSet {
     #[must_use]
     pub fn entries(&self, streams: Range<usize>, scan: LogScan) -> BatchStream {
         let LogScan { range, needles, columns } = scan;
-        let range = common(range, self.range);
-        let scan = Scan { table: Table::Entries, numbers: streams, range };
-        let needles = Arc::new(NeedleHashes::new(&needles));
-        let segments: Vec<_> = self
-            .selected
-            .segments
-            .iter()
-            .filter_map(|part| Some((part.clone(), part.wanted(&self.selected.source, &scan)?)))
-            .collect();
-        let heads: Vec<BatchStream> =
-            self.selected.heads.iter().flat_map(|head| head.sources(&scan)).collect();
-        let is_apart = self.is_apart(&segments, !heads.is_empty(), range);
-        // Equal rows are known by all columns: what may overlap is read whole.
-        let read = if is_apart { columns } else { LogColumns::ALL };
-        let mut sources: Vec<BatchStream> = segments
-            .into_iter()
-            .map(|(part, (file, numbers))| {
-                self.segment_rows(part, file, numbers, scan.clone(), read, Arc::clone(&needles))
-            })
-            .collect();
-        let merged = if is_apart {
-            if !heads.is_empty() {
-                sources.push(merge_all(Table::Entries, heads, Duplicates::Identical));
-            }
-            if sources.len() == 1 {
-                sources.remove(0)
-            } else {
-                merge_all(Table::Entries, sources, Duplicates::Keep)
-            }
-        } else {
-            sources.extend(heads);
-            merge_all(Table::Entries, sources, Duplicates::Identical)
+        let lines = Lines {
+            selected: Arc::clone(&self.selected),
+            range: common(range, self.range),
+            needles: Arc::new(NeedleHashes::new(&needles)),
+            columns,
         };
-        merged.map(move |batch| projected(&batch?, columns)).boxed()
+        let shared = lines.shared_times(&streams);
+        if shared.is_empty() {
+            lines.apart(streams)
+        } else if columns == LogColumns::ALL {
+            lines.whole(streams)
+        } else {
+            let stream_by_stream = async move {
+                let repeated = lines.repeated(&streams, &shared).await?;
+                Ok::<_, StorageError>(lines.in_turn(streams, &repeated))
+            };
+            futures::stream::once(stream_by_stream).try_flatten().boxed()
+        }
+    }
+}
+
+/// A reading of lines.
+///
+/// Equal rows are known by all of their columns. Where the sources of a stream have no moment in common, they have no row in common, and
+/// only the columns that are asked for are read.
+struct Lines {
+    selected: Arc<Selected>,
+    range: TimeRange,
+    needles: Arc<NeedleHashes>,
+    columns: LogColumns,
+}
+
+impl Lines {
+    fn scan(&self, streams: &Range<usize>) -> Scan {
+        Scan { table: Table::Entries, numbers: streams.clone(), range: self.range }
     }
 
-    /// Whether no two segments, and no segment and the heads, have time in common: then they have no row in common.
-    fn is_apart(
-        &self,
-        segments: &[(SegmentPart, (SegmentFile, Numbers))],
-        has_heads: bool,
-        range: TimeRange,
-    ) -> bool {
-        let mut ranges: Vec<TimeRange> = segments.iter().map(|(part, _)| part.meta.range()).collect();
-        if has_heads {
-            let heads = self.selected.heads.iter().filter_map(|head| head.view.time_range());
-            ranges.extend(heads.fold(None, |all, range| Some(crate::head::union(all, range))));
-        }
+    /// The segments that have lines of a scan, the oldest first.
+    fn segments(&self, scan: &Scan) -> impl Iterator<Item = (&SegmentPart, SegmentFile, Numbers)> {
+        let wanted = |part: &SegmentPart| part.wanted(&self.selected.source, scan);
+        self.selected.segments.iter().filter_map(move |part| {
+            let (file, numbers) = wanted(part)?;
+            Some((part, file, numbers))
+        })
+    }
+
+    /// The rows of the heads, the oldest first.
+    fn heads(&self, scan: &Scan) -> Vec<BatchStream> {
+        self.selected.heads.iter().flat_map(|head| head.sources(scan)).collect()
+    }
+
+    /// Where two segments, or a segment and the heads, have time in common.
+    fn shared_times(&self, streams: &Range<usize>) -> Vec<TimeRange> {
+        let scan = self.scan(streams);
+        let mut ranges: Vec<TimeRange> = self.segments(&scan).map(|(part, ..)| part.meta.range()).collect();
+        let heads = self.selected.heads.iter().filter_map(|head| head.view.time_range());
+        ranges.extend(heads.fold(None, |all, range| Some(crate::head::union(all, range))));
         // Only what is read can meet.
-        let mut ranges: Vec<(i64, i64)> =
-            ranges.iter().map(|r| (r.start_ns.max(range.start_ns), r.end_ns.min(range.end_ns))).collect();
-        ranges.sort_unstable();
-        ranges.windows(2).all(|pair| pair[0].1 < pair[1].0)
+        overlap::shared(ranges.into_iter().map(|range| common(range, self.range)))
+    }
+
+    /// The streams that two sources have a line of at the same moment of the times.
+    async fn repeated(
+        &self,
+        streams: &Range<usize>,
+        times: &[TimeRange],
+    ) -> Result<BTreeSet<u32>, StorageError> {
+        let mut repeated = BTreeSet::new();
+        for range in times {
+            let scan = Scan { range: *range, ..self.scan(streams) };
+            let segments = self.segments(&scan).map(|(part, file, numbers)| {
+                self.segment_rows(part, file, numbers, scan.clone(), LogColumns::NONE)
+            });
+            let mut sources: Vec<_> = segments.enumerate().collect();
+            let of_heads = sources.len();
+            sources.extend(self.heads(&scan).into_iter().map(|rows| (of_heads, rows)));
+            overlap::repeated(Table::Entries, sources, &mut repeated).await?;
+        }
+        Ok(repeated)
+    }
+
+    /// The lines of streams of which some have lines in two sources at the same moment.
+    fn in_turn(&self, streams: Range<usize>, repeated: &BTreeSet<u32>) -> BatchStream {
+        if repeated.len() > MAX_STREAMS_IN_TURN {
+            return self.whole(streams);
+        }
+        let mut pieces: Vec<BatchStream> = Vec::new();
+        let mut at = streams.start;
+        for number in repeated.iter().map(|number| *number as usize) {
+            if at < number {
+                pieces.push(self.apart(at..number));
+            }
+            pieces.push(self.whole(number..number + 1));
+            at = number + 1;
+        }
+        if at < streams.end {
+            pieces.push(self.apart(at..streams.end));
+        }
+        futures::stream::iter(pieces).flatten().boxed()
+    }
+
+    /// The lines of streams that no two sources have a row in common of.
+    fn apart(&self, streams: Range<usize>) -> BatchStream {
+        let scan = self.scan(&streams);
+        let segments = self
+            .segments(&scan)
+            .map(|(part, file, numbers)| self.segment_rows(part, file, numbers, scan.clone(), self.columns));
+        let mut sources: Vec<BatchStream> = segments.collect();
+        let heads = self.heads(&scan);
+        if !heads.is_empty() {
+            sources.push(self.projected(merge_all(Table::Entries, heads, Duplicates::Identical)));
+        }
+        if sources.len() == 1 {
+            return sources.remove(0);
+        }
+        merge_all(Table::Entries, sources, Duplicates::Keep)
+    }
+
+    /// The lines of any streams.
+    fn whole(&self, streams: Range<usize>) -> BatchStream {
+        let scan = self.scan(&streams);
+        let segments = self.segments(&scan).map(|(part, file, numbers)| {
+            self.segment_rows(part, file, numbers, scan.clone(), LogColumns::ALL)
+        });
+        let mut sources: Vec<BatchStream> = segments.collect();
+        sources.extend(self.heads(&scan));
+        self.projected(merge_all(Table::Entries, sources, Duplicates::Identical))
+    }
+
+    fn projected(&self, rows: BatchStream) -> BatchStream {
+        let columns = self.columns;
+        if columns == LogColumns::ALL {
+            return rows;
+        }
+        rows.map(move |batch| projected(&batch?, columns)).boxed()
     }
 
     fn segment_rows(
         &self,
-        part: SegmentPart,
+        part: &SegmentPart,
         file: SegmentFile,
         numbers: Numbers,
         scan: Scan,
         columns: LogColumns,
-        needles: Arc<NeedleHashes>,
     ) -> BatchStream {
-        let source = Arc::clone(&self.selected.source);
-        let reported = file.clone();
+        let (source, needles) = (Arc::clone(&self.selected.source), Arc::clone(&self.needles));
+        let (part, reported) = (part.clone(), file.clone());
         let rows = async move {
             let footer = file.footer().await?;
             let mut places = part.places(&file, &footer, &scan, &numbers)?;
@@ -262,15 +373,15 @@ pub(crate) fn table_rows(
 
 /// Rows of a column that nobody asked for.
 fn blank(column: usize, rows: usize) -> ArrayRef {
-    match column {
-        2 => Arc::new(StringArray::from_iter_values((0..rows).map(|_| ""))),
-        3 => Arc::new(UInt8Array::from(vec![0; rows])),
-        4 | 5 => new_null_array(ENTRIES_SCHEMA.field(column).data_type(), rows),
-        _ => {
-            let mut builder = AttributesBuilder::default();
-            (0..rows).for_each(|_| builder.end_row());
-            Arc::new(builder.finish())
+    let data_type = ENTRIES_SCHEMA.field(column).data_type();
+    match (column, data_type) {
+        (2, _) => Arc::new(StringArray::new(OffsetBuffer::new_zeroed(rows), Buffer::default(), None)),
+        (3, _) => Arc::new(UInt8Array::from(vec![0; rows])),
+        (_, DataType::List(item)) => {
+            let (offsets, items) = (OffsetBuffer::new_zeroed(rows), new_empty_array(item.data_type()));
+            Arc::new(ListArray::new(Arc::clone(item), offsets, items, None))
         }
+        _ => new_null_array(data_type, rows),
     }
 }
 

@@ -112,9 +112,27 @@ proptest! {
                 let matching = |l: &Labels| matchers.iter().all(|m| m.matches(l.get(&m.name).unwrap_or("")));
                 let matched: Vec<_> = expected.iter().filter(|(l, ..)| matching(l)).cloned().collect();
                 assert_eq!(read_samples(&rig, &matchers, TimeRange::ALL).await, matched, "{matchers:?}");
+                let mut of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+                for (name, value) in matched.iter().flat_map(|(labels, ..)| labels.iter()) {
+                    of.entry(name.to_owned()).or_default().insert(value.to_owned());
+                }
+                assert_eq!(listed(&rig, matchers).await, of);
             }
         });
     }
+}
+
+/// The names of the labels of what meets the matchers, each with its values.
+async fn listed(rig: &Rig, matchers: Vec<Matcher>) -> BTreeMap<String, BTreeSet<String>> {
+    let snapshot = rig.storage.metrics(&rig.ctx, TimeRange::ALL).await.unwrap();
+    let sets = [vec![Matcher::equal("job", "no such")], matchers];
+    let mut listed = BTreeMap::new();
+    for name in snapshot.label_names(&sets).await.unwrap() {
+        let values = snapshot.label_values(&name, &sets).await.unwrap();
+        listed
+            .insert(name.as_ref().to_owned(), values.iter().map(|value| value.as_ref().to_owned()).collect());
+    }
+    listed
 }
 
 fn matcher_sets() -> Vec<Vec<Matcher>> {
@@ -148,7 +166,8 @@ fn line() -> impl Strategy<Value = Line> + Clone {
         Just("{}"),
     ];
     let text = prop::collection::vec(word, 0..4).prop_map(|words| words.join(" "));
-    (0_u8..4, 0_i64..20, text, prop::option::of(0_u8..3))
+    // Some moments have many lines, most of the others one.
+    (0_u8..4, prop_oneof![0_i64..20, 0_i64..20_000], text, prop::option::of(0_u8..3))
 }
 
 async fn write_lines(rig: &Rig, lines: &[Line]) {
@@ -197,7 +216,7 @@ proptest! {
     #[test]
     fn lines_come_once_each_and_needles_lose_none(
         steps in steps(line()),
-        cut in (0_i64..20, 0_i64..20),
+        cut in (0_i64..20, prop_oneof![0_i64..20, 0_i64..20_000]),
         needle in prop_oneof![
             Just("error".to_owned()), Just(" user_id ".to_owned()), Just("2f3577b34da6a3ce929d0".to_owned()),
             Just("nïc".to_owned()), Just("d=00f067aa0ba902b7".to_owned()), Just(" absent ".to_owned()),
@@ -228,6 +247,10 @@ proptest! {
             let blank = read_lines(&rig, LogScan { range, columns, ..all() }).await;
             assert_eq!(blank.len(), within.len());
             assert!(blank.iter().all(|(_, _, line, metadata)| line.is_empty() && metadata.is_none()));
+            let columns = LogColumns { line: true, metadata: false };
+            let lines = read_lines(&rig, LogScan { range, columns, ..all() }).await;
+            let without = |lines: &[Line]| sorted(lines.iter().map(|(s, t, l, _)| (*s, *t, l.clone())).collect());
+            assert_eq!(without(&lines), without(&within));
 
             let read = read_lines(&rig, LogScan { needles: vec![needle.clone()], ..all() }).await;
             let read: Vec<_> = read.into_iter().filter(|(_, _, line, _)| line.contains(&needle)).collect();
