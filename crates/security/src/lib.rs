@@ -1,11 +1,15 @@
 //! Who is asking: the one room in which a request's identity is established.
 //!
-//! The gateway reads what a request says of its tenant and grants the right to act for it. Headers are taken at
-//! their word: this room does not verify client certificates or tokens, and issues none; where the network is not
-//! trusted, a proxy that sets the tenant header must stand in front.
-
-pub mod gateway;
+//! The gateway reads what a request says of its tenant and grants the right to act for it; [`tls`] proves who holds a
+//! certificate.
 
 pub mod tls;
 
+pub mod gateway;
+
+pub mod error;
+
+mod bounds;
+
+pub use error::SecurityError;
 pub use gateway::{Gateway, GatewayLayer, GatewayService};

@@ -1,8 +1,38 @@
-//! What secures connections.
+//! Transport security: certificates of servers and clients, read again when their files change, and what is known of
+//! the peer's certificate.
+//!
+//! Revocation comes from files (CRLs and a deny list). Nothing here fetches a list or asks a responder over the network.
 
-/// Makes aws-lc-rs the provider of the process's cryptography. Called first thing in `main`; once is enough, more does
-/// no harm.
+pub mod peer;
+
+mod revocation;
+
+mod files;
+
+mod watch;
+
+pub mod server;
+
+pub mod client;
+
+pub mod dev;
+
+pub mod inspect;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+pub use client::{ClientFiles, ClientTls};
+pub use peer::PeerCertificate;
+pub use server::{ClientAuth, Expiry, ServerFiles, ServerTls};
+
+/// Makes aws-lc-rs the process's cryptography; whoever speaks TLS in this process finds it. Called first of all.
 pub fn install_provider() {
-    // An error says that a provider is there already.
+    // A second call finds the first one's provider, which is the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

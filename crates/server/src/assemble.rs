@@ -15,11 +15,13 @@ use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use security::gateway::{Gateway, TENANT_HEADER};
+use security::tls::ServerTls;
 use storage::{Storage, Store, StoreParts};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::certificates::CertificateMetrics;
 use crate::clock::SystemClock;
 use crate::config::{Config, Fsync, units};
 use crate::exposition::Exposition;
@@ -90,14 +92,18 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
     let doors = doors::open(&parts, &receivers, &config.listen);
+    let doors: Vec<_> = doors.into_iter().filter(|door| config.roles.contains(&door.role)).collect();
+    let secured = secure(config, doors.iter().map(|door| door.name), &clock)?;
+    registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
     let exposition = Exposition::new(registry);
 
     let mut listeners = Vec::new();
-    for door in doors.into_iter().filter(|door| config.roles.contains(&door.role)) {
+    for door in doors {
         let address = SocketAddr::new(config.listen.address, door.port + config.listen.port_offset);
         let operations = doors::operations(door.role, &storage, &exposition);
         let router = door.router.merge(operations).layer(gateway.layer());
-        listeners.push(Listener::bind(door.name, address, router).await?);
+        let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
+        listeners.push(Listener::bind(door.name, address, router, tls).await?);
     }
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
@@ -110,6 +116,22 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         None => None,
     };
     Ok(Assembled { storage, listeners, addresses, own })
+}
+
+/// Reads the certificates of listeners, where any are configured.
+fn secure(
+    config: &Config,
+    names: impl Iterator<Item = &'static str>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Vec<Arc<ServerTls>>> {
+    let Some(tls) = &config.tls else { return Ok(Vec::new()) };
+    let opened = names.map(|name| {
+        let auth = tls.client_auth(name);
+        ServerTls::open(name, &tls.files(name), auth, Arc::clone(clock))
+            .map(Arc::new)
+            .with_context(|| format!("cannot serve TLS: listener={name}"))
+    });
+    opened.collect()
 }
 
 /// The variables of this process, by which stores of others may be configured.
@@ -191,8 +213,6 @@ fn limits(config: &Config) -> Limits {
             traces_ns: period(config.retention.traces),
         },
         query_timeout_ns: config.query.timeout.as_ns(),
-        query_memory_bytes: config.query.memory.0,
-        tenant_query_memory_bytes: config.query.memory.0.saturating_mul(2),
         ..Limits::default()
     }
 }

@@ -8,6 +8,10 @@ pub mod bench;
 
 pub mod segment;
 
+pub mod tls;
+
+mod connect;
+
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -34,4 +38,6 @@ pub enum Command {
     Bench(bench::Bench),
     /// Look at what is kept on disk, compare checksums, and restore what was set aside.
     Segment(segment::Segment),
+    /// Make certificates for development, and look at certificates.
+    Tls(tls::Tls),
 }

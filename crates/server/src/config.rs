@@ -5,6 +5,8 @@
 
 pub mod store;
 
+pub mod tls;
+
 pub mod units;
 
 use std::net::IpAddr;
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use storage::StoreConfig;
 
 use store::Store;
+use tls::Tls;
 use units::{ByteSize, Duration};
 
 /// One of the jobs that a process does.
@@ -52,6 +55,8 @@ pub struct Config {
     pub own_telemetry: bool,
     /// Ports and the address that they are opened on.
     pub listen: Listen,
+    /// Certificates; where they are left out, connections are not encrypted, and only loopback addresses are served.
+    pub tls: Option<Tls>,
     /// Memory.
     pub memory: Memory,
     /// Room on the disk.
@@ -77,6 +82,7 @@ impl Default for Config {
             default_tenant: None,
             own_telemetry: true,
             listen: Listen::default(),
+            tls: None,
             memory: Memory::default(),
             disk: Disk::default(),
             wal: Wal::default(),
@@ -92,33 +98,53 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
-    /// The address; only loopback addresses until certificates are configured.
+    /// The address; only loopback addresses where there are no certificates.
     pub address: IpAddr,
     /// Added to every port, so that several processes run side by side.
     pub port_offset: u16,
+    /// The ports, by the names of the listeners.
+    pub ports: Ports,
+}
+
+/// The ports, by the names of the listeners.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ports {
     /// Prometheus.
-    pub metrics_port: u16,
+    pub prometheus: u16,
     /// Loki.
-    pub logs_port: u16,
+    pub loki: u16,
     /// Tempo.
-    pub traces_port: u16,
+    pub tempo: u16,
     /// OTLP over gRPC.
-    pub otlp_grpc_port: u16,
+    pub otlp_grpc: u16,
     /// OTLP over HTTP.
-    pub otlp_http_port: u16,
+    pub otlp_http: u16,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self {
-            address: IpAddr::from([127, 0, 0, 1]),
-            port_offset: 0,
-            metrics_port: 9090,
-            logs_port: 3100,
-            traces_port: 3200,
-            otlp_grpc_port: 4317,
-            otlp_http_port: 4318,
-        }
+        Self { address: IpAddr::from([127, 0, 0, 1]), port_offset: 0, ports: Ports::default() }
+    }
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { prometheus: 9090, loki: 3100, tempo: 3200, otlp_grpc: 4317, otlp_http: 4318 }
+    }
+}
+
+impl Ports {
+    /// Names and ports.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u16); 5] {
+        [
+            ("prometheus", self.prometheus),
+            ("loki", self.loki),
+            ("tempo", self.tempo),
+            ("otlp_grpc", self.otlp_grpc),
+            ("otlp_http", self.otlp_http),
+        ]
     }
 }
 
@@ -250,18 +276,11 @@ pub struct Query {
     pub timeout: Duration,
     /// How far back an instant selector of PromQL looks.
     pub lookback: Duration,
-    /// The memory that one may hold, at most half of what all queries may.
-    pub memory: ByteSize,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Self {
-            max_concurrent: 20,
-            timeout: Duration::from_ms(120_000),
-            lookback: Duration::from_ms(300_000),
-            memory: ByteSize(1 << 30),
-        }
+        Self { max_concurrent: 20, timeout: Duration::from_ms(120_000), lookback: Duration::from_ms(300_000) }
     }
 }
 
@@ -315,18 +334,21 @@ impl Config {
     /// # Errors
     /// When a value cannot be honoured.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.listen.address.is_loopback() {
+        if self.tls.is_none() && !self.listen.address.is_loopback() {
             return Err(ConfigError::Value(format!(
                 "listen.address={} is not a loopback address: without certificates only those are served; \
-                 put a proxy that terminates TLS before it",
+                 name them under tls (stella tls dev makes some), or put a proxy that terminates TLS before it",
                 self.listen.address
             )));
+        }
+        if let Some(tls) = &self.tls {
+            tls.check().map_err(ConfigError::Value)?;
         }
         if self.roles.is_empty() {
             return Err(ConfigError::Value("roles is empty: name at least one".into()));
         }
         self.default_tenant()?;
-        for (name, port) in self.ports() {
+        for (name, port) in self.listen.ports.named() {
             if port.checked_add(self.listen.port_offset).is_none() {
                 return Err(ConfigError::Value(format!(
                     "listen.port_offset={} moves the port of {name} beyond 65535",
@@ -351,17 +373,6 @@ impl Config {
     pub fn store(&self) -> StoreConfig {
         self.store.to_config(self.data_dir.join("store").to_string_lossy().into_owned())
     }
-
-    fn ports(&self) -> [(&'static str, u16); 5] {
-        let listen = &self.listen;
-        [
-            ("metrics", listen.metrics_port),
-            ("logs", listen.logs_port),
-            ("traces", listen.traces_port),
-            ("otlp_grpc", listen.otlp_grpc_port),
-            ("otlp_http", listen.otlp_http_port),
-        ]
-    }
 }
 
 #[cfg(test)]
@@ -371,7 +382,7 @@ mod tests {
     #[test]
     fn the_empty_file_is_the_default() {
         let config = Config::parse("").unwrap();
-        assert_eq!(config.listen.metrics_port, 9090);
+        assert_eq!(config.listen.ports.prometheus, 9090);
         assert_eq!(config.roles, Role::ALL);
         config.check().unwrap();
     }
@@ -418,5 +429,9 @@ mod tests {
         refused("roles: []\n", "roles");
         refused("default_tenant: a/b\n", "default_tenant");
         refused("listen:\n  port_offset: 60000\n", "port_offset");
+        refused("tls:\n  cert: a.crt\n  key: a.key\n", "tls.ca");
+        let tls = "tls:\n  cert: a.crt\n  key: a.key\n  ca: ca.crt\n";
+        refused(&format!("{tls}  client_auth:\n    prometeus: none\n"), "prometeus");
+        Config::parse(&format!("{tls}listen:\n  address: 0.0.0.0\n")).unwrap().check().unwrap();
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn open(parts: &Parts, receivers: &Collector, listen: &Listen) -> Vec
         Door {
             name: "prometheus",
             role: Role::Metrics,
-            port: listen.metrics_port,
+            port: listen.ports.prometheus,
             router: both(
                 "prometheus",
                 api::prometheus(engine(), clock(), &settings),
@@ -73,25 +73,25 @@ pub(crate) fn open(parts: &Parts, receivers: &Collector, listen: &Listen) -> Vec
         Door {
             name: "loki",
             role: Role::Logs,
-            port: listen.logs_port,
+            port: listen.ports.loki,
             router: both("loki", api::loki(engine(), clock(), &settings), receivers.loki_push()),
         },
         Door {
             name: "tempo",
             role: Role::Traces,
-            port: listen.traces_port,
+            port: listen.ports.tempo,
             router: both("tempo", api::tempo(engine(), clock(), &settings), receivers.tempo_push()),
         },
         Door {
             name: "otlp_grpc",
             role: Role::Collector,
-            port: listen.otlp_grpc_port,
+            port: listen.ports.otlp_grpc,
             router: writes("otlp_grpc", receivers.otlp_grpc()),
         },
         Door {
             name: "otlp_http",
             role: Role::Collector,
-            port: listen.otlp_http_port,
+            port: listen.ports.otlp_http,
             router: writes("otlp_http", receivers.otlp_http()),
         },
     ]

@@ -18,6 +18,8 @@ mod doors;
 
 pub mod listeners;
 
+mod certificates;
+
 mod requests;
 
 mod exposition;

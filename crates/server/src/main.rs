@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Query(query) => query.run(),
         Command::Bench(bench) => bench.run(),
         Command::Segment(segment) => segment.run(),
+        Command::Tls(tls) => tls.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,7 +35,7 @@ pub enum What {
     /// Send telemetry of a cluster that does not exist, and report what taking it cost.
     Ingest(Box<ingest::Ingest>),
     /// Ask every kind of question of what was sent, and report how long answers take.
-    Query(query::QueryBench),
+    Query(Box<query::QueryBench>),
 }
 
 impl Bench {

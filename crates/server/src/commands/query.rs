@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::connect::Credentials;
 use super::table::{labels, moment_of_digits, moment_of_seconds, table, text};
 
 /// The most bytes of an answer that are read.
@@ -35,7 +36,7 @@ pub enum Language {
 /// Whom to ask, and for whom.
 #[derive(Debug, Args)]
 pub struct Server {
-    /// The server, as `http://host:port`; this machine and the usual port where none is named.
+    /// The server, as `https://host:port`; this machine and the usual port where none is named.
     #[arg(long, env = "STELLA_SERVER")]
     pub server: Option<String>,
     /// The number that was added to the server's ports.
@@ -44,6 +45,9 @@ pub struct Server {
     /// The tenant to ask for.
     #[arg(long, env = "STELLA_TENANT")]
     pub tenant: Option<String>,
+    /// How the server is known, and what it is shown.
+    #[command(flatten)]
+    pub credentials: Credentials,
 }
 
 /// What to ask, whom, and how to show it.
@@ -155,10 +159,11 @@ impl Server {
             Some(server) => server.trim_end_matches('/').to_owned(),
             None => {
                 let port = port.checked_add(self.port_offset).context("the port is beyond 65535")?;
-                format!("http://127.0.0.1:{port}")
+                format!("{}:{port}", self.credentials.this_machine())
             }
         };
-        let request = reqwest::Client::new().request(method, format!("{server}{path}"));
+        let client = self.credentials.client()?.0.build()?;
+        let request = self.credentials.authorize(client.request(method, format!("{server}{path}")))?;
         Ok(match &self.tenant {
             Some(tenant) => request.header("X-Scope-OrgID", tenant),
             None => request,

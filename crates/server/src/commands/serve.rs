@@ -1,17 +1,23 @@
 //! `stella up` and `stella serve`: the process that keeps telemetry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use security::tls::dev;
 
 use crate::allocator;
 use crate::assemble::{self, Assembled};
+use crate::clock::SystemClock;
+use crate::config::tls::Tls;
 use crate::config::units::ByteSize;
 use crate::config::{Config, Role};
 
 /// Threads of a runtime for work that blocks: each keeps some memory of its own.
 const MAX_BLOCKING_THREADS: usize = 64;
+
+/// What the development certificates of `stella up` are named after.
+const ENVIRONMENT: &str = "dev";
 
 /// Run everything in one process on this machine, on a folder.
 #[derive(Clone, Debug, Args)]
@@ -22,7 +28,7 @@ pub struct Up {
     /// The object store, `s3://bucket/prefix` for example; a folder in the data folder where none is named.
     #[arg(long)]
     pub store: Option<String>,
-    /// Serve without TLS, on loopback addresses only.
+    /// Serve without TLS, and believe what requests say of themselves. It is for this machine alone.
     #[arg(long)]
     pub plaintext: bool,
     /// A number that is added to every port, so that several run side by side.
@@ -54,6 +60,11 @@ pub struct Serve {
 }
 
 impl Up {
+    /// The folder of the development certificates.
+    fn certificates(&self) -> PathBuf {
+        self.data_dir.join("tls")
+    }
+
     fn config(&self) -> Config {
         let mut config = Config { data_dir: self.data_dir.clone(), ..Config::default() };
         config.default_tenant = Some("default".into());
@@ -61,6 +72,11 @@ impl Up {
         config.listen.port_offset = self.port_offset;
         config.store.keys.url.clone_from(&self.store);
         config.memory.limit = self.memory_limit;
+        if !self.plaintext {
+            let folder = self.certificates();
+            let [cert, key] = dev::pair_files("{service}", ENVIRONMENT).map(|name| folder.join(name));
+            config.tls = Some(Tls { cert, key, ca: Some(folder.join(dev::CA_FILE)), ..Tls::default() });
+        }
         config
     }
 
@@ -71,6 +87,9 @@ impl Up {
     pub fn run(&self) -> anyhow::Result<()> {
         let config = self.config();
         config.check()?;
+        if !self.plaintext {
+            dev::make(&self.certificates(), ENVIRONMENT, false, &SystemClock::new())?;
+        }
         run(&config)
     }
 }
@@ -135,18 +154,37 @@ fn tell(assembled: &Assembled, config: &Config) {
         return;
     }
     let tenant = crate::own::TENANT;
-    let address = |wanted: &str| {
-        assembled.addresses().iter().find(|(name, _)| *name == wanted).map(|(_, address)| address.to_string())
+    let server = |wanted: &str| {
+        let (_, address) = assembled.addresses().iter().find(|(name, _)| *name == wanted)?;
+        // Certificates are made out to names.
+        let is_local = address.ip().is_loopback();
+        Some(match &config.tls {
+            None => format!("http://{address}"),
+            Some(_) if is_local => format!("https://localhost:{}", address.port()),
+            Some(_) => format!("https://{address}"),
+        })
+    };
+    let curl = match &config.tls {
+        None => "curl".to_owned(),
+        Some(tls) => {
+            let folder = tls.cert.parent().unwrap_or(Path::new("."));
+            let file = |name: &str| folder.join(name).display().to_string();
+            let (ca, cert, key) = (file(dev::CA_FILE), file("client.crt"), file("client.key"));
+            if folder.join("client.crt").is_file() {
+                println!("its certificates: export STELLA_CA={ca} STELLA_CERT={cert} STELLA_KEY={key}");
+            }
+            "curl --cacert $STELLA_CA --cert $STELLA_CERT --key $STELLA_KEY".to_owned()
+        }
     };
     println!("its own telemetry is the tenant {tenant:?}; try:");
-    if let Some(at) = address("prometheus") {
-        println!("  curl -H 'X-Scope-OrgID: {tenant}' 'http://{at}/api/v1/query?query=up'");
+    if let Some(at) = server("prometheus") {
+        println!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/api/v1/query?query=up'");
     }
-    if let Some(at) = address("loki") {
+    if let Some(at) = server("loki") {
         let query = "query=%7Bservice_name%3D%22stella%22%7D";
-        println!("  curl -H 'X-Scope-OrgID: {tenant}' 'http://{at}/loki/api/v1/query_range?{query}'");
+        println!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/loki/api/v1/query_range?{query}'");
     }
-    if let Some(at) = address("tempo") {
-        println!("  curl -H 'X-Scope-OrgID: {tenant}' 'http://{at}/api/search?q=%7B%7D'");
+    if let Some(at) = server("tempo") {
+        println!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/api/search?q=%7B%7D'");
     }
 }

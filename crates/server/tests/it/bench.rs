@@ -20,7 +20,7 @@ async fn bench(stella: &Stella, arguments: &[&str]) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn loads_are_taken_whole_and_found_again_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
-    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--plaintext"]).await;
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
     // Each load has a tenant of its own, so that nothing but it is found there.
     let loads: [(&[&str], u64, u64); 6] = [
         (&["metrics", "--series", "100"], 8_000, 8_000),
@@ -49,7 +49,7 @@ async fn loads_are_taken_whole_and_found_again_in_every_format() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settled_server_has_everything_in_segments() {
     let folder = tempfile::tempdir().unwrap();
-    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--plaintext"]).await;
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
     let data_dir = folder.path().display().to_string();
     let load = ["ingest", "logs", "--lines", "1000", "--tenant", "acme", "--data-dir", &data_dir];
     let report = bench(&stella, &load).await;
@@ -65,7 +65,7 @@ async fn a_settled_server_has_everything_in_segments() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_question_has_an_answer_of_the_right_kind() {
     let folder = tempfile::tempdir().unwrap();
-    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--plaintext"]).await;
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
     let loads: [&[&str]; 3] = [
         &["ingest", "metrics", "--series", "400"],
         &["ingest", "logs", "--lines", "20000"],

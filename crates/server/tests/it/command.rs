@@ -47,7 +47,7 @@ async fn send(stella: &Stella) {
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_are_answered_in_tables_and_json() {
     let folder = tempfile::tempdir().unwrap();
-    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--plaintext"]).await;
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
     send(&stella).await;
     let start = ((now_ms() / 1_000) - 120).to_string();
     let table: [(&str, &[&str], &[&str]); 7] = [
@@ -157,7 +157,7 @@ fn a_wrong_configuration_is_refused_with_its_line() {
 
 fn up(data_dir: &Path, port_offset: u16) -> String {
     let offset = port_offset.to_string();
-    refused(&["up", "--data-dir", data_dir.to_str().unwrap(), "--port-offset", &offset])
+    refused(&["up", "--plaintext", "--data-dir", data_dir.to_str().unwrap(), "--port-offset", &offset])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,3 +29,4 @@ mod sdk_traces;
 mod segment;
 mod segments;
 mod tenants;
+mod tls;

@@ -29,7 +29,8 @@ async fn the_least_memory_is_split_told_and_used() {
 #[test]
 fn too_little_memory_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run(&["up", "--data-dir", folder.path().to_str().unwrap(), "--memory-limit", "64MiB"]);
+    let output =
+        run(&["up", "--plaintext", "--data-dir", folder.path().to_str().unwrap(), "--memory-limit", "64MiB"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("memory.limit=67108864"), "{said}");
 }

@@ -183,12 +183,29 @@ impl Stella {
     pub(crate) async fn up_in(place: Place, data_dir: &Path, flags: &[&str]) -> Self {
         let stella = Self::launch(|offset| {
             let mut command = binary();
-            command.arg("up").arg("--data-dir").arg(data_dir).arg("--port-offset").arg(offset.to_string());
+            command.args(["up", "--plaintext", "--data-dir"]).arg(data_dir);
+            command.arg("--port-offset").arg(offset.to_string());
             place.tell(&mut command, data_dir);
             command.args(flags);
             command
         });
         stella.await.replayed().await
+    }
+
+    /// `stella up` as it is without flags: with TLS.
+    pub(crate) async fn up_secured(data_dir: &Path) -> Self {
+        Self::launch(|offset| {
+            let mut command = binary();
+            command.args(["up", "--data-dir"]).arg(data_dir);
+            command.arg("--port-offset").arg(offset.to_string());
+            command
+        })
+        .await
+    }
+
+    /// `stella serve` with certificates in its configuration.
+    pub(crate) async fn serve_secured(data_dir: &Path, keys: &str) -> Self {
+        Self::serve_unready(Place::Folder, data_dir, keys, &[]).await
     }
 
     /// `stella serve` with a configuration, to which the folder and the port offset are added.
@@ -306,9 +323,11 @@ pub(crate) fn free_port() -> u16 {
 /// The binary under test.
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stella"));
-    for name in ["STELLA_SERVER", "STELLA_TENANT", "STELLA_CONFIG", "RUST_LOG"] {
+    let is_ours = |name: &str| name.starts_with("STELLA_") && !name.starts_with("STELLA_TEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(&name.to_string_lossy())) {
         command.env_remove(name);
     }
+    command.env_remove("RUST_LOG");
     // Nor may the machine's clouds.
     let is_cloud = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|start| name.starts_with(start));
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_cloud(&name.to_string_lossy())) {

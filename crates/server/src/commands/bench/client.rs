@@ -10,6 +10,7 @@ use http::header::RETRY_AFTER;
 use model::Clock;
 
 use crate::clock::SystemClock;
+use crate::commands::connect::Credentials;
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
@@ -28,6 +29,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     clock: Arc<SystemClock>,
     tenant: String,
+    credentials: Credentials,
 }
 
 /// An answer, read whole.
@@ -68,13 +70,18 @@ pub(super) struct Sent {
 }
 
 impl Client {
-    /// A client that acts for a tenant.
+    /// A client that acts for a tenant. Its certificates are read again when they change: a bench may take long.
     ///
     /// # Errors
-    /// When the system gives no sockets.
-    pub(super) fn new(tenant: &str) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
-        Ok(Self { http, clock: Arc::new(SystemClock::new()), tenant: tenant.to_owned() })
+    /// When the system gives no sockets, or the certificates cannot be read.
+    pub(super) fn new(tenant: &str, credentials: &Credentials) -> anyhow::Result<Self> {
+        let (builder, tls) = credentials.client()?;
+        if let Some(tls) = tls {
+            tokio::spawn(async move { tls.keep_fresh().await });
+        }
+        let http = builder.no_proxy().tcp_nodelay(true).build()?;
+        let (tenant, credentials) = (tenant.to_owned(), credentials.clone());
+        Ok(Self { http, clock: Arc::new(SystemClock::new()), tenant, credentials })
     }
 
     /// Monotonic time.
@@ -119,8 +126,8 @@ impl Client {
                 request = request.header(*name, *value);
             }
             let began_ns = self.now_ns();
-            let response = request.header("X-Scope-OrgID", &self.tenant).send().await;
-            let response = response.with_context(|| format!("cannot send to {url}"))?;
+            let request = self.credentials.authorize(request.header("X-Scope-OrgID", &self.tenant))?;
+            let response = request.send().await.with_context(|| format!("cannot send to {url}"))?;
             let (status, wait_s) = (response.status(), retry_after_s(response.headers()));
             let text = response.bytes().await.with_context(|| format!("no answer from {url}"))?;
             let took_ns = self.now_ns() - began_ns;
@@ -137,8 +144,8 @@ impl Client {
 
     async fn answer(&self, url: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
         let began_ns = self.now_ns();
-        let response = request.header("X-Scope-OrgID", &self.tenant).send().await;
-        let mut response = response.with_context(|| format!("cannot ask {url}"))?;
+        let request = self.credentials.authorize(request.header("X-Scope-OrgID", &self.tenant))?;
+        let mut response = request.send().await.with_context(|| format!("cannot ask {url}"))?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {

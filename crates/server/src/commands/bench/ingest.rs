@@ -18,6 +18,7 @@ use super::load::{Load, Sum};
 use super::observe::{Figures, Observer, folder_bytes};
 use super::report::IngestReport;
 use crate::clock::SystemClock;
+use crate::commands::connect::Credentials;
 use crate::config::units::Duration;
 use crate::process::cpu_seconds;
 
@@ -102,9 +103,12 @@ pub struct TracesLoad {
 /// How a load is sent and measured.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The server, as `http://host:port`; this machine and the usual port where none is named.
+    /// The server, as `https://host:port`; this machine and the usual port where none is named.
     #[arg(long, env = "STELLA_SERVER")]
     server: Option<String>,
+    /// How the server is known, and what it is shown.
+    #[command(flatten)]
+    credentials: Credentials,
     /// The number that was added to the server's ports.
     #[arg(long, default_value_t = 0, conflicts_with = "server")]
     port_offset: u16,
@@ -306,7 +310,7 @@ fn print(report: &IngestReport, is_json: bool) -> anyhow::Result<()> {
 
 async fn measure(planned: Planned, options: &Options) -> anyhow::Result<IngestReport> {
     let base = options.server(planned.port)?;
-    let client = Client::new(&options.tenant)?;
+    let client = Client::new(&options.tenant, &options.credentials)?;
     let observer = Observer::new(client.clone(), &base, &options.tenant, planned.signal);
     let check = Check::new(client.clone(), &base, planned.signal, planned.stretch);
     let already = if options.no_check { 0 } else { check.count().await? };

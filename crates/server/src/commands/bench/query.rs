@@ -12,6 +12,7 @@ use super::observe::Observer;
 use super::questions::{self, Expected, Ground, Question, size};
 use super::report::{Answered, Durations, QueryReport};
 use crate::clock::SystemClock;
+use crate::commands::connect::Credentials;
 use crate::config::units::Duration;
 
 /// How far back the end of the telemetry is looked for.
@@ -23,9 +24,12 @@ pub struct QueryBench {
     /// What to ask about; everything where nothing is named.
     #[arg(value_enum)]
     signals: Vec<Signal>,
-    /// The server, as `http://host`; the usual ports are added. This machine where none is named.
-    #[arg(long, default_value = "http://127.0.0.1")]
-    host: String,
+    /// The server, as `https://host`; the usual ports are added. This machine where none is named.
+    #[arg(long)]
+    host: Option<String>,
+    /// How the server is known, and what it is shown.
+    #[command(flatten)]
+    credentials: Credentials,
     /// The number that was added to the server's ports.
     #[arg(long, default_value_t = 0)]
     port_offset: u16,
@@ -101,8 +105,9 @@ impl QueryBench {
             bail!("--runs must be at least 1");
         }
         let port = signal.port().checked_add(self.port_offset).context("the port is beyond 65535")?;
-        let base = format!("{}:{port}", self.host.trim_end_matches('/'));
-        let client = Client::new(&self.tenant)?;
+        let host = self.host.as_deref().unwrap_or(self.credentials.this_machine());
+        let base = format!("{}:{port}", host.trim_end_matches('/'));
+        let client = Client::new(&self.tenant, &self.credentials)?;
         let ground = self.ground(&client, &base, signal).await?;
         let questions = match signal {
             Signal::Metrics => questions::metrics::questions(&ground),

@@ -1,0 +1,231 @@
+//! Who comes through a handshake, and what happens when files change.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::time::{ManualClock, TimestampNs};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams,
+    SerialNumber,
+};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::tls::{ClientFiles, ClientTls, dev, inspect};
+
+/// Handshakes look at the machine's time, so that certificates must be good today.
+fn today() -> Arc<ManualClock> {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    Arc::new(ManualClock::new(TimestampNs(i64::try_from(now).unwrap())))
+}
+
+struct Folder {
+    dir: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), today());
+        dev::make(dir.path(), "dev", false, &*clock).unwrap();
+        Self { dir, clock }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn files(&self, revoked: &[&str]) -> ServerFiles {
+        ServerFiles {
+            cert: self.path("loki-dev.crt"),
+            key: self.path("loki-dev.key"),
+            ca: Some(self.path(dev::CA_FILE)),
+            revoked: revoked.iter().map(|name| self.path(name)).collect(),
+        }
+    }
+
+    fn server(&self, auth: ClientAuth, revoked: &[&str]) -> ServerTls {
+        ServerTls::open("loki", &self.files(revoked), auth, Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .unwrap()
+    }
+
+    /// A client that trusts this folder's authority and shows a pair of another folder, or none.
+    fn client(&self, identity: Option<&Path>) -> ClientTls {
+        let identity = identity.map(|dir| (dir.join("client.crt"), dir.join("client.key")));
+        ClientTls::open(&ClientFiles { ca: self.path(dev::CA_FILE), identity }).unwrap()
+    }
+
+    fn own_client(&self) -> ClientTls {
+        self.client(Some(self.dir.path()))
+    }
+
+    fn certificate(&self) -> PeerCertificate {
+        inspect::file(&self.path("client.crt")).unwrap().remove(0)
+    }
+
+    /// A list of the folder's authority with these serial numbers.
+    fn revoke(&self, name: &str, serials: &[&str]) {
+        let text = |name: &str| fs::read_to_string(self.path(name)).unwrap();
+        let key = KeyPair::from_pem(&text("collector-ca.key")).unwrap();
+        let issuer = Issuer::from_ca_cert_pem(&text(dev::CA_FILE), key).unwrap();
+        let template = CertificateParams::default();
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&hex::decode(format!("{serial:0>40}")).unwrap()),
+            revocation_time: template.not_before,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: template.not_before,
+            next_update: template.not_after,
+            crl_number: SerialNumber::from_slice(&[1]),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        fs::write(self.path(name), list.signed_by(&issuer).unwrap().pem().unwrap()).unwrap();
+    }
+}
+
+/// A handshake and a byte each way; the certificate that the server saw.
+async fn meet(server: &ServerTls, client: &ClientTls) -> Result<Option<PeerCertificate>, String> {
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let connector = TlsConnector::from(Arc::new(client.config()));
+    let answers = async {
+        let mut stream = server.accept(there).await.map_err(|error| error.to_string())?;
+        let mut byte = [0; 1];
+        stream.read_exact(&mut byte).await.map_err(|error| error.to_string())?;
+        stream.write_all(&byte).await.map_err(|error| error.to_string())?;
+        stream.flush().await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(peer(&stream))
+    };
+    let asks = async {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = connector.connect(name, here).await.map_err(|error| error.to_string())?;
+        stream.write_all(b"x").await.map_err(|error| error.to_string())?;
+        let mut byte = [0; 1];
+        stream.read_exact(&mut byte).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(())
+    };
+    let (answered, asked) = tokio::join!(answers, asks);
+    answered.and_then(|peer| asked.map(|()| peer))
+}
+
+#[tokio::test]
+async fn a_listener_takes_what_it_is_told_to_take() {
+    let (folder, foreign) = (Folder::new(), Folder::new());
+    let (own, none) = (folder.own_client(), folder.client(None));
+    let other = folder.client(Some(foreign.dir.path()));
+    for (auth, expected) in [
+        // no certificate, one of a foreign authority, a good one
+        (ClientAuth::Required, [false, false, true]),
+        (ClientAuth::Optional, [true, false, true]),
+        (ClientAuth::None, [true, true, true]),
+    ] {
+        let server = folder.server(auth, &[]);
+        for (client, expected) in [&none, &other, &own].into_iter().zip(expected) {
+            let met = meet(&server, client).await;
+            assert_eq!(met.is_ok(), expected, "{auth:?}: {met:?}");
+        }
+        let seen = meet(&server, &own).await.unwrap();
+        assert_eq!(seen.is_some(), auth != ClientAuth::None);
+        if let Some(seen) = seen {
+            assert_eq!(seen, folder.certificate());
+            assert_eq!(seen.common_name.as_deref(), Some(dev::CLIENT_NAME));
+        }
+    }
+    // A server of another authority is not trusted.
+    assert!(meet(&foreign.server(ClientAuth::None, &[]), &own).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_revoked_is_refused_and_open_connections_with_it() {
+    let folder = Folder::new();
+    let certificate = folder.certificate();
+    let entries = [
+        ("deny", format!("# stolen\nserial:{}\n", certificate.serial)),
+        ("deny", format!("spki: {} # its key\n", certificate.spki_sha256.to_uppercase())),
+        ("deny", format!("serial:0{}\nserial:00\n", certificate.serial)),
+    ];
+    fs::write(folder.path("deny"), "").unwrap();
+    folder.revoke("list.crl", &[]);
+    let server = folder.server(ClientAuth::Required, &["deny", "list.crl"]);
+    for (file, text) in entries {
+        assert!(meet(&server, &folder.own_client()).await.is_ok());
+        assert!(server.still_takes(&certificate));
+        fs::write(folder.path(file), &text).unwrap();
+        assert_eq!(server.look(), Look::Renewed);
+        let refused = meet(&server, &folder.own_client()).await.unwrap_err();
+        assert!(refused.contains("Revoked") || refused.contains("revoked"), "{text}: {refused}");
+        assert!(!server.still_takes(&certificate), "{text}");
+        fs::write(folder.path(file), "").unwrap();
+        assert_eq!(server.look(), Look::Renewed);
+    }
+    folder.revoke("list.crl", &[&certificate.serial]);
+    assert_eq!(server.look(), Look::Renewed);
+    assert!(meet(&server, &folder.own_client()).await.is_err());
+    assert!(!server.still_takes(&certificate));
+}
+
+#[tokio::test]
+async fn pairs_are_exchanged_without_a_restart_and_broken_ones_are_not_taken() {
+    let folder = Folder::new();
+    let server = folder.server(ClientAuth::Required, &[]);
+    let client = folder.own_client();
+    let subject = server.expiries();
+    assert_eq!(subject.len(), 2, "its own, and that of the authority: {subject:?}");
+    assert!(meet(&server, &client).await.is_ok());
+    assert_eq!(server.look(), Look::Same);
+
+    let good = fs::read(folder.path("loki-dev.key")).unwrap();
+    for broken in [&b""[..], b"no key", &fs::read(folder.path("tempo-dev.key")).unwrap()] {
+        fs::write(folder.path("loki-dev.key"), broken).unwrap();
+        assert_eq!((server.look(), server.look(), server.look()), (Look::Same, Look::Same, Look::Same));
+        assert!(meet(&server, &client).await.is_ok(), "the old pair stays");
+    }
+    fs::remove_file(folder.path("loki-dev.key")).unwrap();
+    assert_eq!(server.look(), Look::Same);
+    fs::write(folder.path("loki-dev.key"), good).unwrap();
+    assert_eq!(server.look(), Look::Same, "it is what is in use");
+
+    // Everything new: server, clients and their authority.
+    let before = folder.certificate();
+    dev::make(folder.dir.path(), "dev", true, &*folder.clock).unwrap();
+    assert_ne!(folder.certificate().serial, before.serial);
+    assert_eq!(server.look(), Look::Renewed);
+    assert!(meet(&server, &client).await.is_err(), "it still shows the old certificate");
+    assert_eq!(client.look(), Look::Renewed);
+    let seen = meet(&server, &client).await.unwrap().unwrap();
+    assert_eq!(seen, folder.certificate());
+    assert!(server.still_takes(&seen));
+    folder.clock.set(TimestampNs((seen.not_after_s + 1) * NS_PER_S));
+    assert!(!server.still_takes(&seen), "it has ended");
+}
+
+#[test]
+fn files_that_do_not_fit_are_named() {
+    let folder = Folder::new();
+    let clock = || Arc::clone(&folder.clock) as Arc<dyn Clock>;
+    let refused = |files: &ServerFiles| {
+        ServerTls::open("loki", files, ClientAuth::Required, clock()).unwrap_err().to_string()
+    };
+    let good = folder.files(&[]);
+    let other_key = ServerFiles { key: folder.path("tempo-dev.key"), ..good.clone() };
+    assert!(refused(&other_key).contains("no pair"), "{}", refused(&other_key));
+    let no_ca = ServerFiles { ca: None, ..good.clone() };
+    assert!(refused(&no_ca).contains("tls.ca"));
+    let swapped = ServerFiles { cert: good.key.clone(), key: good.cert.clone(), ..good.clone() };
+    assert!(refused(&swapped).contains("loki-dev.key"));
+    let missing = ServerFiles { cert: folder.path("nothing.crt"), ..good };
+    assert!(refused(&missing).contains("nothing.crt"));
+    for (text, word) in
+        [("serial=1", "line=1"), ("\nspki:00\n", "line=2"), ("-----BEGIN CERTIFICATE-----", "CRL")]
+    {
+        fs::write(folder.path("deny"), text).unwrap();
+        let said = refused(&folder.files(&["deny"]));
+        assert!(said.contains(word) && said.contains("deny"), "{text:?}: {said}");
+    }
+}
