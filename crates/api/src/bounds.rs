@@ -6,6 +6,9 @@ pub(crate) const MAX_FORM_BYTES: usize = 4 << 20;
 /// Points of one series that a range query may ask for: Prometheus' and Loki's limit, which Grafana knows.
 pub(crate) const MAX_POINTS_PER_SERIES: i64 = 11_000;
 
+/// Names that each list of `status/tsdb` may have: Prometheus' limit.
+pub(crate) const MAX_STATUS_LIMIT: usize = 10_000;
+
 /// Traces that one search may ask for.
 pub(crate) const MAX_SEARCH_LIMIT: usize = 10_000;
 

@@ -18,6 +18,10 @@ mod status;
 
 mod tree;
 
+mod survey;
+
+mod federate;
+
 mod envelope;
 
 mod encode;
@@ -43,7 +47,7 @@ pub(crate) struct Prometheus {
     started: TimestampNs,
 }
 
-/// The routes below `/api/v1`. Requests carry a `model::tenant::Access` in their extensions; one without is refused.
+/// The routes below `/api/v1`, `/federate` and `/version`. Requests carry a `model::tenant::Access` in their extensions; one without is refused.
 /// Every other path below `/api/v1` is answered with 404 in Prometheus' form, unless another router that is merged
 /// with this one has it.
 pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Settings) -> Router {
@@ -62,6 +66,11 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
         .route("/api/v1/metadata", get(metadata::metadata))
         .route("/api/v1/status/buildinfo", get(status::build_info))
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
+        .route("/api/v1/status/walreplay", get(survey::wal_replay))
+        .route("/api/v1/status/tsdb", get(survey::tsdb))
+        .route("/api/v1/status/tsdb/blocks", get(survey::blocks))
+        .route("/federate", get(federate::federate))
+        .route("/version", get(status::version))
         .route("/api/v1/{*rest}", any(status::not_found))
         .with_state(Prometheus { engine, clock, build, started });
     reply::with_origins(reply::compressed(router), &settings.allowed_origins)

@@ -36,6 +36,10 @@ mod pace;
 
 mod exemplars;
 
+mod survey;
+
+mod latest;
+
 pub use answer::{
     Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
     SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
@@ -43,6 +47,7 @@ pub use answer::{
 pub use engine::{Held, QueryEngine};
 pub use error::QueryError;
 pub use exemplars::{Exemplar, SeriesExemplars};
+pub use latest::LatestSample;
 pub use lists::Labelled;
 pub use log::{format_logql, is_log_query, parse_log_selector};
 pub use prom::{format_promql, parse_metric_selector, parse_promql};
@@ -50,4 +55,6 @@ pub use promql::ast;
 pub use request::{Direction, LogRequest, PromRequest, SqlRequest, Tag, TagScope, TagSearch, TraceRequest};
 pub use settings::QuerySettings;
 pub use sql::{STACK_BYTES, SqlAnswer, SqlEnd};
-pub use storage::MetricMetadata;
+pub use storage::manifest::SegmentMeta;
+pub use storage::{MetricMetadata, ReplayProgress};
+pub use survey::{Cardinality, Counted};

@@ -18,6 +18,11 @@ pub(crate) async fn build_info(State(door): State<Prometheus>) -> Response {
     data(|json| door.build.write(json, PROMETHEUS_API_VERSION))
 }
 
+/// `GET /version`: the same without the envelope.
+pub(crate) async fn version(State(door): State<Prometheus>) -> Response {
+    reply::json(written(|json| door.build.write(json, PROMETHEUS_API_VERSION)))
+}
+
 /// `GET /api/v1/status/runtimeinfo`: times, and the caller's retention.
 pub(crate) async fn runtime_info(
     State(door): State<Prometheus>,

@@ -17,6 +17,7 @@ use super::snapshot::{Age, Source};
 use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::series::Info;
+use crate::manifest::SegmentMeta;
 use crate::segment::packed::{self, START_COLUMN};
 use crate::segment::reader::SegmentFile;
 use crate::signal::Table;
@@ -117,6 +118,12 @@ impl MetricsSnapshot {
     #[must_use]
     pub fn missing_segments(&self) -> usize {
         self.source.missing(self.range)
+    }
+
+    /// The segments with data in the snapshot's range, the oldest commit first.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentMeta> {
+        self.source.segments(self.range).cloned().collect()
     }
 
     /// The time that the data covers, by segments and heads, within the snapshot's range.
