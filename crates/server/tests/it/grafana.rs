@@ -9,7 +9,7 @@ use crate::server::{Stella, eventually};
 type Question = (Api, &'static str, &'static [(&'static str, &'static str)], &'static str);
 
 /// "Save & test" and the builders' first questions. Data that is asked for is the server's own.
-const QUESTIONS: [Question; 14] = [
+const QUESTIONS: [Question; 18] = [
     (Api::Prometheus, "/api/v1/query", &[("query", "1+1"), ("time", "4")], "/data/result/1"),
     (Api::Prometheus, "/api/v1/status/buildinfo", &[], "/data/version"),
     (Api::Prometheus, "/api/v1/label/__name__/values", &[], "/data/0"),
@@ -22,6 +22,10 @@ const QUESTIONS: [Question; 14] = [
         &[("query", "vector(1)+vector(1)"), ("time", "4000000000")],
         "/data/result/0/value/1",
     ),
+    (Api::Prometheus, "/api/v1/parse_query", &[("query", "rate(up[5m])")], "/data/args/0/range"),
+    (Api::Prometheus, "/api/v1/status/tsdb", &[("limit", "3")], "/data/seriesCountByMetricName/2/value"),
+    (Api::Prometheus, "/api/v1/status/walreplay", &[], "/data/state"),
+    (Api::Prometheus, "/version", &[], "/version"),
     (Api::Loki, "/loki/api/v1/status/buildinfo", &[], "/version"),
     (Api::Loki, "/loki/api/v1/labels", &[], "/data/0"),
     (Api::Loki, "/loki/api/v1/label/service_name/values", &[], "/data/0"),
@@ -56,5 +60,34 @@ async fn data_sources_find_what_they_look_for() {
             assert_eq!((posted.status, posted.json()), (asked.status, asked.json()), "{path}");
         }
     }
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_prometheus_takes_samples_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up(folder.path()).await;
+    let own = stella.tenant("stella");
+    let federated = async || {
+        let answer =
+            own.get(Api::Prometheus, "/federate", &[("match[]", "up"), ("match[]", "nothing")]).await;
+        answer.text().contains("# TYPE up untyped\nup{").then_some(answer)
+    };
+    let answer = eventually("samples to take over", federated).await;
+    assert_eq!(
+        answer.headers["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+    );
+    let wrong = own.get(Api::Prometheus, "/federate", &[("match[]", "up{")]).await;
+    assert_eq!(wrong.status, 400);
+    let nobody = own.get(Api::Prometheus, "/federate", &[]).await;
+    assert_eq!((nobody.status, nobody.text().as_str()), (200, ""));
+    // What is in segments is told once it is there.
+    let flushed = own.post_form(Api::Prometheus, "/flush", &[]).await;
+    assert_eq!(flushed.status, 204);
+    let blocks = own.get(Api::Prometheus, "/api/v1/status/tsdb/blocks", &[]).await.json();
+    let block = &blocks["data"]["blocks"][0];
+    assert_eq!(block["ulid"].as_str().unwrap().len(), 26);
+    assert!(block["stats"]["numSamples"].as_u64().unwrap() > 0, "{block}");
     stella.stop().await;
 }
