@@ -58,6 +58,16 @@ pub(crate) const MAX_SWEPT_PER_PASS: usize = 10_000;
 /// Unreferenced objects of one tenant's signal that a sweep remembers between passes.
 pub(crate) const MAX_UNREFERENCED: usize = 100_000;
 
+/// A read asks whether another node has made a newer manifest when nobody asked for so long; earlier where the grace of
+/// the sweep is short.
+pub(crate) const REFRESH_MS: u64 = 30_000;
+
+/// The part of the sweep's grace after which a read asks: the rest is for the read.
+pub(crate) const REFRESH_PART_OF_GRACE: u64 = 4;
+
+/// How long a read waits for that answer before it goes on with what is known.
+pub(crate) const REFRESH_WAIT_MS: u64 = 2_000;
+
 /// Manifest versions that stay behind the newest one, for readers that still hold them and for a fall-back.
 pub(crate) const KEPT_MANIFESTS: usize = 8;
 

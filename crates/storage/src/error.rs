@@ -51,6 +51,12 @@ pub enum StorageError {
     /// The object store refused or failed.
     #[error("object store: {0}")]
     Store(#[from] object_store::Error),
+    /// A read took so long that what it began with is gone.
+    #[error("the read began too long ago: object=`{object}` was merged or removed since, ask again")]
+    Outdated {
+        /// What is gone.
+        object: String,
+    },
     /// Stored bytes do not read back as they were written.
     #[error("corrupt object: object=`{object}`: {reason}")]
     Corrupt {
@@ -150,6 +156,7 @@ impl Classified for StorageError {
             StorageError::Locked { .. }
             | StorageError::Io { .. }
             | StorageError::Store(_)
+            | StorageError::Outdated { .. }
             | StorageError::UnusableStore { .. }
             | StorageError::Conflict { .. }
             | StorageError::Wal(_)

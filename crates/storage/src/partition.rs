@@ -179,6 +179,12 @@ pub(crate) struct Partition {
     pub(crate) id: PartitionId,
     pub(crate) manifests: Manifests,
     state: ArcSwap<State>,
+    /// The monotonic time at which the manifest surely was the newest.
+    confirmed_ns: AtomicU64,
+    /// The monotonic time at which a read asked last whether it still is, with an answer or without.
+    asked_ns: AtomicU64,
+    /// Held by the read that asks.
+    pub(crate) asking: Semaphore,
     /// Held shared while rows go into an active head, and alone while another head takes its place.
     gate: RwLock<()>,
     in_flight: Mutex<InFlight>,
@@ -227,7 +233,13 @@ impl Drop for Claim {
 }
 
 impl Partition {
-    pub(crate) fn new(manifests: Manifests, manifest: Manifest, memory: Arc<HeadMemory>) -> Self {
+    /// `confirmed_ns` is the monotonic time at which the manifest was asked for.
+    pub(crate) fn new(
+        manifests: Manifests,
+        manifest: Manifest,
+        confirmed_ns: u64,
+        memory: Arc<HeadMemory>,
+    ) -> Self {
         let id = PartitionId { tenant: manifests.tenant.clone(), signal: manifests.signal };
         let metrics = Arc::clone(&manifests.metrics);
         let head_rows = metrics.head_rows.get_or_create(&BySignal::new(id.signal)).clone();
@@ -241,6 +253,9 @@ impl Partition {
         let partition = Self {
             manifests,
             state: ArcSwap::from_pointee(state),
+            confirmed_ns: AtomicU64::new(confirmed_ns),
+            asked_ns: AtomicU64::new(confirmed_ns),
+            asking: Semaphore::new(1),
             gate: RwLock::new(()),
             in_flight: Mutex::default(),
             turn: Semaphore::new(1),
@@ -268,6 +283,29 @@ impl Partition {
     /// The manifest at this moment.
     pub(crate) fn manifest(&self) -> Arc<Manifest> {
         Arc::clone(&self.state.load().manifest)
+    }
+
+    /// The monotonic time at which the manifest surely was the newest.
+    pub(crate) fn confirmed_ns(&self) -> u64 {
+        self.confirmed_ns.load(Ordering::Relaxed)
+    }
+
+    /// The monotonic time at which somebody asked last whether it still is.
+    pub(crate) fn asked_ns(&self) -> u64 {
+        self.asked_ns.load(Ordering::Relaxed).max(self.confirmed_ns())
+    }
+
+    /// Takes up the manifest that was the newest at a monotonic time.
+    pub(crate) fn confirm(&self, newest: Arc<Manifest>, asked_ns: u64) {
+        if newest.version > self.manifest().version {
+            self.committed(newest, None);
+        }
+        self.confirmed_ns.fetch_max(asked_ns, Ordering::Relaxed);
+    }
+
+    /// Says that there was no answer.
+    pub(crate) fn asked(&self, asked_ns: u64) {
+        self.asked_ns.fetch_max(asked_ns, Ordering::Relaxed);
     }
 
     /// Announces a record that is about to be handed to the log; `tail` gives the log's end at this moment.
@@ -429,11 +467,14 @@ impl Partition {
         self.state.load().frozen.first().cloned()
     }
 
-    /// Takes up a committed manifest, and drops the head that is in it, at one moment. The caller has the turn.
+    /// Takes up a committed manifest, unless there is a newer one already, and drops the head that is in it, at one
+    /// moment. Who drops a head has the turn.
     pub(crate) fn committed(&self, manifest: Arc<Manifest>, flushed: Option<&Arc<Frozen>>) {
         // Alone, because the active head must not change between the load and the store.
         let alone = self.gate.write();
         let state = self.state.load_full();
+        let is_newer = manifest.version >= state.manifest.version;
+        let manifest = if is_newer { manifest } else { Arc::clone(&state.manifest) };
         self.count_segments(&manifest);
         let is_kept = |frozen: &&Arc<Frozen>| flushed.is_none_or(|done| !Arc::ptr_eq(done, frozen));
         self.state.store(Arc::new(State {

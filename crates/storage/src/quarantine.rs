@@ -105,7 +105,7 @@ impl Engine {
         let id = PartitionId { tenant: suspect.tenant.clone(), signal: suspect.signal };
         let Some(partition) = self.tenants.get(&id.tenant, id.signal) else { return Ok(()) };
         let _turn = partition.turn().await?;
-        let manifest = Arc::clone(&partition.state().manifest);
+        let manifest = self.catch_up(&partition).await?;
         // Where it is not named any more it went with its data, or became part of another while it was read.
         if let Some(meta) = manifest.segments.iter().find(|segment| segment.id == suspect.segment) {
             let mut damage = Vec::new();

@@ -1,7 +1,6 @@
 //! Removes what has outlived its tenant's retention: one manifest transaction takes expired segments out, and from that
 //! moment on nobody can read them. The sweep deletes their objects later.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::bounds::MAX_EXPIRED_PER_COMMIT;
@@ -70,10 +69,7 @@ impl Engine {
     async fn settle(&self, partition: &Partition) -> Result<(), StorageError> {
         let current = partition.state().manifest.clone();
         if !current.quarantined.is_empty() {
-            let newest = partition.manifests.catch_up(Arc::clone(&current)).await?;
-            if newest.version > current.version {
-                partition.committed(newest, None);
-            }
+            self.catch_up(partition).await?;
         }
         let current = partition.state().manifest.clone();
         if !current.is_recovered() {

@@ -1,12 +1,15 @@
 //! What a read starts from: manifest and heads of one moment, without what has expired.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{Signal, TenantContext, TenantId, TimeRange};
 
+use crate::bounds::{REFRESH_MS, REFRESH_PART_OF_GRACE, REFRESH_WAIT_MS};
 use crate::error::StorageError;
 use crate::head::HeadView;
 use crate::manifest::Manifest;
+use crate::partition::Partition;
 use crate::read::{LogsSnapshot, MetricsSnapshot, Source, TracesSnapshot};
 use crate::storage::{Engine, Storage};
 
@@ -20,7 +23,7 @@ impl Storage {
         ctx: &TenantContext,
         range: TimeRange,
     ) -> Result<MetricsSnapshot, StorageError> {
-        let (source, range) = self.source(ctx, Signal::Metrics, range);
+        let (source, range) = self.source(ctx, Signal::Metrics, range).await;
         Ok(MetricsSnapshot::new(source, range))
     }
 
@@ -29,7 +32,7 @@ impl Storage {
     /// # Errors
     /// When the snapshot cannot be made.
     pub async fn logs(&self, ctx: &TenantContext, range: TimeRange) -> Result<LogsSnapshot, StorageError> {
-        let (source, range) = self.source(ctx, Signal::Logs, range);
+        let (source, range) = self.source(ctx, Signal::Logs, range).await;
         Ok(LogsSnapshot::new(source, range))
     }
 
@@ -42,39 +45,101 @@ impl Storage {
         ctx: &TenantContext,
         range: TimeRange,
     ) -> Result<TracesSnapshot, StorageError> {
-        let (source, range) = self.source(ctx, Signal::Traces, range);
+        let (source, range) = self.source(ctx, Signal::Traces, range).await;
         Ok(TracesSnapshot::new(source, range))
     }
 
     /// Manifest and heads of one moment, and the range without what has expired.
-    fn source(&self, ctx: &TenantContext, signal: Signal, range: TimeRange) -> (Source, TimeRange) {
+    async fn source(&self, ctx: &TenantContext, signal: Signal, range: TimeRange) -> (Source, TimeRange) {
         let engine = &self.engine;
         let tenant = ctx.tenant().clone();
-        let (manifest, heads) = match engine.tenants.get(&tenant, signal) {
+        let source = match engine.tenants.get(&tenant, signal) {
             Some(partition) => {
+                engine.refresh(&partition).await;
+                // Before the manifest is taken, which is then as new as this or newer.
+                let confirmed_ns = partition.confirmed_ns();
                 let state = partition.state();
-                (Arc::clone(&state.manifest), state.head_views())
+                engine.read_from(
+                    tenant.clone(),
+                    signal,
+                    Arc::clone(&state.manifest),
+                    confirmed_ns,
+                    state.head_views(),
+                )
             }
-            None => (Arc::new(Manifest::empty(&tenant, signal)), Vec::new()),
+            None => {
+                let none = Arc::new(Manifest::empty(&tenant, signal));
+                engine.read_from(tenant.clone(), signal, none, engine.clock().monotonic_ns(), Vec::new())
+            }
         };
         let start_ns = engine.expired_before_ns(&tenant, signal).unwrap_or(i64::MIN).max(range.start_ns);
-        (engine.read_from(tenant, signal, manifest, heads), TimeRange::new(start_ns, range.end_ns))
+        (source, TimeRange::new(start_ns, range.end_ns))
     }
 }
 
 impl Engine {
-    /// What reads use of a manifest's segments and of heads.
+    /// Takes up the newest manifest, also where this node would not need it for anything else.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn catch_up(&self, partition: &Partition) -> Result<Arc<Manifest>, StorageError> {
+        let asked_ns = self.clock().monotonic_ns();
+        let newest = partition.manifests.catch_up(partition.manifest()).await?;
+        partition.confirm(newest, asked_ns);
+        Ok(partition.manifest())
+    }
+
+    /// Takes up what other nodes have committed, when nobody has asked for a while: what they have merged or removed is
+    /// swept after a grace, and a read must not begin with it shortly before. Without an answer the read goes on with what
+    /// is known.
+    async fn refresh(&self, partition: &Partition) {
+        let grace_ms = self.settings.retention.sweep_grace_ms;
+        let every_ms = REFRESH_MS.min(grace_ms / REFRESH_PART_OF_GRACE);
+        let is_fresh = || self.age_ms(partition.asked_ns()) <= every_ms;
+        if is_fresh() {
+            return;
+        }
+        let asking = async {
+            let Ok(_one) = partition.asking.acquire().await else { return };
+            if is_fresh() {
+                return;
+            }
+            let asked_ns = self.clock().monotonic_ns();
+            let current = partition.manifest();
+            let newest = if self.age_ms(partition.confirmed_ns()) < grace_ms {
+                partition.manifests.next(current).await
+            } else {
+                partition.manifests.catch_up(current).await
+            };
+            match newest {
+                Ok(newest) => partition.confirm(newest, asked_ns),
+                Err(error) => tracing::debug!(%error, "whether there is a newer manifest is not known"),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = asking => {}
+            () = self.runtime().sleep(Duration::from_millis(REFRESH_WAIT_MS)) => {}
+        }
+        partition.asked(self.clock().monotonic_ns());
+    }
+
+    /// What reads use of a manifest's segments, which was the newest at a monotonic time, and of heads.
     pub(crate) fn read_from(
         &self,
         tenant: TenantId,
         signal: Signal,
         manifest: Arc<Manifest>,
+        confirmed_ns: u64,
         heads: Vec<HeadView>,
     ) -> Source {
         Source {
             tenant,
             signal,
             manifest,
+            confirmed_ns,
+            grace_ms: self.settings.retention.sweep_grace_ms,
+            clock: Arc::clone(&self.components.clock),
             heads,
             store: Arc::clone(&self.components.store),
             suspects: Arc::clone(&self.suspects),

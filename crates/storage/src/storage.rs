@@ -115,7 +115,8 @@ impl Storage {
         let looking = Arc::clone(&volumes);
         blocking(&*components.runtime, move || looking.look()).await?;
         components.store = cached_store(&settings, &components, &metrics);
-        let tenants = Tenants::open(Arc::clone(&components.store), Arc::clone(&metrics)).await?;
+        let opened_ns = components.clock.monotonic_ns();
+        let tenants = Tenants::open(Arc::clone(&components.store), Arc::clone(&metrics), opened_ns).await?;
         let first_sequence = next_sequence(&sequences, &tenants, &node);
         let parts = WalParts {
             data_dir: settings.data_dir.clone(),

@@ -51,10 +51,7 @@ impl Engine {
         let objects = list(layout::segments(tenant, signal)).await?;
         let copies = list(layout::quarantined_segments(tenant, signal)).await?;
         let claimed = partition.claimed();
-        let manifest = partition.manifests.catch_up(partition.state().manifest.clone()).await?;
-        if manifest.version > version {
-            partition.committed(manifest.clone(), None);
-        }
+        let manifest = self.catch_up(partition).await?;
         let named: HashSet<&str> = manifest.segments.iter().map(|segment| segment.id.as_str()).collect();
         let is_unnamed = |path: &Path| {
             layout::segment_id(path).is_some_and(|id| !named.contains(id) && !claimed.contains(id))

@@ -25,6 +25,8 @@ pub(crate) struct Tenants {
     store: Arc<dyn ObjectStore>,
     metrics: Arc<Metrics>,
     memory: Arc<HeadMemory>,
+    /// The monotonic time at which it opened.
+    opened_ns: u64,
     /// In an order of its own, so that the same run does the same in the same order.
     known: ArcSwap<BTreeMap<TenantId, Signals>>,
     creation: Mutex<()>,
@@ -38,9 +40,11 @@ impl Tenants {
     pub(crate) async fn open(
         store: Arc<dyn ObjectStore>,
         metrics: Arc<Metrics>,
+        opened_ns: u64,
     ) -> Result<Self, StorageError> {
         let memory = Arc::new(HeadMemory::new(metrics.head_bytes.clone()));
-        let tenants = Self { store, metrics, memory, known: ArcSwap::default(), creation: Mutex::new(()) };
+        let (known, creation) = (ArcSwap::default(), Mutex::new(()));
+        let tenants = Self { store, metrics, memory, opened_ns, known, creation };
         let listing = tenants.store.list_with_delimiter(Some(&layout::tenants())).await?;
         let found: Vec<TenantId> = listing.common_prefixes.iter().filter_map(layout::tenant_of).collect();
         if found.len() > MAX_TENANTS {
@@ -79,7 +83,7 @@ impl Tenants {
     }
 
     fn partition(&self, manifests: Manifests, manifest: Manifest) -> Arc<Partition> {
-        Arc::new(Partition::new(manifests, manifest, Arc::clone(&self.memory)))
+        Arc::new(Partition::new(manifests, manifest, self.opened_ns, Arc::clone(&self.memory)))
     }
 
     /// The memory of all heads.

@@ -32,7 +32,8 @@ impl Engine {
     pub(super) async fn merge(&self, due: &Due) -> Result<CompactionReport, StorageError> {
         let start_ns = self.clock().monotonic_ns();
         let id = &due.partition.id;
-        let source = self.read_from(id.tenant.clone(), id.signal, Arc::clone(&due.manifest), Vec::new());
+        let (manifest, confirmed_ns) = (Arc::clone(&due.manifest), due.partition.confirmed_ns());
+        let source = self.read_from(id.tenant.clone(), id.signal, manifest, confirmed_ns, Vec::new());
         let built = match self.prepare(due, &source).await {
             Ok(build) => self.build_merged(due, build).await,
             Err(failure) => Err(failure),
@@ -114,14 +115,12 @@ impl Engine {
         error: StorageError,
     ) -> Result<(), StorageError> {
         let partition = &due.partition;
-        let turn = partition.turn().await?;
-        let manifest = partition.manifests.catch_up(partition.manifest()).await?;
-        partition.committed(manifest, None);
-        drop(turn);
+        self.catch_up(partition).await?;
         if !has_all(&partition.manifest(), &due.inputs) {
             return Ok(());
         }
         let message = error.to_string();
+        let source = ReadSource { confirmed_ns: partition.confirmed_ns(), ..source.clone() };
         source.readable::<()>(file, Err(error))?;
         // It may have been looked at and set aside already.
         if self.suspects.contains(&file.path) || !has_all(&partition.manifest(), &due.inputs) {

@@ -58,9 +58,18 @@ impl Manifests {
     /// # Errors
     /// When the store does not answer.
     pub(crate) async fn catch_up(&self, current: Arc<Manifest>) -> Result<Arc<Manifest>, StorageError> {
-        let followed = self.follow(current, "").await?.0;
+        let followed = self.next(current).await?;
         // Versions between may have been swept while this node stood still: then the way by one version is cut.
         Ok(self.newest_after(&followed).await?.unwrap_or(followed))
+    }
+
+    /// Takes up the versions that follow `current` one by one, without a listing. Enough where it was the newest less than
+    /// the sweep's grace ago: none of those that follow it is gone.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn next(&self, current: Arc<Manifest>) -> Result<Arc<Manifest>, StorageError> {
+        Ok(self.follow(current, "").await?.0)
     }
 
     /// The newest version after this one, by listing; none when there is none.

@@ -13,7 +13,7 @@ fn partition() -> Arc<Partition> {
         metrics: Arc::default(),
     };
     let manifest = Manifest::empty(&manifests.tenant, Signal::Logs);
-    Arc::new(Partition::new(manifests, manifest, Arc::default()))
+    Arc::new(Partition::new(manifests, manifest, 0, Arc::default()))
 }
 
 fn line() -> Batch {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use model::{Signal, TenantId, TimeRange};
+use model::time::NS_PER_MS;
+use model::{Clock, Signal, TenantId, TimeRange};
 use object_store::ObjectStore;
 
 use crate::error::StorageError;
@@ -25,6 +26,12 @@ pub(crate) struct Source {
     pub(crate) signal: Signal,
     /// The segments.
     pub(crate) manifest: Arc<Manifest>,
+    /// The monotonic time at which it was the newest.
+    pub(crate) confirmed_ns: u64,
+    /// How long what no manifest names any more stays in the store.
+    pub(crate) grace_ms: u64,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
     /// The heads that are not in segments yet, the oldest first.
     pub(crate) heads: Vec<HeadView>,
     /// The log that was there when the process began, which the replayed heads are from.
@@ -98,7 +105,8 @@ impl Source {
     /// Takes what was read of a file; none when the file is damaged or gone, which is reported once.
     ///
     /// # Errors
-    /// All other failures.
+    /// All other failures, and [`StorageError::Outdated`] when it is gone and the read has gone on for so long that it may
+    /// have been swept.
     pub(crate) fn readable<T>(
         &self,
         file: &SegmentFile,
@@ -115,6 +123,9 @@ impl Source {
         if !is_lost {
             return Err(error);
         }
+        if matches!(error, StorageError::Store(_)) && self.is_outdated() {
+            return Err(StorageError::Outdated { object: file.path.to_string() });
+        }
         let segment = layout::segment_id(&file.path).unwrap_or_default().to_owned();
         let suspect = Suspect { tenant: self.tenant.clone(), signal: self.signal, segment };
         if self.suspects.add(&file.path, suspect) {
@@ -125,6 +136,12 @@ impl Source {
             );
         }
         Ok(None)
+    }
+
+    /// Whether what the manifest names may be swept, because another node has made a newer one.
+    fn is_outdated(&self) -> bool {
+        let age_ns = self.clock.monotonic_ns().saturating_sub(self.confirmed_ns);
+        self.grace_ms > 0 && age_ns >= self.grace_ms.saturating_mul(NS_PER_MS.unsigned_abs())
     }
 
     /// How many segments with data in the range are missing from reads, because they are damaged.

@@ -1,4 +1,4 @@
-//! The engine in a simulated world: random writes, reads, flushes, retention and clock jumps, while processes are killed
+//! The engine in a simulated world: random writes, reads, flushes, merges, retention and clock jumps, while processes are killed
 //! and the power goes at any write of the log and any request to the store, disks fill, and the store fails in every way.
 //! A model says what must and must not be there.
 //!
@@ -71,6 +71,7 @@ fn what_was_promised_holds_in_every_world() {
             all.acknowledged,
             all.rows,
             all.flushes,
+            all.merges,
             all.kills,
             all.power_losses,
             all.store.faults,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::ingest::IngestError;
 use model::time::NS_PER_S;
 use model::{Ingest, Signal, TimeRange};
-use storage::Storage;
+use storage::{Storage, StorageError};
 
 use super::disk::NodeDisk;
 use super::items::{Row, Snapshot, Wanted, batch};
@@ -92,8 +92,24 @@ impl Client {
         }
     }
 
+    /// Reads everything of a tenant's signal while all is well: there is no excuse.
+    pub(crate) async fn read_all(self, partition: Partition) {
+        let (shared, life) = (self.shared.clone(), self.life);
+        let all = Wanted { range: TimeRange::ALL, source: None };
+        if let Err(error) = self.try_read(partition, all).await {
+            shared
+                .machine
+                .fail(format!("a read of {partition:?} in life {life} fails while all is well: {error}"));
+        }
+    }
+
     /// Reads a part of a tenant's signal; the snapshot may be held for a while before it is read.
     pub(crate) async fn read(self, partition: Partition, wanted: Wanted) {
+        // The store may fail; what it may not do is give half of the rows.
+        let _noted = self.try_read(partition, wanted).await;
+    }
+
+    async fn try_read(self, partition: Partition, wanted: Wanted) -> Result<(), StorageError> {
         let shared = &self.shared;
         let context = shared.context(partition.0);
         let expected = self.expected(partition, wanted);
@@ -117,9 +133,12 @@ impl Client {
                 if let Err(broken) = shared.oracle.lock().check(&expected, &rows, now_ns) {
                     shared.machine.fail(format!("a read of {expected:?}: {broken}"));
                 }
+                Ok(())
             }
-            // The store may fail; what it may not do is give half of the rows.
-            Err(error) => shared.machine.note(&format_args!("a read of {partition:?} fails: {error}")),
+            Err(error) => {
+                shared.machine.note(&format_args!("a read of {partition:?} fails: {error}"));
+                Err(error)
+            }
         }
     }
 

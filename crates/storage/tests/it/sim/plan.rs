@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{Signal, TimeRange};
+use model::Signal;
 use storage::Storage;
 
 use super::clients::{Client, some_range, some_rows};
@@ -55,8 +55,9 @@ impl World {
             0..400 => self.client(node, "write"),
             400..560 => self.client(node, "read"),
             560..600 => self.client(node, "flush"),
-            600..630 => self.client(node, "retain"),
-            630..850 => self.pass(ms(1 + self.machine().below(3_000)))?,
+            600..625 => self.client(node, "retain"),
+            625..655 => self.client(node, "compact"),
+            655..850 => self.pass(ms(1 + self.machine().below(3_000)))?,
             850..880 => self.pass(ms(1_000 * (1 + self.machine().below(120))))?,
             880..890 => self.pass(ms(60_000 * (1 + self.machine().below(30))))?,
             890..920 => self.change_weather(),
@@ -113,6 +114,7 @@ impl World {
                 self.wait(life, what, client.read(partition, wanted));
             }
             "flush" => self.wait(life, what, client.flush()),
+            "compact" => self.wait(life, what, client.compact()),
             _ => self.wait(life, what, client.retain()),
         }
     }
@@ -191,6 +193,13 @@ impl World {
             self.check_rest(node)?;
         }
         self.read_all()?;
+        if self.machine().permille(400) {
+            for node in 0..self.nodes.len() {
+                self.client(node, "compact");
+                self.until("a compaction", Self::is_calm)?;
+            }
+            self.read_all()?;
+        }
         if self.machine().permille(400) {
             self.all_closed()?;
             self.all_open()?;
@@ -283,8 +292,7 @@ impl World {
             for partition in partitions() {
                 let Some((life, storage)) = self.open_node(node) else { continue };
                 let client = self.client_of(node, life, storage);
-                let wanted = Wanted { range: TimeRange::ALL, source: None };
-                self.wait(life, "read", client.read(partition, wanted));
+                self.wait(life, "read", client.read_all(partition));
                 self.until("a read", Self::is_calm)?;
             }
         }

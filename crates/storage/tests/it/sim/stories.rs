@@ -9,7 +9,7 @@ use super::disk::End;
 use super::items::{Row, Wanted};
 use super::machine::{Machine, START_NS, ms};
 use super::oracle::Partition;
-use super::world::{INTERVAL, World};
+use super::world::{GRACE_MS, INTERVAL, World};
 
 const LOGS: Partition = (0, Signal::Logs);
 const METRICS: Partition = (0, Signal::Metrics);
@@ -131,4 +131,33 @@ fn segments_stand_in_the_order_of_the_log_also_when_writers_are_flushed_during_i
         read_from(&mut world, METRICS);
     }
     assert!(overtaken > 10, "{overtaken}");
+}
+
+#[test]
+fn a_node_reads_what_another_one_has_merged_and_swept_meanwhile() {
+    for seed in 0..10 {
+        let mut world = World::with(seed, Machine::new(seed, false), Fsync::Always, 2);
+        world.start(0);
+        world.until("an open node", |world| world.open_node(0).is_some()).unwrap();
+        for value in 0..3 {
+            write(&mut world, value);
+            world.until("a write", World::is_calm).unwrap();
+            let (life, asking) = client(&world);
+            world.wait(life, "flush", asking.flush());
+            world.until("a flush", World::is_calm).unwrap();
+        }
+        world.start(1);
+        world.until("an open node", |world| world.open_node(1).is_some()).unwrap();
+        for _ in 0..6 {
+            let (life, storage) = world.open_node(1).unwrap();
+            let other = world.client_of(1, life, storage.clone());
+            world.wait(life, "compact", other.compact());
+            let other = world.client_of(1, life, storage);
+            world.wait(life, "retain", other.retain());
+            world.pass(ms(GRACE_MS / 2)).unwrap();
+        }
+        let (life, asking) = client(&world);
+        world.wait(life, "read", asking.read_all(LOGS));
+        world.until("a read", World::is_calm).unwrap();
+    }
 }
