@@ -24,6 +24,11 @@ impl Pace {
         Self { clock, since_ns }
     }
 
+    /// The pace of another piece of the same query.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(Arc::clone(&self.clock))
+    }
+
     /// Lets others run when this query has run for long enough. To be called after each piece of work.
     pub(crate) async fn step(&mut self) {
         if self.clock.monotonic_ns().saturating_sub(self.since_ns) >= SLICE_NS {

@@ -18,6 +18,8 @@ pub(crate) mod writer;
 
 pub(crate) mod cache;
 
+pub(crate) mod keys;
+
 pub(crate) mod reader;
 
 pub(crate) mod survey;

@@ -22,6 +22,8 @@ mod plan;
 
 mod mentions;
 
+mod glance;
+
 mod value;
 
 mod eval;
@@ -35,6 +37,7 @@ mod error;
 pub use answer::{ROOT_NOT_RECEIVED, ServiceStats, SpanMatch, SpanSet, TraceMatch};
 pub use ast::Query;
 pub use error::{EvalError, ParseError, PlanError};
+pub use mentions::Columns;
 pub use plan::{Leaf, Plan, SearchParams, SpanFilter, finish, plan};
 pub use tags::{legacy, parse_valid_matchers};
 pub use worker::Worker;

@@ -9,10 +9,10 @@ use model::trace::SpansView;
 use crate::answer::{ShownField, TraceMatch};
 use crate::ast::{FieldExpr, Query};
 use crate::error::{EvalError, PlanError};
-use crate::eval::condition::Condition;
 use crate::eval::pipeline::{Pipeline, union};
 use crate::eval::trace::Trace;
-use crate::mentions;
+use crate::glance::Glance;
+use crate::mentions::{self, Columns};
 use crate::worker::Worker;
 
 /// What a search is asked for besides the query.
@@ -48,9 +48,9 @@ pub struct Leaf {
     pub(crate) params: SearchParams,
     pub(crate) pipeline: Pipeline,
     pub(crate) shown: Vec<ShownField>,
-    columns: Vec<&'static str>,
-    service: Option<String>,
-    span_condition: Option<Condition>,
+    columns: Columns,
+    glance: Glance,
+    glanced: Columns,
 }
 
 /// Plans a search.
@@ -60,13 +60,15 @@ pub struct Leaf {
 pub fn plan(query: &Query, params: &SearchParams) -> Result<Plan, PlanError> {
     let mut fields: Vec<&FieldExpr> = Vec::new();
     mentions::fields(&query.stages, &mut fields);
+    let mut glanced: Vec<&FieldExpr> = Vec::new();
+    let glance = Glance::new(&query.stages, &mut glanced)?;
     let leaf = Leaf {
         params: *params,
         pipeline: Pipeline::new(&query.stages)?,
         shown: ShownField::of(&fields),
-        columns: mentions::columns(&fields),
-        service: mentions::service(&query.stages).map(str::to_owned),
-        span_condition: mentions::span_condition(&query.stages).map(Condition::new).transpose()?,
+        columns: Columns::of_answers(&fields),
+        glance,
+        glanced: Columns::of(&glanced),
     };
     Ok(Plan { leaf: Arc::new(leaf) })
 }
@@ -78,28 +80,32 @@ impl Leaf {
         TimeRange::new(self.params.start_ns, self.params.end_ns)
     }
 
-    /// Names of the columns of spans that are looked at; what stands in the others makes no difference.
+    /// The columns of spans that are looked at.
     #[must_use]
-    pub fn columns(&self) -> &[&'static str] {
+    pub const fn columns(&self) -> &Columns {
         &self.columns
     }
 
-    /// A service (`resource.service.name`) of which every trace that answers has a span. Only whole traces may be
-    /// left out by it, never spans of a trace.
+    /// The columns that [`Leaf::marks`] looks at.
     #[must_use]
-    pub fn service_hint(&self) -> Option<&str> {
-        self.service.as_deref()
+    pub const fn glanced_columns(&self) -> &Columns {
+        &self.glanced
     }
 
-    /// Which spans, of any traces, a trace that answers must have one of; none where every trace may answer.
+    /// What each span, of any trace, has of what traces that answer have: a bit for each such thing. Those of a trace's
+    /// spans, joined by `|`, are the trace's.
     ///
     /// # Errors
     /// When the columns are not those of spans.
-    pub fn candidates(&self, spans: &RecordBatch) -> Result<Option<Vec<bool>>, EvalError> {
-        let Some(condition) = &self.span_condition else { return Ok(None) };
-        // The condition looks at each span alone: that they are of many traces does not matter.
-        let spans = Trace::new(spans)?;
-        Ok(Some(condition.mask(&spans, &vec![true; spans.rows()])))
+    pub fn marks(&self, spans: &RecordBatch) -> Result<Vec<u32>, EvalError> {
+        // Each span is looked at alone: that they are of many traces does not matter.
+        Ok(self.glance.marks(&Trace::new(spans)?))
+    }
+
+    /// Whether a trace with these marks and so many spans may answer; one that may not, does not.
+    #[must_use]
+    pub fn may_answer(&self, marks: u32, spans: usize) -> bool {
+        self.glance.passes(marks, spans)
     }
 
     /// A worker for a part of the traces.

@@ -1,4 +1,7 @@
-//! The leaf of TraceQL: whole traces, one after the other, through the filter; the newest that match stay.
+//! The leaf of TraceQL: a first look finds the traces that may answer, and then whole traces, the newest first, go
+//! through the filter until enough of them match.
+
+mod candidates;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -17,13 +20,19 @@ use model::TimeRange;
 use model::trace::SPANS_SCHEMA;
 use storage::{SpanColumns, StorageError, TraceIds, TraceScan, TracesSnapshot};
 
+use self::candidates::Candidates;
 use super::{Counters, Memory, Work};
 use crate::error::QueryError;
 use crate::pace::Pace;
-use crate::tags::view;
 
 /// A trace of more spans than this is cut: what follows is not looked at.
 pub(crate) const MAX_SPANS_PER_TRACE: usize = 1 << 20;
+
+/// How many times the limit are fetched at first of the traces that may answer.
+const FIRST_FETCH: usize = 2;
+
+/// How many times as many are fetched after that, each time.
+const NEXT_FETCH: usize = 4;
 
 /// Columns of [`SPANS_SCHEMA`].
 const TRACE_ID_COLUMN: usize = 0;
@@ -88,47 +97,102 @@ impl Work for TracesWork {
         memory: Memory,
         pace: Pace,
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
-        // Not by service: the store would leave spans of other services out, and a trace must be whole to be judged.
-        let scan = TraceScan { trace_ids: ids_of(partition, self.parts), range: self.scanned, service: None };
-        let spans = self.snapshot.columns(scan, SpanColumns::of(self.leaf.columns()));
-        let traces = Traces::new(spans, Arc::clone(&self.counters), pace);
-        Box::pin(evaluate(Arc::clone(&self.leaf), traces, self.limit, memory))
+        let search = Search {
+            leaf: Arc::clone(&self.leaf),
+            snapshot: self.snapshot.clone(),
+            scanned: self.scanned,
+            limit: self.limit,
+            counters: Arc::clone(&self.counters),
+        };
+        Box::pin(search.run(ids_of(partition, self.parts), memory, pace))
     }
 }
 
-async fn evaluate(
+/// The newest come first; of those that began at one moment, the least id.
+type Rank = (Reverse<i64>, [u8; 16]);
+
+/// One partition's work.
+struct Search {
     leaf: Arc<traceql::Leaf>,
-    mut traces: Traces,
+    snapshot: TracesSnapshot,
+    scanned: TimeRange,
     limit: usize,
-    mut memory: Memory,
-) -> Result<Vec<RecordBatch>, QueryError> {
-    let mut newest: BTreeMap<(Reverse<i64>, [u8; 16]), RecordBatch> = BTreeMap::new();
-    let mut held = 0;
-    loop {
-        // A trace that began before the last of a full list cannot get into it.
-        let last = newest.last_key_value().filter(|_| newest.len() >= limit).map(|(last, _)| *last);
-        let wanted = |start_ns, id| last.is_none_or(|last| (Reverse(start_ns), id) < last);
-        let Some(trace) = traces.next_wanted(Some(&leaf), wanted).await? else { break };
-        if let Some(service) = leaf.service_hint()
-            && !has_service(&trace, service)?
-        {
-            continue;
+    counters: Arc<Counters>,
+}
+
+impl Search {
+    async fn run(
+        self,
+        trace_ids: TraceIds,
+        mut memory: Memory,
+        pace: Pace,
+    ) -> Result<Vec<RecordBatch>, QueryError> {
+        // Not by service: the store would leave spans of other services out, and a trace's start would be another.
+        let scan = TraceScan { trace_ids, range: self.scanned, service: None };
+        let glanced = self.leaf.glanced_columns();
+        let streams = self.snapshot.sources(scan, &SpanColumns::glance(&glanced.names, &glanced.lists));
+        let counters = Arc::clone(&self.counters);
+        let candidates = Candidates::new(Arc::clone(&self.leaf), streams, counters, pace.again());
+        let candidates = candidates.find(&mut memory).await?;
+        let mut kept = Kept { limit: self.limit, held: 0, newest: BTreeMap::new() };
+        let (mut at, mut some) = (0, self.limit.saturating_mul(FIRST_FETCH));
+        while at < candidates.len() && kept.newest.len() < self.limit {
+            let chunk = &candidates[at..candidates.len().min(at.saturating_add(some))];
+            let known = size_of_val(candidates.as_slice()) + chunk.len() * size_of::<[u8; 16]>();
+            self.judge(chunk, known, &mut kept, &mut memory, pace.again()).await?;
+            at += chunk.len();
+            some = some.saturating_mul(NEXT_FETCH);
         }
-        let mut worker = leaf.worker();
-        worker.trace(&trace)?;
-        for found in worker.finish() {
-            let kept = copied(&trace)?;
-            held += kept.get_array_memory_size();
-            newest.insert((Reverse(found.start_ns), found.trace_id), kept);
-            if newest.len() > limit
-                && let Some((_, dropped)) = newest.pop_last()
-            {
-                held = held.saturating_sub(dropped.get_array_memory_size());
-            }
-        }
-        memory.hold(held)?;
+        Ok(kept.newest.into_values().collect())
     }
-    Ok(newest.into_values().collect())
+
+    /// Fetches traces and keeps those that match; `known` are the bytes that are held besides.
+    async fn judge(
+        &self,
+        chunk: &[Rank],
+        known: usize,
+        kept: &mut Kept,
+        memory: &mut Memory,
+        pace: Pace,
+    ) -> Result<(), QueryError> {
+        let mut ids: Vec<[u8; 16]> = chunk.iter().map(|(_, id)| *id).collect();
+        ids.sort_unstable();
+        let scan = TraceScan { trace_ids: TraceIds::Some(ids.into()), range: self.scanned, service: None };
+        let columns = self.leaf.columns();
+        let spans = self.snapshot.columns(scan, &SpanColumns::of(&columns.names, &columns.lists));
+        // These spans were counted when they were looked at first.
+        let counters = Arc::<Counters>::default();
+        let mut traces = Traces::new(spans, Arc::clone(&counters), pace);
+        while let Some(trace) = traces.next().await? {
+            let mut worker = self.leaf.worker();
+            worker.trace(&trace)?;
+            for found in worker.finish() {
+                kept.keep((Reverse(found.start_ns), found.trace_id), copied(&trace)?);
+            }
+            memory.hold(known + kept.held)?;
+        }
+        self.counters.add(0, counters.bytes.load(Ordering::Relaxed));
+        Ok(())
+    }
+}
+
+/// The newest traces that match.
+struct Kept {
+    limit: usize,
+    held: usize,
+    newest: BTreeMap<Rank, RecordBatch>,
+}
+
+impl Kept {
+    fn keep(&mut self, rank: Rank, spans: RecordBatch) {
+        self.held += spans.get_array_memory_size();
+        self.newest.insert(rank, spans);
+        if self.newest.len() > self.limit
+            && let Some((_, dropped)) = self.newest.pop_last()
+        {
+            self.held = self.held.saturating_sub(dropped.get_array_memory_size());
+        }
+    }
 }
 
 /// The rows in memory of their own: a slice would hold, and count as, the whole batch that it was cut from.
@@ -141,28 +205,14 @@ fn copied(trace: &RecordBatch) -> Result<RecordBatch, QueryError> {
     RecordBatch::try_new(schema, columns).map_err(fault)
 }
 
-fn has_service(trace: &RecordBatch, service: &str) -> Result<bool, QueryError> {
-    let view = view(trace)?;
-    Ok((0..view.rows()).any(|row| view.service_name(row) == service))
-}
-
 /// Cuts a stream that is sorted by trace into one batch per trace.
 pub(crate) struct Traces {
     stream: BoxStream<'static, Result<RecordBatch, StorageError>>,
     batch: Option<RecordBatch>,
     /// How many rows of the batch are taken.
     taken: usize,
-    /// Which rows of the batch make their trace a candidate; none where all do.
-    candidates: Option<Vec<bool>>,
     counters: Arc<Counters>,
     pace: Pace,
-}
-
-/// The rows of one trace within a batch.
-struct Run {
-    id: [u8; 16],
-    rows: Range<usize>,
-    start_ns: i64,
 }
 
 impl Traces {
@@ -172,59 +222,34 @@ impl Traces {
         pace: Pace,
     ) -> Self {
         let stream = stream.fuse().boxed();
-        Self { stream, batch: None, taken: 0, candidates: None, counters, pace }
+        Self { stream, batch: None, taken: 0, counters, pace }
     }
 
     /// All spans of the trace that comes next, at most [`MAX_SPANS_PER_TRACE`] and a batch.
     pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
-        self.next_wanted(None, |_, _| true).await
-    }
-
-    /// As [`Traces::next`], of the trace that comes next among those that may answer a leaf and whose first start
-    /// and id are wanted. Others are passed over before anything is copied or cut.
-    pub(crate) async fn next_wanted(
-        &mut self,
-        leaf: Option<&traceql::Leaf>,
-        wanted: impl Fn(i64, [u8; 16]) -> bool,
-    ) -> Result<Option<RecordBatch>, QueryError> {
         let mut pieces: Vec<RecordBatch> = Vec::new();
-        let mut current: Option<([u8; 16], i64)> = None;
-        let (mut spans, mut is_candidate) = (0, false);
-        loop {
-            let run = self.run(leaf).await?;
-            let is_another = match (&run, current) {
-                (None, _) => true,
-                (Some(run), Some((id, _))) => run.id != id,
-                (Some(_), None) => false,
-            };
-            if is_another {
-                if let Some((id, start_ns)) = current.take() {
-                    self.counters.series.fetch_add(1, Ordering::Relaxed);
-                    if is_candidate && wanted(start_ns, id) {
-                        return joined(pieces).map(Some);
-                    }
-                }
-                (spans, is_candidate) = (0, false);
-                pieces.clear();
+        let mut current: Option<[u8; 16]> = None;
+        let mut spans = 0;
+        while let Some((id, rows)) = self.run().await? {
+            if current.is_some_and(|current| current != id) {
+                break;
             }
-            let (Some(run), Some(batch)) = (run, &self.batch) else { return Ok(None) };
-            let start_ns = current.map_or(run.start_ns, |(_, start_ns)| start_ns.min(run.start_ns));
-            current = Some((run.id, start_ns));
-            is_candidate |=
-                self.candidates.as_ref().is_none_or(|mask| mask[run.rows.clone()].contains(&true));
-            // Where the trace may go on in the next batch, its rows are kept until that is known.
-            let may_go_on = run.rows.end == batch.num_rows();
-            let is_needed = may_go_on || !pieces.is_empty() || (is_candidate && wanted(start_ns, run.id));
-            if is_needed && spans < MAX_SPANS_PER_TRACE {
-                pieces.push(batch.slice(run.rows.start, run.rows.len()));
+            current = Some(id);
+            if let Some(batch) = self.batch.as_ref().filter(|_| spans < MAX_SPANS_PER_TRACE) {
+                pieces.push(batch.slice(rows.start, rows.len()));
             }
-            spans += run.rows.len();
-            self.taken = run.rows.end;
+            spans += rows.len();
+            self.taken = rows.end;
         }
+        if current.is_none() {
+            return Ok(None);
+        }
+        self.counters.series.fetch_add(1, Ordering::Relaxed);
+        joined(pieces).map(Some)
     }
 
     /// The rows of the trace that stands next in the batch, or in the next batch.
-    async fn run(&mut self, leaf: Option<&traceql::Leaf>) -> Result<Option<Run>, QueryError> {
+    async fn run(&mut self) -> Result<Option<([u8; 16], Range<usize>)>, QueryError> {
         while self.batch.as_ref().is_none_or(|batch| batch.num_rows() <= self.taken) {
             self.pace.step().await;
             let Some(batch) = self.stream.next().await.transpose()? else {
@@ -232,18 +257,15 @@ impl Traces {
                 return Ok(None);
             };
             self.counters.read(&batch);
-            self.candidates = leaf.map(|leaf| leaf.candidates(&batch)).transpose()?.flatten();
             (self.batch, self.taken) = (Some(batch), 0);
         }
         let Some(batch) = &self.batch else { return Ok(None) };
         let ids = batch.column(TRACE_ID_COLUMN).as_fixed_size_binary();
-        let starts = batch.column(START_COLUMN).as_primitive::<Int64Type>().values();
         let first = ids.value(self.taken);
         let end = (self.taken..batch.num_rows()).find(|row| ids.value(*row) != first);
         let rows = self.taken..end.unwrap_or(batch.num_rows());
         let id = first.try_into().map_err(|_| QueryError::Internal("a trace id has not 16 bytes".into()))?;
-        let start_ns = starts[rows.clone()].iter().copied().min().unwrap_or(i64::MAX);
-        Ok(Some(Run { id, rows, start_ns }))
+        Ok(Some((id, rows)))
     }
 }
 
@@ -264,6 +286,7 @@ mod tests {
     use model::trace::{SpanFields, TraceBatchBuilder};
 
     use super::*;
+    use crate::tags::view;
 
     #[test]
     fn partitions_cover_every_trace_id_once() {
@@ -307,8 +330,6 @@ mod tests {
     async fn traces_are_whole_wherever_batches_are_cut() {
         let lengths = [1, 3, 2, 7, 1, 1, 4];
         let batch = spans(&lengths);
-        let query = traceql::parse("{ name = \"s2\" }").unwrap();
-        let plan = traceql::plan(&query, &traceql::SearchParams::default()).unwrap();
         for cut_after in 1..=batch.num_rows() {
             let mut all = traces(&batch, cut_after);
             let mut found = Vec::new();
@@ -318,14 +339,7 @@ mod tests {
             let expected: Vec<(u8, usize)> = (1..).zip(lengths.map(usize::from)).collect();
             assert_eq!(found, expected, "cut_after={cut_after}");
             assert!(all.next().await.unwrap().is_none());
-
-            let mut some = traces(&batch, cut_after);
-            let (mut found, asked) = (Vec::new(), |start_ns, id: [u8; 16]| id[0] != 7 && start_ns > 300);
-            while let Some(trace) = some.next_wanted(Some(&plan.leaf), asked).await.unwrap() {
-                found.push((view(&trace).unwrap().trace_id(0)[0], trace.num_rows()));
-            }
-            assert_eq!(found, [(4, 7)], "cut_after={cut_after}");
-            assert_eq!(some.counters.series.load(Ordering::Relaxed), lengths.len() as u64);
+            assert_eq!(all.counters.series.load(Ordering::Relaxed), lengths.len() as u64);
         }
     }
 }

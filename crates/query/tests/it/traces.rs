@@ -205,3 +205,81 @@ async fn whatever_is_asked_for_is_read() {
         assert!(["9", "\"b\"", "\"late\""].iter().all(|value| shown.contains(value)), "{shown}");
     }
 }
+
+/// Traces of one to three spans: some have a rare attribute, some an error, and every fifth comes in two pieces.
+fn varied(piece: u8) -> Batch {
+    let mut builder = TraceBatchBuilder::default();
+    for trace in 1..=60_u8 {
+        let spans = 1 + trace % 3;
+        for span in 0..spans {
+            let is_late = trace % 5 == 0 && span == spans - 1;
+            if u8::from(is_late) != piece {
+                continue;
+            }
+            builder
+                .resource_attribute("service.name", AttributeRef::String(["a", "b"][usize::from(span % 2)]));
+            if trace % 7 == 0 {
+                builder.attribute("flag", AttributeRef::String(if span == 0 { "on" } else { "off" }));
+            }
+            builder.attribute("rows", AttributeRef::Int(i64::from(trace % 10)));
+            builder.span(SpanFields {
+                trace_id: [trace.wrapping_mul(83).max(1); 16],
+                span_id: [span + 1; 8],
+                parent_span_id: (span > 0).then_some([1; 8]),
+                name: "work",
+                start_ns: NOW_NS - i64::from(trace) * 1_000 + i64::from(span),
+                duration_ns: 10,
+                status_code: if trace % 4 == 0 && span == 1 { 2 } else { 0 },
+                ..SpanFields::default()
+            });
+        }
+    }
+    Batch::Traces(builder.finish())
+}
+
+#[tokio::test]
+async fn answers_are_the_same_wherever_spans_are() {
+    let queries = [
+        "{}",
+        "{ status = error }",
+        "{ resource.service.name = \"b\" && span.rows > 6 }",
+        "{ span.flag = \"off\" }",
+        "{ .flag != nil } | count() > 1",
+        "{ rootName = \"work\" && span.flag = \"on\" }",
+        "{ span.flag = \"on\" } >> { status = error }",
+        "{ span.flag = \"on\" } && { span.flag = \"off\" }",
+        "{} | count() > 2",
+        "{} | by(resource.service.name) | count() = 2",
+        "{ span.rows = 3 } !>> { span.rows = 3 } | select(span.flag)",
+    ];
+    let mut expected: Option<Vec<String>> = None;
+    // All in the head; in a segment and the head; in two segments; in two segments, and again in the head.
+    for place in 0..4 {
+        let fixture = Fixture::new().await;
+        for piece in [0, 1] {
+            fixture.write("a", varied(piece)).await;
+            if place > piece {
+                fixture.storage.flush().await.unwrap();
+            }
+        }
+        if place == 3 {
+            fixture.write("a", varied(0)).await;
+        }
+        for parallelism in [1, 3] {
+            let engine = fixture.engine(parallelism);
+            let mut answers = Vec::new();
+            for query in queries {
+                for limit in [1, 4, 100] {
+                    let context = fixture.context("a");
+                    let answer = engine.traceql_search(&context, query, request(limit)).await.unwrap();
+                    assert!(!answer.traces.is_empty(), "{query}");
+                    answers.push(format!("{query} {limit} {:?}", answer.traces));
+                }
+            }
+            match &expected {
+                Some(expected) => assert_eq!(&answers, expected, "place={place} parallelism={parallelism}"),
+                None => expected = Some(answers),
+            }
+        }
+    }
+}

@@ -133,6 +133,22 @@ pub(crate) fn by_id(footer: &Footer, column: usize, first: [u8; 16], last: [u8; 
     })
 }
 
+/// The places where a column of 16 bytes may have one of the values, which ascend.
+pub(crate) fn by_ids(footer: &Footer, column: usize, ids: &[[u8; 16]]) -> Vec<Range<usize>> {
+    pages(footer, column, |index, page| match index {
+        ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index) => {
+            match (index.min_value(page), index.max_value(page)) {
+                (Some(min), Some(max)) => {
+                    let first = ids.partition_point(|id| &id[..] < min);
+                    ids.get(first).is_some_and(|id| &id[..] <= max)
+                }
+                _ => true,
+            }
+        }
+        _ => true,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

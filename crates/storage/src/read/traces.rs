@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray, UInt8Array, UInt32Array,
-    new_empty_array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Int32Array, Int64Array, ListArray,
+    RecordBatch, StringArray, UInt8Array, UInt32Array, new_empty_array, new_null_array,
 };
-use arrow::buffer::OffsetBuffer;
-use arrow::compute::filter_record_batch;
+use arrow::buffer::{Buffer, OffsetBuffer};
+use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{DataType, Field};
 use futures::{StreamExt, TryStreamExt};
 use model::TimeRange;
@@ -28,8 +28,10 @@ use crate::signal::{Keys, Table};
 
 /// The leaf column of trace ids.
 const TRACE_ID_COLUMN: usize = 0;
-/// Columns that are always read: what rows are sorted by, trace, span and start, and the parent.
+/// What rows are sorted by, trace, start and span, and the parent.
 const KEY_COLUMNS: [usize; 4] = [TRACE_ID_COLUMN, 1, 2, 7];
+/// What a glance at spans needs at the least: trace and start.
+const GLANCE_COLUMNS: [usize; 2] = [TRACE_ID_COLUMN, 7];
 
 /// A tenant's traces at one moment.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ pub struct TracesSnapshot {
 }
 
 /// Which traces are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TraceIds {
     /// All.
     #[default]
@@ -53,6 +55,8 @@ pub enum TraceIds {
     },
     /// One.
     One([u8; 16]),
+    /// Some, in ascending order.
+    Some(Arc<[[u8; 16]]>),
 }
 
 /// What a reader wants of the spans.
@@ -68,35 +72,104 @@ pub struct TraceScan {
 }
 
 /// Columns of spans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpanColumns(u64);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpanColumns {
+    /// A bit each.
+    columns: u64,
+    /// Lists of attributes of which the values of a key are wanted, by column and key.
+    lists: Vec<(usize, String)>,
+}
 
 impl SpanColumns {
     /// All of them.
-    pub const ALL: Self = Self(u64::MAX);
+    pub const ALL: Self = Self { columns: u64::MAX, lists: Vec::new() };
 
-    /// Those of these names, and the ids and the start, which every reader needs.
+    /// Those of these names, the attributes with these keys in the lists of these names, and the ids and the start.
     #[must_use]
-    pub fn of(names: &[&str]) -> Self {
-        let always = KEY_COLUMNS.into_iter();
-        let named = names.iter().filter_map(|name| SPANS_SCHEMA.index_of(name).ok());
-        Self(always.chain(named).fold(0, |bits, column| bits | 1 << column))
+    pub fn of(names: &[&str], lists: &[(&str, String)]) -> Self {
+        Self::and(&KEY_COLUMNS, names, lists)
     }
 
-    const fn has(self, column: usize) -> bool {
-        self.0 >> column & 1 == 1
+    /// As [`SpanColumns::of`], without the ids of spans: for [`TracesSnapshot::sources`].
+    #[must_use]
+    pub fn glance(names: &[&str], lists: &[(&str, String)]) -> Self {
+        Self::and(&GLANCE_COLUMNS, names, lists)
     }
 
-    /// The rows with nothing in the other columns: null, zero, an empty text or list.
-    fn of_rows(self, batch: &RecordBatch) -> RecordBatch {
-        let columns = SPANS_SCHEMA.fields().iter().zip(batch.columns()).enumerate();
-        let columns = columns.map(|(n, (field, column))| match self.has(n) {
-            true => Arc::clone(column),
-            false => nothing(field, batch.num_rows()),
-        });
-        RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), columns.collect())
-            .expect("each column has the type of its field")
+    fn and(always: &[usize], names: &[&str], lists: &[(&str, String)]) -> Self {
+        let place = |name: &str| SPANS_SCHEMA.index_of(name).ok();
+        let named = names.iter().filter_map(|name| place(name));
+        let columns = always.iter().copied().chain(named).fold(0, |bits, column| bits | 1 << column);
+        let lists = lists.iter().filter_map(|(list, key)| Some((place(list)?, key.clone()))).collect();
+        Self { columns, lists }
     }
+
+    /// The places of a file, with the columns that are read there: a list is not read where no row has its key.
+    async fn pieces(
+        &self,
+        file: &SegmentFile,
+        footer: &Footer,
+        places: Vec<Range<usize>>,
+    ) -> Result<Vec<(u64, Vec<Range<usize>>)>, StorageError> {
+        if self.lists.is_empty() {
+            return Ok(vec![(self.columns, places)]);
+        }
+        let mut pieces: Vec<(u64, Vec<Range<usize>>)> = Vec::new();
+        for (group, rows) in footer.row_groups().enumerate() {
+            let of_group = prune::intersection(&places, std::slice::from_ref(&rows));
+            if of_group.is_empty() {
+                continue;
+            }
+            let mut columns = self.columns;
+            for (column, key) in self.lists.iter().filter(|(column, _)| !has(self.columns, *column)) {
+                let keys = file.attribute_keys(footer, group, SPANS_SCHEMA.field(*column).name()).await?;
+                columns |= u64::from(keys.may_have(key)) << column;
+            }
+            match pieces.last_mut().filter(|(last, _)| *last == columns) {
+                Some((_, places)) => places.extend(of_group),
+                None => pieces.push((columns, of_group)),
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// The rows with nothing but what is wanted: null, zero, an empty text or list in the other columns.
+    fn only(&self, batch: &RecordBatch) -> Result<RecordBatch, StorageError> {
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (n, (field, column)) in SPANS_SCHEMA.fields().iter().zip(batch.columns()).enumerate() {
+            let mut keys = self.lists.iter().filter(|(list, _)| *list == n).map(|(_, key)| key).peekable();
+            columns.push(if has(self.columns, n) {
+                Arc::clone(column)
+            } else if keys.peek().is_some() {
+                with_keys(column, &keys.collect::<Vec<_>>())?
+            } else {
+                nothing(field, batch.num_rows())
+            });
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), columns)?)
+    }
+}
+
+const fn has(columns: u64, column: usize) -> bool {
+    columns >> column & 1 == 1
+}
+
+/// Lists of attributes with nothing but those of the keys.
+fn with_keys(lists: &ArrayRef, keys: &[&String]) -> Result<ArrayRef, StorageError> {
+    let lists = lists.as_list::<i32>();
+    let of_items = lists.values().as_struct().column(0).as_string::<i32>();
+    let (mut kept, mut lengths) = (Vec::new(), Vec::with_capacity(lists.len()));
+    for row in lists.value_offsets().windows(2) {
+        let before = kept.len();
+        kept.extend((row[0]..row[1]).filter(|item| {
+            let key = of_items.value(usize::try_from(*item).expect("offsets are not negative"));
+            keys.iter().any(|wanted| *wanted == key)
+        }));
+        lengths.push(kept.len() - before);
+    }
+    let items = take(lists.values(), &Int32Array::from(kept), None)?;
+    let DataType::List(item) = lists.data_type() else { unreachable!("it is a list") };
+    Ok(Arc::new(ListArray::new(Arc::clone(item), OffsetBuffer::from_lengths(lengths), items, None)))
 }
 
 /// A column of so many rows without anything.
@@ -107,20 +180,37 @@ fn nothing(field: &Field, rows: usize) -> ArrayRef {
             let (offsets, items) = (OffsetBuffer::new_zeroed(rows), new_empty_array(item.data_type()));
             Arc::new(ListArray::new(Arc::clone(item), offsets, items, None))
         }
-        DataType::Utf8 => Arc::new(StringArray::from_iter_values(std::iter::repeat_n("", rows))),
+        DataType::Utf8 => Arc::new(StringArray::new(OffsetBuffer::new_zeroed(rows), Buffer::default(), None)),
         DataType::UInt8 => Arc::new(UInt8Array::from(vec![0; rows])),
         DataType::UInt32 => Arc::new(UInt32Array::from(vec![0; rows])),
         DataType::Int64 => Arc::new(Int64Array::from(vec![0; rows])),
+        DataType::FixedSizeBinary(width) => {
+            let zeros = vec![0_u8; rows * usize::try_from(*width).expect("a width is not negative")];
+            Arc::new(FixedSizeBinaryArray::new(*width, zeros.into(), None))
+        }
         other => unreachable!("{} is always read: {other}", field.name()),
     }
 }
 
 impl TraceIds {
-    const fn bounds(self) -> ([u8; 16], [u8; 16]) {
+    fn bounds(&self) -> ([u8; 16], [u8; 16]) {
         match self {
             TraceIds::All => ([0; 16], [u8::MAX; 16]),
-            TraceIds::Range { first, last } => (first, last),
-            TraceIds::One(id) => (id, id),
+            TraceIds::Range { first, last } => (*first, *last),
+            TraceIds::One(id) => (*id, *id),
+            TraceIds::Some(ids) => {
+                // Of none, no trace lies between the two.
+                (ids.first().copied().unwrap_or([u8::MAX; 16]), ids.last().copied().unwrap_or([0; 16]))
+            }
+        }
+    }
+
+    /// The ids, where each is named.
+    fn named(&self) -> Option<&[[u8; 16]]> {
+        match self {
+            TraceIds::All | TraceIds::Range { .. } => None,
+            TraceIds::One(id) => Some(std::slice::from_ref(id)),
+            TraceIds::Some(ids) => Some(ids),
         }
     }
 }
@@ -148,36 +238,60 @@ impl TracesSnapshot {
     /// scan's and the snapshot's range come.
     #[must_use]
     pub fn scan(&self, scan: TraceScan) -> BatchStream {
-        self.columns(scan, SpanColumns::ALL)
+        self.columns(scan, &SpanColumns::ALL)
     }
 
     /// As [`TracesSnapshot::scan`], with nothing in the columns that are not named: they are not read. Rows that are equal
     /// in those that are named come once.
     #[must_use]
-    pub fn columns(&self, scan: TraceScan, columns: SpanColumns) -> BatchStream {
-        let (first, last) = scan.trace_ids.bounds();
-        let range = common(scan.range, self.range);
-        let scan = TraceScan { range, ..scan };
-        let wanted = Wanted::Traces(u128::from_be_bytes(first), u128::from_be_bytes(last));
-        let scan = Arc::new(scan);
-        let mut sources: Vec<BatchStream> = Vec::new();
-        for meta in self.source.segments(self.range).filter(|meta| meta.range().overlaps(range)) {
-            if let Some(file) = self.source.file(meta, ONLY_PART) {
-                sources.push(self.segment_rows(meta, file, Arc::clone(&scan), columns));
-            }
-        }
-        let segments = sources.len();
-        for view in self.source.heads(self.range) {
-            let heads = view.sources(Table::Spans, &wanted, range);
-            sources.extend(heads.into_iter().map(|batches| {
-                futures::stream::iter(batches.map(move |batch| Ok(columns.of_rows(&batch)))).boxed()
-            }));
-        }
+    pub fn columns(&self, scan: TraceScan, columns: &SpanColumns) -> BatchStream {
+        let (mut sources, segments) = self.streams(scan, columns);
         if sources.len() == 1 && segments == 1 {
             // A segment has no duplicates within itself.
             return sources.remove(0);
         }
+        if *columns != SpanColumns::ALL {
+            // What is read of a list beyond what is wanted is not the same everywhere.
+            let only = |rows: BatchStream| {
+                let columns = columns.clone();
+                rows.map(move |batch| columns.only(&batch?)).boxed()
+            };
+            sources = sources.into_iter().map(only).collect();
+        }
         merge_all(Table::Spans, sources, Table::Spans.duplicates())
+    }
+
+    /// The spans as they lie in segments and heads: each stream is sorted as that of [`TracesSnapshot::scan`], and a span
+    /// may be in several. Columns that are not named may have nothing in them.
+    #[must_use]
+    pub fn sources(&self, scan: TraceScan, columns: &SpanColumns) -> Vec<BatchStream> {
+        self.streams(scan, columns).0
+    }
+
+    /// The sources, and how many of them, the first ones, are segments.
+    fn streams(&self, scan: TraceScan, columns: &SpanColumns) -> (Vec<BatchStream>, usize) {
+        let (first, last) = scan.trace_ids.bounds();
+        let range = common(scan.range, self.range);
+        let wanted = Wanted::Traces(u128::from_be_bytes(first), u128::from_be_bytes(last));
+        let scan = Arc::new(TraceScan { range, ..scan });
+        let mut sources: Vec<BatchStream> = Vec::new();
+        for meta in self.source.segments(self.range).filter(|meta| meta.range().overlaps(range)) {
+            if let Some(file) = self.source.file(meta, ONLY_PART) {
+                sources.push(self.segment_rows(meta, file, Arc::clone(&scan), columns.clone()));
+            }
+        }
+        let segments = sources.len();
+        for view in self.source.heads(self.range) {
+            for batches in view.sources(Table::Spans, &wanted, range) {
+                let scan = Arc::clone(&scan);
+                let batches = batches.map(move |batch| match &scan.trace_ids {
+                    TraceIds::Some(_) => wanted_rows(&batch, &scan),
+                    _ => Ok(batch),
+                });
+                sources.push(futures::stream::iter(batches).boxed());
+            }
+        }
+        (sources, segments)
     }
 
     fn segment_rows(
@@ -193,11 +307,14 @@ impl TracesSnapshot {
         let rows = async move {
             let footer = file.footer().await?;
             let places = places(&file, &footer, of_segment, &scan).await?;
-            let read = (0..SPANS_SCHEMA.fields().len()).filter(|column| columns.has(*column));
-            let rows = file.rows(&footer, read, &places);
-            Ok::<_, StorageError>(
-                rows.map(move |batch| file.decode(|| wanted_rows(&spans(&file, &batch?, columns)?, &scan))),
-            )
+            let pieces = columns.pieces(&file, &footer, places).await?;
+            let rows = futures::stream::iter(pieces).flat_map(move |(columns, places)| {
+                let read = (0..SPANS_SCHEMA.fields().len()).filter(|column| has(columns, *column));
+                let (file, scan) = (file.clone(), Arc::clone(&scan));
+                file.rows(&footer, read, &places)
+                    .map(move |batch| file.decode(|| wanted_rows(&spans(&file, &batch?, columns)?, &scan)))
+            });
+            Ok::<_, StorageError>(rows)
         };
         let rows = futures::stream::once(rows).try_flatten();
         rows.filter_map(move |batch| {
@@ -211,12 +328,17 @@ impl TracesSnapshot {
 /// The places of a file that may have wanted spans.
 async fn places(
     file: &SegmentFile,
-    footer: &Footer,
+    footer: &Arc<Footer>,
     of_segment: TimeRange,
     scan: &TraceScan,
 ) -> Result<Vec<Range<usize>>, StorageError> {
-    let (first, last) = scan.trace_ids.bounds();
-    let mut places = prune::by_id(footer, TRACE_ID_COLUMN, first, last);
+    let mut places = match scan.trace_ids.named() {
+        Some(ids) => prune::by_ids(footer, TRACE_ID_COLUMN, ids),
+        None => {
+            let (first, last) = scan.trace_ids.bounds();
+            prune::by_id(footer, TRACE_ID_COLUMN, first, last)
+        }
+    };
     if scan.range.start_ns > of_segment.start_ns || of_segment.end_ns > scan.range.end_ns {
         let (start, end) = (scan.range.start_ns, scan.range.end_ns);
         let in_time = prune::by_integer(footer, Table::Spans.time_column(), start, end);
@@ -237,7 +359,39 @@ async fn places(
     if let TraceIds::One(id) = scan.trace_ids {
         places = with_trace(file, footer, id, &places).await?;
     }
-    Ok(places)
+    match scan.trace_ids.named() {
+        Some(ids) => exactly(file, footer, ids, &places).await,
+        None => Ok(places),
+    }
+}
+
+/// The places of the spans of the traces: a page has those of many, and few of them are wanted.
+async fn exactly(
+    file: &SegmentFile,
+    footer: &Arc<Footer>,
+    ids: &[[u8; 16]],
+    places: &[Range<usize>],
+) -> Result<Vec<Range<usize>>, StorageError> {
+    let mut rows = places.iter().cloned().flatten();
+    let mut kept: Vec<Range<usize>> = Vec::new();
+    let mut batches = file.rows(footer, [TRACE_ID_COLUMN], places);
+    while let Some(batch) = batches.next().await.transpose()? {
+        let traces = batch.columns().first().and_then(|column| column.as_fixed_size_binary_opt());
+        let traces = traces.ok_or_else(|| file.corrupt("trace ids of another type"))?;
+        let mut last: (&[u8], bool) = (&[], false);
+        for id in traces.iter().map(Option::unwrap_or_default) {
+            let row = rows.next().ok_or_else(|| file.corrupt("more rows than there are places"))?;
+            if last.0 != id {
+                last = (id, ids.binary_search_by(|wanted| wanted[..].cmp(id)).is_ok());
+            }
+            match kept.last_mut().filter(|kept| kept.end == row) {
+                _ if !last.1 => {}
+                Some(kept) => kept.end = row + 1,
+                None => kept.push(row..row + 1),
+            }
+        }
+    }
+    Ok(kept)
 }
 
 /// The places less the row groups whose Bloom filter says that they do not have the trace.
@@ -271,9 +425,9 @@ async fn with_trace(
 }
 
 /// The columns that were read as a batch of the schema of spans.
-fn spans(file: &SegmentFile, read: &RecordBatch, columns: SpanColumns) -> Result<RecordBatch, StorageError> {
+fn spans(file: &SegmentFile, read: &RecordBatch, columns: u64) -> Result<RecordBatch, StorageError> {
     let mut found = read.columns().iter().cloned();
-    let all = SPANS_SCHEMA.fields().iter().enumerate().map(|(n, field)| match columns.has(n) {
+    let all = SPANS_SCHEMA.fields().iter().enumerate().map(|(n, field)| match has(columns, n) {
         true => found.next().ok_or_else(|| file.corrupt(format!("the column {} is missing", field.name()))),
         false => Ok(nothing(field, read.num_rows())),
     });
@@ -289,9 +443,15 @@ fn wanted_rows(batch: &RecordBatch, scan: &TraceScan) -> Result<RecordBatch, Sto
         return Ok(batch);
     }
     let (first, last) = scan.trace_ids.bounds();
-    let (first, last) = (u128::from_be_bytes(first), u128::from_be_bytes(last));
-    let keys = Keys::new(Table::Spans, &batch);
-    let is_wanted = |row: usize| Some((first..=last).contains(&keys.get(row).major));
-    let keep: BooleanArray = (0..keys.len()).map(is_wanted).collect();
+    let traces = batch.column(TRACE_ID_COLUMN).as_fixed_size_binary();
+    let is_wanted = |id: Option<&[u8]>| match (id, scan.trace_ids.named()) {
+        (Some(id), Some(ids)) => ids.binary_search_by(|wanted| wanted[..].cmp(id)).is_ok(),
+        (Some(id), None) => &first[..] <= id && id <= &last[..],
+        (None, _) => false,
+    };
+    let keep: BooleanArray = traces.iter().map(|id| Some(is_wanted(id))).collect();
+    if keep.true_count() == keep.len() {
+        return Ok(batch);
+    }
     Ok(filter_record_batch(&batch, &keep)?)
 }

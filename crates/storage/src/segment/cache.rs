@@ -1,4 +1,4 @@
-//! What is kept of segments between reads: footers, tables of series and streams, filters. Bounded by bytes.
+//! What is kept of segments between reads: footers, tables of series and streams, filters, keys. Bounded by bytes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use object_store::path::Path;
 use parquet::bloom_filter::Sbbf;
 use xxhash_rust::xxh3::Xxh3Builder;
 
+use super::keys::AttributeKeys;
 use super::reader::Footer;
 use super::series::SegmentSeries;
 
@@ -20,6 +21,8 @@ enum Kind {
     Series,
     /// The filter of a row group.
     Filter(usize),
+    /// The attributes' keys of a row group, by the column.
+    Keys(usize, usize),
 }
 
 #[derive(Clone)]
@@ -27,6 +30,7 @@ enum Value {
     Footer(Arc<Footer>),
     Series(Arc<SegmentSeries>),
     Filter(Arc<Sbbf>),
+    Keys(Arc<AttributeKeys>),
 }
 
 impl Value {
@@ -36,6 +40,7 @@ impl Value {
                 Value::Footer(footer) => footer.bytes(),
                 Value::Series(series) => series.bytes(),
                 Value::Filter(filter) => filter.num_blocks() * 32,
+                Value::Keys(keys) => keys.bytes(),
             }
     }
 }
@@ -100,5 +105,16 @@ impl SegmentCache {
 
     pub(super) fn put_filter(&self, path: &Path, row_group: usize, filter: &Arc<Sbbf>) {
         self.values.insert((path.clone(), Kind::Filter(row_group)), Value::Filter(Arc::clone(filter)));
+    }
+
+    pub(super) fn keys(&self, path: &Path, row_group: usize, column: usize) -> Option<Arc<AttributeKeys>> {
+        match self.values.get(&(path.clone(), Kind::Keys(row_group, column)))? {
+            Value::Keys(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_keys(&self, path: &Path, row_group: usize, column: usize, keys: &Arc<AttributeKeys>) {
+        self.values.insert((path.clone(), Kind::Keys(row_group, column)), Value::Keys(Arc::clone(keys)));
     }
 }

@@ -10,7 +10,7 @@ use model::metric::{MetricBatchBuilder, MetricType, SeriesInfo};
 use model::trace::{SpanFields, SpansView, TraceBatchBuilder};
 use model::{Batch, MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
-use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
+use storage::read::{LogColumns, LogScan, SpanColumns, TraceIds, TraceScan};
 
 use super::rig::{BASE_NS, Rig, column, rows_of, run};
 
@@ -343,9 +343,29 @@ proptest! {
             let of_trace: Vec<_> = expected.iter().filter(|(trace, ..)| *trace == id).cloned().collect();
             assert_eq!(sorted(read_spans(&rig, scan(TraceIds::One(id), TimeRange::ALL)).await), of_trace);
 
+            let some = [0, wanted, 200].map(trace_id);
+            let some: BTreeSet<[u8; 16]> = some.into_iter().collect();
+            let of_some: Vec<_> = expected.iter().filter(|(trace, ..)| some.contains(trace)).cloned().collect();
+            let some = TraceIds::Some(some.into_iter().collect());
+            assert_eq!(sorted(read_spans(&rig, scan(some, TimeRange::ALL)).await), of_some);
+
             let half = TraceIds::Range { first: [0; 16], last: id };
             let of_half: Vec<_> = expected.iter().filter(|(trace, ..)| *trace <= id).cloned().collect();
             assert_eq!(sorted(read_spans(&rig, scan(half, TimeRange::ALL)).await), of_half);
+
+            // Spans that are in several places come once also where a list is read for a key that is not in it.
+            for key in ["retry", "absent"] {
+                let columns = SpanColumns::of(&["resource.service.name"], &[("attributes", key.to_owned())]);
+                let snapshot = rig.storage.traces(&rig.ctx, TimeRange::ALL).await.unwrap();
+                let batches = snapshot.columns(scan(TraceIds::All, TimeRange::ALL), &columns);
+                let batches: Vec<_> = batches.try_collect().await.unwrap();
+                assert_eq!(rows_of(&batches), expected.len(), "{key}");
+                for batch in &batches {
+                    let view = SpansView::new(batch).unwrap();
+                    let has = |row| view.attribute(row, key).is_some();
+                    assert!((0..view.rows()).all(|row| has(row) == (key == "retry")), "{key}");
+                }
+            }
 
             let hinted = TraceScan { service: Some("s1".into()), ..scan(TraceIds::All, TimeRange::ALL) };
             let hinted: Vec<_> =

@@ -85,24 +85,3 @@ fn the_newest_answer_first_whoever_worked_on_them() {
     assert_eq!(ask(2), [2, 3, 7]);
     assert_eq!(ask(3), [2, 3, 7]);
 }
-
-#[test]
-fn a_service_is_hinted_only_where_every_answer_needs_it() {
-    let cases = [
-        (r#"{ resource.service.name = "a" }"#, Some("a")),
-        (r#"{ resource.service.name = "a" && status = error } | count() > 1"#, Some("a")),
-        (r#"{ resource.service.name = "a" || status = error }"#, None),
-        (r#"{ resource.service.name != "a" }"#, None),
-        (r#"{ .service.name = "a" }"#, None),
-        (r#"{ } && { resource.service.name = "a" }"#, Some("a")),
-        (r#"{ } || { resource.service.name = "a" }"#, None),
-        (r#"{ } >> { resource.service.name = "a" }"#, Some("a")),
-        (r#"{ resource.service.name = "a" } !>> { }"#, None),
-        (r#"({ resource.service.name = "a" } | count() > 1) && { }"#, Some("a")),
-        ("{}", None),
-    ];
-    for (text, service) in cases {
-        let plan = traceql::plan(&traceql::parse(text).unwrap(), &SearchParams::default()).unwrap();
-        assert_eq!(plan.leaf.service_hint(), service, "{text}");
-    }
-}
