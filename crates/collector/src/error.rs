@@ -12,8 +12,8 @@ use crate::bounds::RETRY_AFTER_S;
 /// A request that was refused or failed as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
-    /// The caller gets no tenant.
-    #[error(transparent)]
+    /// The caller gets no tenant, or may not send.
+    #[error("{}", refused(.0))]
     Refused(#[from] Refusal),
     /// The body is not what its headers say, or too large.
     #[error(transparent)]
@@ -117,6 +117,14 @@ impl CollectorError {
                 Kind::Corrupt | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },
         }
+    }
+}
+
+/// A missing tenant has the text of Loki and Tempo; every other refusal begins with its stable code.
+fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::TenantRequired => refusal.to_string(),
+        refusal => format!("{}: {refusal}", refusal.code()),
     }
 }
 

@@ -147,7 +147,12 @@ impl Collector {
     }
 }
 
-/// What the gateway put into a request's extensions. Without it nobody in particular is asking.
+/// What the gateway put into a request's extensions. Without it nobody in particular is asking. Who may not send is refused
+/// before anything of the body is read.
 fn access(extensions: &http::Extensions) -> Result<Access, CollectorError> {
-    extensions.get::<Access>().cloned().ok_or(CollectorError::Refused(Refusal::TenantRequired))
+    let access = extensions.get::<Access>().ok_or(CollectorError::Refused(Refusal::TenantRequired))?;
+    match access.refusal() {
+        Some(refusal) => Err(CollectorError::Refused(refusal.clone())),
+        None => Ok(access.clone()),
+    }
 }

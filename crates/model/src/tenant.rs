@@ -120,6 +120,12 @@ pub enum Refusal {
     /// The caller may not act for this tenant.
     #[error("tenant mismatch: tenant={0} is not one that the caller may act for")]
     TenantMismatch(String),
+    /// Nothing in the request proves who is asking, or what it shows is not good; with what to do.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The caller is known and may not do this; with what it would need.
+    #[error("the caller may not do this: it needs {0}")]
+    ScopeMismatch(String),
 }
 
 impl Refusal {
@@ -130,6 +136,8 @@ impl Refusal {
             Refusal::TenantRequired => "TENANT_REQUIRED",
             Refusal::InvalidTenant(_) => "ERR_TENANT_INVALID",
             Refusal::TenantMismatch(_) => "ERR_TENANT_MISMATCH",
+            Refusal::Unauthenticated(_) => "ERR_UNAUTHENTICATED",
+            Refusal::ScopeMismatch(_) => "ERR_SCOPE_MISMATCH",
         }
     }
 }
@@ -137,9 +145,9 @@ impl Refusal {
 impl Classified for Refusal {
     fn kind(&self) -> Kind {
         match self {
-            Refusal::TenantRequired => Kind::Unauthorized,
+            Refusal::TenantRequired | Refusal::Unauthenticated(_) => Kind::Unauthorized,
             Refusal::InvalidTenant(_) => Kind::Invalid,
-            Refusal::TenantMismatch(_) => Kind::Forbidden,
+            Refusal::TenantMismatch(_) | Refusal::ScopeMismatch(_) => Kind::Forbidden,
         }
     }
 }
@@ -152,13 +160,28 @@ pub type Admit = Arc<dyn Fn(&Caller, Option<&str>) -> Result<TenantContext, Refu
 pub struct Access {
     caller: Caller,
     admit: Admit,
+    refusal: Option<Refusal>,
 }
 
 impl Access {
     /// Joins a verified caller and the gateway's decision.
     #[must_use]
     pub fn new(caller: Caller, admit: Admit) -> Self {
-        Self { caller, admit }
+        Self { caller, admit, refusal: None }
+    }
+
+    /// The same, for a caller that may not do what it asks for, whichever tenant it is about.
+    #[must_use]
+    pub fn refusing(mut self, refusal: Option<Refusal>) -> Self {
+        self.refusal = refusal;
+        self
+    }
+
+    /// Why the caller may not do what it asks for, whichever tenant it is about. Requests that concern no tenant are
+    /// answered with this; all others ask for a context, which is refused with the same.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
     }
 
     /// The context to act in. `named` is the tenant that the data names (a resource attribute), where it names one.
@@ -166,7 +189,10 @@ impl Access {
     /// # Errors
     /// The gateway's refusal, which each protocol answers in its own shape.
     pub fn context(&self, named: Option<&str>) -> Result<TenantContext, Refusal> {
-        (self.admit)(&self.caller, named)
+        match &self.refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => (self.admit)(&self.caller, named),
+        }
     }
 }
 

@@ -16,3 +16,44 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const MAX_HANDSHAKES: usize = 256;
 /// TLS sessions that a listener can resume.
 pub(crate) const MAX_SESSIONS: usize = 4_096;
+
+/// Clients of the Authority.
+pub(crate) const MAX_CLIENTS: usize = 4_096;
+/// Tokens that are revoked and have not ended: each is about 40 bytes of the document.
+pub(crate) const MAX_REVOKED: usize = 65_536;
+/// Scopes, audiences, tenants and keys of one client.
+pub(crate) const MAX_WORDS: usize = 256;
+/// The name of a client, scope or audience.
+pub(crate) const MAX_NAME_BYTES: usize = 128;
+/// What a client is for.
+pub(crate) const MAX_DESCRIPTION_BYTES: usize = 1_024;
+/// No token lives longer, so that keys can go and revocations end.
+pub(crate) const MAX_TOKEN_LIFE_S: i64 = 366 * 86_400;
+/// What a token of the endpoint lives.
+pub(crate) const SHORT_TOKEN_LIFE_S: i64 = 300;
+/// The Authority's document: the bounds above leave it far below.
+pub(crate) const MAX_STATE_BYTES: u64 = 64 << 20;
+/// Versions of the document that stay besides the newest, for a person to look at.
+pub(crate) const KEPT_VERSIONS: u64 = 20;
+/// A change is given up when others were quicker so often.
+pub(crate) const MAX_CHANGE_TRIES: usize = 20;
+/// The pause between two looks for a newer document: revocations reach every node in that time.
+pub(crate) const REGISTER_PAUSE: Duration = Duration::from_secs(3);
+/// How far clocks of machines may differ, in seconds.
+pub(crate) const CLOCK_SKEW_S: i64 = 30;
+/// The longest token that is looked at.
+pub(crate) const MAX_TOKEN_BYTES: usize = 16 << 10;
+/// The pause between two fetches of an issuer's keys.
+pub(crate) const JWKS_PAUSE: Duration = Duration::from_secs(300);
+/// The keys of an issuer.
+pub(crate) const MAX_JWKS_BYTES: usize = 1 << 20;
+/// How long a verified signature counts: so soon a key that an issuer takes back is believed no longer.
+pub(crate) const KNOWN_TOKEN_LIFE: Duration = Duration::from_secs(5);
+/// Tokens whose signature was verified and is not verified again for a while.
+pub(crate) const MAX_KNOWN_TOKENS: u64 = 16_384;
+/// The longest body of a request to the Authority.
+pub(crate) const MAX_FORM_BYTES: usize = 64 << 10;
+/// How long before its end an assertion of a client may have been made, in seconds.
+pub(crate) const MAX_ASSERTION_LIFE_S: i64 = 600;
+/// Assertions that are remembered, so that none is used twice.
+pub(crate) const MAX_ASSERTIONS: usize = 16_384;

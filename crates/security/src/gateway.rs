@@ -1,72 +1,148 @@
-//! From a request's headers to a tenant: the only place that grants a [`TenantContext`].
+//! From a request to a tenant: the only place that grants a [`TenantContext`].
 //!
-//! A refusal found here is not answered here: it is given when a handler asks for its context, so that every
-//! protocol answers in its own shape. No audit records, no scopes.
+//! Who is asking is proven by a token or a client certificate ([`crate::identity`]); headers only choose within what that
+//! allows. A refusal found here is not answered here: it is given when a handler asks for its context, so that every
+//! protocol answers in its own shape.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request};
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request};
 use model::limits::LimitsSource;
 use model::tenant::{Access, Admit, Caller, Refusal, TenantContext, TenantId, TenantIdError};
 use tower::{Layer, Service};
+
+use crate::identity::{Identities, Who};
+use crate::scopes::{self, Door, Need};
+use crate::tls::PeerCertificate;
+use crate::token::Identity;
 
 /// The canonical header, which names a request's tenant.
 pub const TENANT_HEADER: &str = "x-stellaops-tenant";
 /// The header by which the clients of Loki and Tempo name their tenant.
 pub const ORG_ID_HEADER: &str = "x-scope-orgid";
 
+/// Headers that speak of an identity: only what was verified may do that, so that none of them reaches a handler.
+const IDENTITY_HEADERS: [&str; 5] = ["sub", "tid", "scope", "scp", "cnf"];
+/// The same, by their beginnings.
+const IDENTITY_PREFIXES: [&str; 2] = ["x-stellaops-", "x-stella-"];
+
+/// A request, as far as the gateway looks at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// What it came through.
+    pub door: Door,
+    /// Its method.
+    pub method: &'a Method,
+    /// The path of its address; of gRPC, the service and method.
+    pub path: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The client certificate of its connection.
+    pub peer: Option<&'a PeerCertificate>,
+}
+
 /// Decides whom a request acts for. Cheap to clone.
 ///
-/// The order is: the tenant of the headers, the tenant that the data names, the configured default. Headers that
-/// name two tenants are refused, and so is a name that is not a tenant id; neither falls back to a later source.
+/// A caller that has proven who it is acts for the tenant that the headers choose, or that the data names, or that its token
+/// or certificate names; each must be one that it is allowed. A caller that is believed acts for the tenant of the headers,
+/// or that the data names, or the configured default. Headers that name two tenants are refused, and so is a name that
+/// is not a tenant id; neither falls back to a later source.
 #[derive(Clone, Debug)]
 pub struct Gateway {
+    identities: Arc<Identities>,
     default_tenant: Option<TenantId>,
     limits: Arc<dyn LimitsSource>,
 }
 
 impl Gateway {
-    /// A gateway that gives requests which name nobody to `default_tenant`, or refuses them where there is none.
+    /// A gateway that gives requests of believed callers which name nobody to `default_tenant`, or refuses them where there
+    /// is none.
     #[must_use]
-    pub fn new(default_tenant: Option<TenantId>, limits: Arc<dyn LimitsSource>) -> Self {
-        Self { default_tenant, limits }
+    pub fn new(
+        identities: Identities,
+        default_tenant: Option<TenantId>,
+        limits: Arc<dyn LimitsSource>,
+    ) -> Self {
+        Self { identities: Arc::new(identities), default_tenant, limits }
     }
 
-    /// The layer that puts an [`Access`] into the extensions of every request, HTTP and gRPC alike.
+    /// The layer that puts an [`Access`] into the extensions of every request through a door, HTTP and gRPC alike.
     #[must_use]
-    pub fn layer(&self) -> GatewayLayer {
-        GatewayLayer { gateway: self.clone() }
+    pub fn layer(&self, door: Door) -> GatewayLayer {
+        GatewayLayer { gateway: self.clone(), door }
     }
 
-    /// What a request with these headers may act for.
+    /// The right of the server itself to act for a tenant: for its own telemetry.
     #[must_use]
-    pub fn access(&self, headers: &HeaderMap) -> Access {
-        let (caller, refusal) = match asked(headers) {
-            Ok(asked) => (Caller { asked }, None),
-            Err(refusal) => (Caller::default(), Some(refusal)),
+    pub fn own(&self, tenant: TenantId) -> TenantContext {
+        let limits = self.limits.limits(&tenant);
+        TenantContext::new(tenant, limits)
+    }
+
+    /// What a request may act for.
+    #[must_use]
+    pub fn access(&self, request: &Asking<'_>) -> Access {
+        self.decide(request).0
+    }
+
+    /// What a request may act for, and the tenant that it acts for where the data names none.
+    fn decide(&self, request: &Asking<'_>) -> (Access, Option<TenantId>) {
+        let needed = scopes::needed(request.door, request.method, request.path);
+        let who = self.identities.who(request.headers, request.peer).and_then(|who| match &who {
+            Who::Known(identity) if !needed.is_met(|scope| identity.scopes.contains(scope)) => {
+                Err(Refusal::ScopeMismatch(needed.describe()))
+            }
+            _ => Ok(who),
+        });
+        // What asks for no scope is answered to everybody, and acts for nobody.
+        let refusal = who.as_ref().err().filter(|_| needed != Need::Nothing).cloned();
+        let (who, caller) = match who.and_then(|who| Ok((who, asked(request.headers)?))) {
+            Ok((who, asked)) => (Ok(who), Caller { asked }),
+            Err(refusal) => (Err(refusal), Caller::default()),
         };
+        let tenant = who.as_ref().ok().and_then(|who| self.tenant(who, &caller, None).ok());
         let gateway = self.clone();
         let admit: Admit = Arc::new(move |caller, named| {
-            let admitted = match &refusal {
-                Some(refusal) => Err(refusal.clone()),
-                None => gateway.admit(caller, named),
-            };
-            admitted.inspect_err(
+            let admitted = who.clone().and_then(|who| gateway.tenant(&who, caller, named));
+            let admitted = admitted.inspect_err(
                 |refusal| tracing::info!(code = refusal.code(), reason = %refusal, "request refused"),
-            )
+            );
+            admitted.map(|tenant| gateway.own(tenant))
         });
-        Access::new(caller, admit)
+        (Access::new(caller, admit).refusing(refusal), tenant)
     }
 
-    fn admit(&self, caller: &Caller, named: Option<&str>) -> Result<TenantContext, Refusal> {
-        let tenant = match (&caller.asked, named) {
-            (Some(asked), _) => asked.clone(),
-            (None, Some(named)) => TenantId::parse(named)?,
-            (None, None) => self.default_tenant.clone().ok_or(Refusal::TenantRequired)?,
-        };
-        let limits = self.limits.limits(&tenant);
-        Ok(TenantContext::new(tenant, limits))
+    fn tenant(&self, who: &Who, caller: &Caller, named: Option<&str>) -> Result<TenantId, Refusal> {
+        match who {
+            Who::Known(identity) => known(identity, caller.asked.as_ref(), named),
+            Who::Believed => match (&caller.asked, named) {
+                (Some(asked), _) => Ok(asked.clone()),
+                (None, Some(named)) => Ok(TenantId::parse(named)?),
+                (None, None) => self.default_tenant.clone().ok_or(Refusal::TenantRequired),
+            },
+        }
+    }
+}
+
+/// The tenant that a known caller acts for. Data that names another tenant than the request goes there where the caller is
+/// allowed to; it never goes to a tenant that it does not name.
+fn known(identity: &Identity, asked: Option<&TenantId>, named: Option<&str>) -> Result<TenantId, Refusal> {
+    let allowed = |tenant: TenantId| {
+        if identity.tenants.allow(tenant.as_str()) {
+            Ok(tenant)
+        } else {
+            Err(Refusal::TenantMismatch(tenant.as_str().to_owned()))
+        }
+    };
+    // A header that asks for too much is refused, whatever the data says.
+    let asked = asked.cloned().map(allowed).transpose()?;
+    match (named, asked, &identity.tenant) {
+        (Some(named), ..) => allowed(TenantId::parse(named)?),
+        (None, Some(asked), _) => Ok(asked),
+        (None, None, Some(own)) => Ok(TenantId::parse(own)?),
+        (None, None, None) => Err(Refusal::TenantRequired),
     }
 }
 
@@ -88,17 +164,34 @@ fn asked(headers: &HeaderMap) -> Result<Option<TenantId>, Refusal> {
     Ok(asked)
 }
 
+/// Takes out what speaks of an identity or tenant: it was either proven otherwise, or it is not true.
+fn strip(headers: &mut HeaderMap) {
+    let speaks = |name: &HeaderName| {
+        let name = name.as_str();
+        name == ORG_ID_HEADER
+            || IDENTITY_HEADERS.contains(&name)
+            || IDENTITY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(|name| speaks(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+    // A token is for this place alone.
+    headers.remove(http::header::AUTHORIZATION);
+}
+
 /// Wraps a service so that its requests carry an [`Access`]. Made by [`Gateway::layer`].
 #[derive(Clone, Debug)]
 pub struct GatewayLayer {
     gateway: Gateway,
+    door: Door,
 }
 
 impl<S> Layer<S> for GatewayLayer {
     type Service = GatewayService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GatewayService { gateway: self.gateway.clone(), inner }
+        GatewayService { gateway: self.gateway.clone(), door: self.door, inner }
     }
 }
 
@@ -106,6 +199,7 @@ impl<S> Layer<S> for GatewayLayer {
 #[derive(Clone, Debug)]
 pub struct GatewayService<S> {
     gateway: Gateway,
+    door: Door,
     inner: S,
 }
 
@@ -122,7 +216,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let access = self.gateway.access(request.headers());
+        let peer = request.extensions().get::<Arc<PeerCertificate>>().cloned();
+        let (access, tenant) = self.gateway.decide(&Asking {
+            door: self.door,
+            method: request.method(),
+            path: request.uri().path(),
+            headers: request.headers(),
+            peer: peer.as_deref(),
+        });
+        strip(request.headers_mut());
+        if let Some(value) = tenant.and_then(|tenant| HeaderValue::from_str(tenant.as_str()).ok()) {
+            request.headers_mut().insert(TENANT_HEADER, value);
+        }
         request.extensions_mut().insert(access);
         self.inner.call(request)
     }

@@ -1,9 +1,17 @@
 //! Who is asking: the one room in which a request's identity is established.
 //!
-//! The gateway reads what a request says of its tenant and grants the right to act for it; [`tls`] proves who holds a
-//! certificate.
+//! [`tls`] proves who holds a certificate, the [`authority`] gives out tokens, [`token`] verifies them, [`identity`] says who is
+//! asking, and the [`gateway`] grants the right to act for a tenant.
 
 pub mod tls;
+
+pub mod authority;
+
+pub mod token;
+
+pub mod identity;
+
+pub mod scopes;
 
 pub mod gateway;
 

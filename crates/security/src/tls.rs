@@ -7,9 +7,9 @@ pub mod peer;
 
 mod revocation;
 
-mod files;
+pub(crate) mod files;
 
-mod watch;
+pub(crate) mod watch;
 
 pub mod server;
 

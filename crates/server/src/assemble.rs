@@ -1,29 +1,29 @@
 //! The one place where the parts meet, in reading order: settings, object store, storage, query engine, doors,
 //! gateway, listeners. The end is the reverse.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::from_fn;
 use model::limits::{Limits, LimitsSource, Retention, SameLimits};
-use model::{Clock, Ingest};
+use model::{Clock, Ingest, TenantId};
 use prometheus_client::registry::Registry;
 use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use security::gateway::{Gateway, TENANT_HEADER};
+use security::authority::Authority;
 use security::tls::ServerTls;
-use storage::{Storage, Store, StoreParts};
+use security::token::external::ExternalIssuer;
+use storage::{Storage, Store};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::certificates::CertificateMetrics;
 use crate::clock::SystemClock;
-use crate::config::{Config, Fsync, units};
+use crate::config::{Config, Fsync, Role, units};
 use crate::exposition::Exposition;
 use crate::listeners::Listener;
 use crate::memory::{Budget, MemoryMetrics, Part};
@@ -31,7 +31,7 @@ use crate::own::layer::OwnRecords;
 use crate::own::{self, writer::OwnWriter};
 use crate::process::ProcessMetrics;
 use crate::requests::RequestMetrics;
-use crate::{doors, logging, shutdown};
+use crate::{doors, logging, shutdown, who};
 
 /// The size of the file that is given up when a volume is full to its end: some manifests, and the first of a segment.
 const RESERVE_BYTES: u64 = 4 << 20;
@@ -45,6 +45,8 @@ pub struct Assembled {
     listeners: Vec<Listener>,
     addresses: Vec<(&'static str, SocketAddr)>,
     own: Option<(OwnWriter, OwnRecords)>,
+    authority: Authority,
+    issuers: Vec<Arc<ExternalIssuer>>,
 }
 
 /// Puts the parts together.
@@ -59,8 +61,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     budget.tell();
 
     let limits: Arc<dyn LimitsSource> = Arc::new(SameLimits(Arc::new(limits(config))));
-    let parts = StoreParts { clock: Arc::clone(&clock), seed: seeds.random(), environment: environment() };
-    let store = Store::open(&config.store(), &parts).context("cannot open the store")?;
+    let store = who::open_store(config, &clock)?;
     store.probe().await?;
     let objects = store.objects();
     let components =
@@ -87,11 +88,15 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
     let ingest: Arc<dyn Ingest> = Arc::new(storage.clone());
-    let gateway = Gateway::new(config.default_tenant()?, Arc::clone(&limits));
+    let authority = who::open_authority(config, &store, Arc::clone(&clock)).await?;
+    if config.roles.contains(&Role::Authority) {
+        authority.establish(config.authority.issuer.as_deref()).await?;
+    }
+    let (gateway, issuers) = who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock))?;
     let parts = doors::Parts { ingest: Arc::clone(&ingest), engine, clock: Arc::clone(&clock), requests };
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
-    let doors = doors::open(&parts, &receivers, &config.listen);
+    let doors = doors::open(&parts, &receivers, &authority, &config.listen);
     let doors: Vec<_> = doors.into_iter().filter(|door| config.roles.contains(&door.role)).collect();
     let secured = secure(config, doors.iter().map(|door| door.name), &clock)?;
     registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
@@ -101,7 +106,10 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     for door in doors {
         let address = SocketAddr::new(config.listen.address, door.port + config.listen.port_offset);
         let operations = doors::operations(door.role, &storage, &exposition);
-        let router = door.router.merge(operations).layer(gateway.layer());
+        let mut router = door.router.merge(operations);
+        if let Some(through) = door.through {
+            router = router.layer(from_fn(who::guard)).layer(gateway.layer(through));
+        }
         let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
         listeners.push(Listener::bind(door.name, address, router, tls).await?);
     }
@@ -110,12 +118,12 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let own = match records {
         Some(records) => {
             let instance = addresses.first().map_or_else(String::new, |(_, address)| address.to_string());
-            let context = gateway.access(&own_headers()).context(None)?;
+            let context = gateway.own(TenantId::parse(own::TENANT)?);
             Some((OwnWriter { ingest, context, clock, exposition, instance }, records))
         }
         None => None,
     };
-    Ok(Assembled { storage, listeners, addresses, own })
+    Ok(Assembled { storage, listeners, addresses, own, authority, issuers })
 }
 
 /// Reads the certificates of listeners, where any are configured.
@@ -134,19 +142,6 @@ fn secure(
     opened.collect()
 }
 
-/// The variables of this process, by which stores of others may be configured.
-pub(crate) fn environment() -> Vec<(String, String)> {
-    let text =
-        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    std::env::vars_os().filter_map(text).collect()
-}
-
-/// The server writes its own telemetry through the gateway, as the tenant of that name.
-fn own_headers() -> HeaderMap {
-    let tenant = HeaderValue::from_static(own::TENANT);
-    HeaderMap::from_iter([(HeaderName::from_static(TENANT_HEADER), tenant)])
-}
-
 impl Assembled {
     /// Where each port answers.
     #[must_use]
@@ -161,6 +156,12 @@ impl Assembled {
     pub async fn run(self) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         shutdown::on_signal(stop.clone())?;
+        // These only read, and end when they are dropped.
+        let mut looking = JoinSet::new();
+        looking.spawn(async move { self.authority.keep_fresh().await });
+        for issuer in self.issuers {
+            looking.spawn(async move { issuer.keep_fresh().await });
+        }
         let mut serving = JoinSet::new();
         for listener in self.listeners {
             serving.spawn(listener.serve(stop.clone()));
@@ -176,6 +177,7 @@ impl Assembled {
             own.await.context("the writer of the server's own telemetry failed")?;
         }
         self.storage.shutdown().await.context("cannot write what is in memory; the log keeps it")?;
+        drop(looking);
         tracing::info!("stopped");
         Ok(())
     }

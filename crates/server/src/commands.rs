@@ -10,6 +10,8 @@ pub mod segment;
 
 pub mod tls;
 
+pub mod authority;
+
 mod connect;
 
 mod table;
@@ -40,4 +42,20 @@ pub enum Command {
     Segment(segment::Segment),
     /// Make certificates for development, and look at certificates.
     Tls(tls::Tls),
+    /// Clients, tokens and keys of the Authority.
+    Authority(authority::Authority),
+    /// Other words for `authority`.
+    Auth(authority::Auth),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn flags_of_all_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
 }

@@ -3,6 +3,8 @@
 //! An unknown key is an error that names its line. Durations are written as Prometheus writes them (`15s`, `30d`),
 //! sizes as `64MiB`.
 
+pub mod identity;
+
 pub mod store;
 
 pub mod tls;
@@ -16,6 +18,7 @@ use model::TenantId;
 use serde::Deserialize;
 use storage::StoreConfig;
 
+use identity::{Authority, Identity};
 use store::Store;
 use tls::Tls;
 use units::{ByteSize, Duration};
@@ -32,11 +35,13 @@ pub enum Role {
     Traces,
     /// OTLP for the three signals, on 4317 and 4318.
     Collector,
+    /// Tokens for clients, on 8440.
+    Authority,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 4] = [Role::Metrics, Role::Logs, Role::Traces, Role::Collector];
+    pub const ALL: [Role; 5] = [Role::Metrics, Role::Logs, Role::Traces, Role::Collector, Role::Authority];
 }
 
 /// The whole configuration.
@@ -57,6 +62,10 @@ pub struct Config {
     pub listen: Listen,
     /// Certificates; where they are left out, connections are not encrypted, and only loopback addresses are served.
     pub tls: Option<Tls>,
+    /// The Authority of this deployment.
+    pub authority: Authority,
+    /// How callers are known, besides by tokens of the Authority.
+    pub identity: Identity,
     /// Memory.
     pub memory: Memory,
     /// Room on the disk.
@@ -83,6 +92,8 @@ impl Default for Config {
             own_telemetry: true,
             listen: Listen::default(),
             tls: None,
+            authority: Authority::default(),
+            identity: Identity::default(),
             memory: Memory::default(),
             disk: Disk::default(),
             wal: Wal::default(),
@@ -120,6 +131,8 @@ pub struct Ports {
     pub otlp_grpc: u16,
     /// OTLP over HTTP.
     pub otlp_http: u16,
+    /// The Authority.
+    pub authority: u16,
 }
 
 impl Default for Listen {
@@ -130,20 +143,21 @@ impl Default for Listen {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { prometheus: 9090, loki: 3100, tempo: 3200, otlp_grpc: 4317, otlp_http: 4318 }
+        Self { prometheus: 9090, loki: 3100, tempo: 3200, otlp_grpc: 4317, otlp_http: 4318, authority: 8440 }
     }
 }
 
 impl Ports {
     /// Names and ports.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u16); 5] {
+    pub const fn named(&self) -> [(&'static str, u16); 6] {
         [
             ("prometheus", self.prometheus),
             ("loki", self.loki),
             ("tempo", self.tempo),
             ("otlp_grpc", self.otlp_grpc),
             ("otlp_http", self.otlp_http),
+            ("authority", self.authority),
         ]
     }
 }

@@ -11,6 +11,8 @@ use collector::settings::BodySettings;
 use model::{Clock, Ingest};
 use prometheus_client::registry::Registry;
 use query::QueryEngine;
+use security::authority::Authority;
+use security::scopes::Door as Through;
 use storage::Storage;
 
 use crate::config::{Listen, Role};
@@ -36,6 +38,8 @@ pub(crate) struct Door {
     pub(crate) port: u16,
     /// The routes of its protocol.
     pub(crate) router: Router,
+    /// How the gateway knows it; the Authority's own port is not behind the gateway.
+    pub(crate) through: Option<Through>,
 }
 
 /// Makes the receivers of all doors in, which share their part of the memory, and registers what they count.
@@ -50,7 +54,12 @@ pub(crate) fn receivers(parts: &Parts, budget: Budget, registry: &mut Registry) 
 }
 
 /// Makes the doors of all roles.
-pub(crate) fn open(parts: &Parts, receivers: &Collector, listen: &Listen) -> Vec<Door> {
+pub(crate) fn open(
+    parts: &Parts,
+    receivers: &Collector,
+    authority: &Authority,
+    listen: &Listen,
+) -> Vec<Door> {
     let settings = api::Settings::default();
     let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
     // Questions leave a span each; writes are too many for that, and are counted only.
@@ -69,30 +78,42 @@ pub(crate) fn open(parts: &Parts, receivers: &Collector, listen: &Listen) -> Vec
                 api::prometheus(engine(), clock(), &settings),
                 receivers.prometheus_write(),
             ),
+            through: Some(Through::Prometheus),
         },
         Door {
             name: "loki",
             role: Role::Logs,
             port: listen.ports.loki,
             router: both("loki", api::loki(engine(), clock(), &settings), receivers.loki_push()),
+            through: Some(Through::Loki),
         },
         Door {
             name: "tempo",
             role: Role::Traces,
             port: listen.ports.tempo,
             router: both("tempo", api::tempo(engine(), clock(), &settings), receivers.tempo_push()),
+            through: Some(Through::Tempo),
         },
         Door {
             name: "otlp_grpc",
             role: Role::Collector,
             port: listen.ports.otlp_grpc,
             router: writes("otlp_grpc", receivers.otlp_grpc()),
+            through: Some(Through::OtlpGrpc),
         },
         Door {
             name: "otlp_http",
             role: Role::Collector,
             port: listen.ports.otlp_http,
             router: writes("otlp_http", receivers.otlp_http()),
+            through: Some(Through::OtlpHttp),
+        },
+        Door {
+            name: "authority",
+            role: Role::Authority,
+            port: listen.ports.authority,
+            router: writes("authority", security::authority::http::router(authority)),
+            through: None,
         },
     ]
 }
@@ -119,7 +140,7 @@ pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition)
             Router::new().route("/metrics", metrics).route("/flush", flush(storage)).route("/ready", ready)
         }
         // What gRPC answers to an unknown method is the receiver's.
-        Role::Collector => return Router::new(),
+        Role::Collector | Role::Authority => return Router::new(),
     };
     routes.fallback(nothing_here)
 }

@@ -14,6 +14,10 @@ mod cgroup;
 
 pub mod memory;
 
+mod environment;
+
+mod who;
+
 mod doors;
 
 pub mod listeners;

@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Segment(segment) => segment.run(),
         Command::Tls(tls) => tls.run(),
+        Command::Authority(authority) => authority.run(),
+        Command::Auth(auth) => auth.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,54 @@
-//! Whom the gateway lets act for whom.
+//! Whom the gateway lets act for whom: every way to show who one is, at every door.
+
+use std::collections::BTreeSet;
 
 use http::HeaderValue;
 use model::limits::{Limits, SameLimits};
 
 use super::*;
+use crate::authority::tests::{World, client, settings};
+use crate::authority::{Authority, Changes, NewClient, TokenRequest};
+use crate::identity::CertificateRule;
+use crate::token::Verifier;
 
-fn gateway(default_tenant: Option<&str>) -> Gateway {
+fn certificate(name: &str) -> PeerCertificate {
+    PeerCertificate {
+        der: name.as_bytes().to_vec(),
+        thumbprint: format!("thumbprint of {name}"),
+        spki_sha256: String::new(),
+        common_name: Some(name.to_owned()),
+        subject: format!("CN={name}"),
+        issuer: String::new(),
+        issuer_der: Vec::new(),
+        names: Vec::new(),
+        serial: "1".into(),
+        not_before_s: 0,
+        not_after_s: i64::MAX,
+        is_ca: false,
+    }
+}
+
+fn rule(name: &str, tenants: &[&str], scopes: &[&str]) -> CertificateRule {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let scopes = BTreeSet::from_iter(words(scopes));
+    CertificateRule { certificate: format!("cn:{name}"), tenants: words(tenants), tenant: None, scopes }
+}
+
+fn gateway(
+    verifier: Verifier,
+    rules: Vec<CertificateRule>,
+    default_tenant: Option<&str>,
+    believes: bool,
+) -> Gateway {
     let default_tenant = default_tenant.map(|name| TenantId::parse(name).unwrap());
-    Gateway::new(default_tenant, Arc::new(SameLimits(Arc::new(Limits::default()))))
+    let limits = Arc::new(SameLimits(Arc::new(Limits::default())));
+    Gateway::new(Identities::new(verifier, rules, believes).unwrap(), default_tenant, limits)
+}
+
+async fn believing(default_tenant: Option<&str>) -> Gateway {
+    let world = World::new();
+    let verifier = world.verifier(&world.node().await);
+    gateway(verifier, Vec::new(), default_tenant, true)
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -25,11 +66,23 @@ fn outcome(access: &Access, named: Option<&str>) -> String {
     }
 }
 
+fn ask(
+    gateway: &Gateway,
+    (door, method, path): (Door, Method, &str),
+    headers: &HeaderMap,
+    peer: Option<&PeerCertificate>,
+    named: Option<&str>,
+) -> String {
+    outcome(&gateway.access(&Asking { door, method: &method, path, headers, peer }), named)
+}
+
+const QUERY: (Door, Method, &str) = (Door::Prometheus, Method::GET, "/api/v1/query");
+
 type Case =
     (&'static [(&'static str, &'static str)], Option<&'static str>, Option<&'static str>, &'static str);
 
-#[test]
-fn headers_come_before_the_data_and_the_data_before_the_default() {
+#[tokio::test]
+async fn whoever_is_believed_is_believed_the_header_the_data_and_the_default_in_this_order() {
     let cases: &[Case] = &[
         // headers, tenant named by the data, default, outcome
         (&[], None, None, "TENANT_REQUIRED"),
@@ -47,27 +100,255 @@ fn headers_come_before_the_data_and_the_data_before_the_default() {
         (&[(ORG_ID_HEADER, "a|b")], None, None, "ERR_TENANT_INVALID"),
         (&[(ORG_ID_HEADER, "..")], None, Some("home"), "ERR_TENANT_INVALID"),
         (&[(TENANT_HEADER, "a"), (ORG_ID_HEADER, "é")], None, None, "ERR_TENANT_INVALID"),
+        // Who shows a token is not believed, but verified.
+        (&[("authorization", "Bearer x.y.z"), (ORG_ID_HEADER, "a")], None, None, "ERR_UNAUTHENTICATED"),
     ];
     for (pairs, named, default_tenant, expected) in cases {
-        let access = gateway(*default_tenant).access(&headers(pairs));
-        assert_eq!(outcome(&access, *named), *expected, "{pairs:?} {named:?} {default_tenant:?}");
+        let gateway = believing(*default_tenant).await;
+        let found = ask(&gateway, QUERY, &headers(pairs), None, *named);
+        assert_eq!(found, *expected, "{pairs:?} {named:?} {default_tenant:?}");
     }
 }
 
-#[test]
-fn the_layer_gives_every_request_its_access() {
-    let inner = tower::service_fn(|request: Request<()>| {
-        let access = request.extensions().get::<Access>().cloned();
-        std::future::ready(Ok::<_, std::convert::Infallible>(access))
-    });
-    let mut service = gateway(None).layer().layer(inner);
-    let request = Request::builder().header("X-Scope-OrgID", "shop").body(()).unwrap();
-    let access = service.call(request).into_inner().unwrap().unwrap();
-    assert_eq!(outcome(&access, None), "shop");
-    assert_eq!(access.context(None).unwrap().limits(), &Limits::default());
+#[tokio::test]
+async fn whoever_is_known_chooses_within_what_is_allowed() {
+    let world = World::new();
+    let verifier = world.verifier(&world.node().await);
+    let rules = vec![
+        rule("one", &["a"], &["obs:read"]),
+        rule("two", &["a", "b"], &["obs:read"]),
+        rule("any", &["*"], &["obs:read"]),
+    ];
+    let gateway = gateway(verifier, rules, Some("home"), false);
+    let cases = [
+        // certificate, header, tenant named by the data, outcome
+        ("one", None, None, "a"),
+        ("one", Some("a"), None, "a"),
+        ("one", Some("b"), None, "ERR_TENANT_MISMATCH"),
+        ("one", Some("b"), Some("a"), "ERR_TENANT_MISMATCH"),
+        ("one", None, Some("a"), "a"),
+        ("one", None, Some("b"), "ERR_TENANT_MISMATCH"),
+        ("one", Some("a"), Some("b"), "ERR_TENANT_MISMATCH"),
+        ("one", Some("home"), None, "ERR_TENANT_MISMATCH"),
+        ("two", None, None, "TENANT_REQUIRED"),
+        ("two", Some("b"), None, "b"),
+        ("two", Some("b"), Some("a"), "a"),
+        ("two", None, Some("b"), "b"),
+        ("two", None, Some("c"), "ERR_TENANT_MISMATCH"),
+        ("any", None, None, "TENANT_REQUIRED"),
+        ("any", Some("z"), Some("y"), "y"),
+        ("any", Some("a|b"), None, "ERR_TENANT_INVALID"),
+        ("unknown", Some("a"), None, "ERR_UNAUTHENTICATED"),
+    ];
+    for (name, header, named, expected) in cases {
+        let pairs: Vec<_> = header.map(|tenant| (ORG_ID_HEADER, tenant)).into_iter().collect();
+        let found = ask(&gateway, QUERY, &headers(&pairs), Some(&certificate(name)), named);
+        assert_eq!(found, expected, "{name} {header:?} {named:?}");
+    }
+    assert_eq!(ask(&gateway, QUERY, &headers(&[(ORG_ID_HEADER, "a")]), None, None), "ERR_UNAUTHENTICATED");
 }
 
-#[test]
-fn a_router_takes_the_layer() {
-    let _: axum::Router = axum::Router::new().layer(gateway(None).layer());
+/// Every door, with what each scope may do there.
+const REQUESTS: [(Door, Method, &str, &[&str]); 22] = [
+    (Door::Prometheus, Method::GET, "/api/v1/query", &["obs:read"]),
+    (Door::Prometheus, Method::POST, "/api/v1/query_range", &["obs:read"]),
+    (Door::Prometheus, Method::GET, "/metrics", &["obs:read"]),
+    (Door::Prometheus, Method::POST, "/api/v1/write", &["obs:ingest"]),
+    (Door::Prometheus, Method::POST, "/api/v1/otlp/v1/metrics", &["obs:ingest"]),
+    (Door::Prometheus, Method::POST, "/flush", &["obs:admin"]),
+    (Door::Prometheus, Method::POST, "/api/v1/admin/tsdb/delete_series", &["obs:admin"]),
+    (Door::Prometheus, Method::POST, "/api/v1/sql", &[]),
+    (Door::Loki, Method::GET, "/loki/api/v1/query_range", &["obs:logs"]),
+    (Door::Loki, Method::POST, "/loki/api/v1/push", &["obs:logs", "obs:ingest"]),
+    (Door::Loki, Method::POST, "/otlp/v1/logs", &["obs:logs", "obs:ingest"]),
+    (Door::Loki, Method::DELETE, "/loki/api/v1/delete", &["obs:admin"]),
+    (Door::Tempo, Method::GET, "/api/search", &["obs:traces"]),
+    (Door::Tempo, Method::GET, "/api/traces/1", &["obs:traces"]),
+    (Door::Tempo, Method::POST, "/v1/traces", &["obs:traces", "obs:ingest"]),
+    (Door::OtlpHttp, Method::POST, "/v1/metrics", &["obs:ingest"]),
+    (Door::OtlpHttp, Method::POST, "/v1/logs", &["obs:logs", "obs:ingest"]),
+    (Door::OtlpHttp, Method::POST, "/v1/traces", &["obs:traces", "obs:ingest"]),
+    (
+        Door::OtlpGrpc,
+        Method::POST,
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        &["obs:ingest"],
+    ),
+    (
+        Door::OtlpGrpc,
+        Method::POST,
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        &["obs:logs", "obs:ingest"],
+    ),
+    (
+        Door::OtlpGrpc,
+        Method::POST,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        &["obs:traces", "obs:ingest"],
+    ),
+    (Door::Tempo, Method::GET, "/something/new", &["obs:traces"]),
+];
+
+#[tokio::test]
+async fn each_scope_opens_its_own_requests_alone() {
+    let world = World::new();
+    let verifier = world.verifier(&world.node().await);
+    let scopes =
+        ["obs:read", "obs:logs", "obs:traces", "obs:ingest", "obs:admin", "timeline:read", "authority:admin"];
+    let rules = scopes.iter().map(|scope| rule(scope, &["a"], &[scope])).collect();
+    let gateway = gateway(verifier, rules, None, false);
+    for (door, method, path, opened_by) in REQUESTS {
+        for scope in scopes {
+            let found = ask(
+                &gateway,
+                (door, method.clone(), path),
+                &HeaderMap::new(),
+                Some(&certificate(scope)),
+                None,
+            );
+            let expected = if opened_by.contains(&scope) { "a" } else { "ERR_SCOPE_MISMATCH" };
+            assert_eq!(found, expected, "{method} {path} with {scope}");
+        }
+    }
+}
+
+/// A client with these scopes for a tenant, and a token of it.
+async fn token(authority: &Authority, name: &str, settings: Changes, certificate: Option<&str>) -> String {
+    authority.create_client(NewClient { name: name.to_owned(), settings }).await.unwrap();
+    let request = TokenRequest { certificate: certificate.map(str::to_owned), ..TokenRequest::default() };
+    authority.issue_service(name, &request, 3_600).unwrap().token
+}
+
+fn of_tenant(scopes: &[&str], tenant: &str) -> Changes {
+    Changes { tenant: Some(tenant.to_owned()), ..settings(scopes) }
+}
+
+const ALL_SCOPES: [&str; 4] = ["obs:read", "obs:logs", "obs:traces", "obs:ingest"];
+
+/// Tokens by what is wrong with them, and the outcome of each with no certificate and with one that is known.
+async fn tokens(
+    world: &World,
+    authority: &Authority,
+) -> Vec<(&'static str, Option<String>, &'static str, &'static str)> {
+    let bound = certificate("known").thumbprint;
+    let other = Changes { audience: Some(vec!["other".into()]), ..of_tenant(&ALL_SCOPES, "a") };
+    let expired = token(authority, "expired", of_tenant(&ALL_SCOPES, "a"), None).await;
+    world.pass_s(4_000);
+    let revoked = token(authority, "revoked", of_tenant(&ALL_SCOPES, "a"), None).await;
+    let claims = crate::token::own(authority, &revoked).unwrap();
+    authority.revoke(&claims.jti, Some(claims.exp)).await.unwrap();
+    let good = token(authority, "good", of_tenant(&ALL_SCOPES, "a"), None).await;
+    let unsigned = {
+        use base64::Engine;
+        let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+        format!("{header}.{}.", good.split('.').nth(1).unwrap())
+    };
+    let refused = "ERR_UNAUTHENTICATED";
+    vec![
+        ("none", None, refused, "a"),
+        ("expired", Some(expired), refused, refused),
+        ("wrong audience", Some(token(authority, "audience", other, None).await), refused, refused),
+        (
+            "wrong scope",
+            Some(token(authority, "scope", of_tenant(&["timeline:read"], "a"), None).await),
+            "ERR_SCOPE_MISMATCH",
+            "ERR_SCOPE_MISMATCH",
+        ),
+        // The certificate allows the tenant a alone: two answers that differ.
+        (
+            "wrong tenant",
+            Some(token(authority, "tenant", of_tenant(&ALL_SCOPES, "b"), None).await),
+            "ERR_TENANT_MISMATCH",
+            "ERR_TENANT_MISMATCH",
+        ),
+        (
+            "bound to the known certificate",
+            Some(token(authority, "bound", of_tenant(&ALL_SCOPES, "a"), Some(&bound)).await),
+            refused,
+            "a",
+        ),
+        (
+            "bound to another certificate",
+            Some(token(authority, "foreign", of_tenant(&ALL_SCOPES, "a"), Some("another")).await),
+            refused,
+            refused,
+        ),
+        ("revoked", Some(revoked), refused, refused),
+        ("alg none", Some(unsigned), refused, refused),
+        ("good", Some(good), "a", "a"),
+    ]
+}
+
+#[tokio::test]
+async fn exactly_the_right_ones_pass_at_every_door() {
+    let world = World::new();
+    let authority = world.node().await;
+    let tokens = tokens(&world, &authority).await;
+    let gateway = gateway(world.verifier(&authority), vec![rule("known", &["a"], &ALL_SCOPES)], None, false);
+    let known = certificate("known");
+    for (door, method, path, opened_by) in
+        REQUESTS.iter().filter(|(.., scopes)| scopes.iter().any(|s| ALL_SCOPES.contains(s)))
+    {
+        for (what, token, without, with) in &tokens {
+            for (peer, expected) in [(None, without), (Some(&known), with)] {
+                let mut headers = headers(&[(ORG_ID_HEADER, "a")]);
+                if let Some(token) = token {
+                    headers
+                        .insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+                }
+                let found = ask(&gateway, (*door, method.clone(), path), &headers, peer, None);
+                assert_eq!(
+                    found,
+                    **expected,
+                    "{path} ({opened_by:?}): {what}, certificate: {}",
+                    peer.is_some()
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_several_tenants_writes_to_each_and_to_no_other() {
+    let world = World::new();
+    let authority = world.node().await;
+    let several =
+        Changes { allowed_tenants: Some(vec!["a".into(), "b".into()]), ..settings(&["obs:ingest"]) };
+    let token = token(&authority, "collector", several, None).await;
+    let gateway = gateway(world.verifier(&authority), Vec::new(), None, false);
+    let bearer = format!("Bearer {token}");
+    let push = (Door::OtlpHttp, Method::POST, "/v1/metrics");
+    let found = |named| ask(&gateway, push.clone(), &headers(&[("authorization", &bearer)]), None, named);
+    assert_eq!([found(Some("a")), found(Some("b"))], ["a", "b"]);
+    assert_eq!([found(Some("c")), found(None)], ["ERR_TENANT_MISMATCH", "TENANT_REQUIRED"]);
+    authority.create_client(client("x", &["obs:ingest"], None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_request_says_of_its_identity_does_not_pass() {
+    let inner = tower::service_fn(|request: Request<()>| {
+        let access = request.extensions().get::<Access>().cloned();
+        std::future::ready(Ok::<_, std::convert::Infallible>((access, request.headers().clone())))
+    });
+    let mut service = believing(None).await.layer(Door::Prometheus).layer(inner);
+    let request = Request::builder()
+        .header("X-Scope-OrgID", "shop")
+        .header("X-StellaOps-Scopes", "obs:admin")
+        .header("X-Stella-Actor", "root")
+        .header("sub", "root")
+        .header("cnf", "x")
+        .header("Accept", "text/plain")
+        .body(())
+        .unwrap();
+    let (access, headers) = service.call(request).into_inner().unwrap();
+    let access = access.unwrap();
+    assert_eq!(outcome(&access, None), "shop");
+    assert_eq!(access.context(None).unwrap().limits(), &Limits::default());
+    let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+    assert_eq!(
+        (names.len(), &headers["accept"], &headers[TENANT_HEADER]),
+        (2, &HeaderValue::from_static("text/plain"), &HeaderValue::from_static("shop")),
+        "{names:?}"
+    );
+    let _: axum::Router = axum::Router::new().layer(believing(None).await.layer(Door::Tempo));
 }

@@ -8,15 +8,15 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use model::{Clock, Signal, TenantId};
 use rand::Rng;
+use storage::Store;
 use storage::inspect::{FileReport, inspect_file, inspect_segment};
 use storage::restore::Restoration;
 use storage::verify::{Verification, VerifyReport};
-use storage::{Store, StoreParts};
 
 use super::table::{moment, table};
-use crate::assemble;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::who;
 
 /// Look at what is kept on disk.
 #[derive(Debug, Args)]
@@ -125,14 +125,12 @@ impl Place {
         Ok(config)
     }
 
-    fn open(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Store> {
+    fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
         let store = config.store();
         // Opening would make the folder of a store that is not there.
         let is_missing = config.store.keys.url.is_none() && !config.data_dir.join("store").is_dir();
         ensure!(!is_missing, "there is no store: path={}, name it with --data-dir or --store", store.url);
-        let seed = rand::rng().random();
-        let parts = StoreParts { clock, seed, environment: assemble::environment() };
-        Store::open(&store, &parts).context("cannot open the store")
+        who::open_store(config, clock)
     }
 }
 
@@ -162,7 +160,7 @@ impl Inspect {
             vec![inspect_file(&file).await?]
         } else {
             let (tenant, signal, id) = named(&self.segment)?;
-            let store = Place::open(&self.place.config()?, clock)?;
+            let store = Place::open(&self.place.config()?, &clock)?;
             inspect_segment(&*store.objects(), &tenant, signal, id).await?
         };
         if self.json {
@@ -223,7 +221,7 @@ impl Verify {
     #[expect(clippy::print_stdout, reason = "the report is the command's output")]
     async fn run(&self, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         let config = self.place.config()?;
-        let store = Place::open(&config, clock)?;
+        let store = Place::open(&config, &clock)?;
         let tenant = self.tenant.as_deref().map(TenantId::parse).transpose().context("no tenant's name")?;
         let data_dir = config.data_dir.is_dir().then(|| config.data_dir.clone());
         let verification = Verification { store: store.objects(), data_dir, tenant, signal: self.signal };
@@ -274,7 +272,7 @@ impl Restore {
     #[expect(clippy::print_stdout, reason = "the segment's new name is the command's output")]
     async fn run(&self, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         let (tenant, signal, id) = named(&self.segment)?;
-        let store = Place::open(&self.place.config()?, Arc::clone(&clock))?;
+        let store = Place::open(&self.place.config()?, &clock)?;
         let restoration = Restoration {
             store: store.objects(),
             tenant: tenant.clone(),

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use security::authority::ANY_TENANT;
+use security::identity::CertificateRule;
+use security::scopes;
 use security::tls::dev;
 
 use crate::allocator;
@@ -76,6 +79,17 @@ impl Up {
             let folder = self.certificates();
             let [cert, key] = dev::pair_files("{service}", ENVIRONMENT).map(|name| folder.join(name));
             config.tls = Some(Tls { cert, key, ca: Some(folder.join(dev::CA_FILE)), ..Tls::default() });
+            // Whoever may read the data folder may do everything.
+            config.identity.certificates.push(CertificateRule {
+                certificate: format!("cn:{}", dev::CLIENT_NAME),
+                tenants: vec![ANY_TENANT.to_owned()],
+                tenant: config.default_tenant.clone(),
+                scopes: scopes::ALL.iter().map(|scope| (*scope).to_owned()).collect(),
+            });
+        }
+        if self.port_offset > 0 {
+            let port = config.listen.ports.authority.saturating_add(self.port_offset);
+            config.authority.issuer = Some(format!("https://localhost:{port}"));
         }
         config
     }

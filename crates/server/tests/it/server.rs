@@ -21,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const GLANCE: Duration = Duration::from_millis(25);
 
 /// The ports that an offset moves.
-const PORTS: [u16; 5] = [9090, 3100, 3200, 4317, 4318];
+const PORTS: [u16; 6] = [9090, 3100, 3200, 4317, 4318, 8440];
 /// Offsets keep below the ports that the system gives to outgoing connections.
 const OFFSETS: std::ops::Range<u16> = 1_000..23_000;
 /// How often another offset is tried when somebody was quicker.
@@ -348,7 +348,7 @@ pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>)
     }
 }
 
-/// An offset at which all five ports are free at this moment.
+/// An offset at which all ports are free at this moment.
 fn free_offset() -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     let width = OFFSETS.end - OFFSETS.start;
@@ -362,7 +362,7 @@ fn free_offset() -> u16 {
             return offset;
         }
     }
-    panic!("no offset has all five ports free");
+    panic!("no offset has all ports free");
 }
 
 /// The ready line; what the process said instead where it ended before.

@@ -9,12 +9,12 @@ use crate::command::run;
 use crate::server::{PATIENCE, Stella, eventually};
 
 /// The folder that `stella up` keeps its certificates in.
-fn certificates(data_dir: &Path) -> PathBuf {
+pub(crate) fn certificates(data_dir: &Path) -> PathBuf {
     data_dir.join("tls")
 }
 
 /// A client that trusts the authority of a folder, and shows a pair of another, or none.
-fn client(trusts: &Path, shows: Option<&Path>) -> reqwest::Client {
+pub(crate) fn client(trusts: &Path, shows: Option<&Path>) -> reqwest::Client {
     security::tls::install_provider();
     let read = |path: PathBuf| std::fs::read(path).unwrap();
     let ca = Certificate::from_pem(&read(trusts.join("collector-ca.crt"))).unwrap();
@@ -26,7 +26,7 @@ fn client(trusts: &Path, shows: Option<&Path>) -> reqwest::Client {
     builder.build().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 

@@ -229,3 +229,42 @@ fn files_that_do_not_fit_are_named() {
         assert!(said.contains(word) && said.contains("deny"), "{text:?}: {said}");
     }
 }
+
+/// Sends a byte on an open connection and waits for it to come back.
+async fn echo<S, C>(server: &mut S, client: &mut C)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut byte = [0; 1];
+    client.write_all(b"x").await.unwrap();
+    client.flush().await.unwrap();
+    server.read_exact(&mut byte).await.unwrap();
+    server.write_all(&byte).await.unwrap();
+    server.flush().await.unwrap();
+    client.read_exact(&mut byte).await.unwrap();
+    assert_eq!(&byte, b"x");
+}
+
+#[tokio::test]
+async fn an_open_connection_outlives_hundreds_of_exchanges() {
+    let folder = Folder::new();
+    let (server, client) = (folder.server(ClientAuth::Required, &[]), folder.own_client());
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let connector = TlsConnector::from(Arc::new(client.config()));
+    let name = ServerName::try_from("localhost").unwrap();
+    let (accepted, connected) = tokio::join!(server.accept(there), connector.connect(name, here));
+    let (mut answering, mut asking) = (accepted.unwrap(), connected.unwrap());
+    let mut serial = folder.certificate().serial;
+    for _ in 0..200 {
+        for pair in ["loki-dev.key", "client.key"] {
+            fs::remove_file(folder.path(pair)).unwrap();
+        }
+        dev::make(folder.dir.path(), "dev", false, &*folder.clock).unwrap();
+        assert_eq!((server.look(), client.look()), (Look::Renewed, Look::Renewed));
+        let seen = meet(&server, &client).await.unwrap().unwrap();
+        assert_ne!(seen.serial, serial, "a new connection shows the new certificate");
+        serial = seen.serial;
+        echo(&mut answering, &mut asking).await;
+    }
+}

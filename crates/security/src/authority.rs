@@ -1,0 +1,381 @@
+//! The Authority: who gets tokens, and which of them are good. An OAuth 2 server for client credentials in the process.
+//!
+//! What it knows is one document in the object store, so that replicas and commands agree; each node signs with a key of
+//! its own. No users, no passwords, no browser: identity providers of people are external issuers.
+
+mod state;
+
+mod register;
+
+mod keys;
+
+mod claims;
+
+mod clients;
+
+pub mod http;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::jwk::JwkSet;
+use model::Clock;
+use model::time::NS_PER_S;
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+
+pub use claims::{Claims, Confirmation, TokenUse};
+pub use clients::{Changes, NewClient, Secret};
+pub use keys::Algorithm;
+pub use state::{ANY_TENANT, Client};
+
+use crate::bounds::{MAX_TOKEN_BYTES, MAX_TOKEN_LIFE_S, REGISTER_PAUSE, SHORT_TOKEN_LIFE_S};
+use crate::error::SecurityError;
+use keys::SigningKey;
+use register::Register;
+use state::PublicKey;
+
+/// The issuer where nobody has named one.
+pub const DEFAULT_ISSUER: &str = "https://localhost:8440";
+
+/// Why the Authority does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// No client has the name.
+    #[error("no client has this name: name={0}; `stella authority client list` shows those that there are")]
+    NoClient(String),
+    /// A client has the name already.
+    #[error("a client has this name already: name={0}; change it with `client update`, or delete it first")]
+    Exists(String),
+    /// Something about a client or a token that cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// The client may not have what is asked for.
+    #[error("{0}")]
+    Refused(String),
+    /// A bound of the document.
+    #[error("the Authority is full: {0}")]
+    Limit(String),
+    /// Others changed the document again and again.
+    #[error("others change the Authority's document all the time; try again")]
+    Busy,
+    /// A version of the document cannot be read.
+    #[error(
+        "the Authority's document is damaged: version={version}: {reason}; remove that object to use the one before"
+    )]
+    Damaged {
+        /// The version's number.
+        version: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The document cannot be written as JSON.
+    #[error("the Authority's document cannot be written: {0}")]
+    Encode(serde_json::Error),
+    /// A token cannot be signed.
+    #[error("cannot sign: {0}")]
+    Sign(String),
+    /// The object store.
+    #[error("the store does not answer: {0}")]
+    Store(#[from] object_store::Error),
+    /// Files of keys.
+    #[error(transparent)]
+    Files(#[from] SecurityError),
+}
+
+/// What an Authority is made of.
+pub struct Parts {
+    /// The object store with the document.
+    pub objects: Arc<dyn ObjectStore>,
+    /// The folder of this node's private keys.
+    pub keys: PathBuf,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The seed of secrets and token identifiers: as unpredictable as the machine can make it.
+    pub seed: [u8; 32],
+}
+
+/// The Authority, as one node sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+struct Inner {
+    register: Register,
+    keys: PathBuf,
+    clock: Arc<dyn Clock>,
+    random: Mutex<StdRng>,
+    /// The key that this node signs with; none where it has none yet.
+    signing: ArcSwap<Option<SigningKey>>,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("register", &self.0.register).finish_non_exhaustive()
+    }
+}
+
+/// What a token is asked for with.
+#[derive(Clone, Debug, Default)]
+pub struct TokenRequest {
+    /// Scopes; all of the client's where there are none.
+    pub scopes: Vec<String>,
+    /// The audience; the client's first where none is named.
+    pub audience: Option<String>,
+    /// The tenant; the client's own where none is named.
+    pub tenant: Option<String>,
+    /// The certificate to bind the token to, by `x5t#S256`.
+    pub certificate: Option<String>,
+}
+
+/// A token, and what it says.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token in its compact form.
+    pub token: String,
+    /// Its claims.
+    pub claims: Claims,
+}
+
+impl Authority {
+    /// Reads the document. It is not changed: a store without one has no clients and no keys.
+    ///
+    /// # Errors
+    /// When the store does not answer or the document is damaged.
+    pub async fn open(parts: Parts) -> Result<Self, AuthorityError> {
+        let register = Register::open(parts.objects).await?;
+        let inner = Inner {
+            register,
+            keys: parts.keys,
+            clock: parts.clock,
+            random: Mutex::new(StdRng::from_seed(parts.seed)),
+            signing: ArcSwap::default(),
+        };
+        let authority = Self(Arc::new(inner));
+        authority.load_signing_key()?;
+        Ok(authority)
+    }
+
+    /// Names the issuer of tokens, where it is another one than before, and makes a key for this node where it has none.
+    ///
+    /// # Errors
+    /// When the store does not answer, or a key cannot be kept.
+    pub async fn establish(&self, issuer: Option<&str>) -> Result<(), AuthorityError> {
+        let now_s = self.now_s();
+        self.0
+            .register
+            .change(now_s, |state| {
+                match issuer {
+                    Some(issuer) => issuer.trim_end_matches('/').clone_into(&mut state.issuer),
+                    None if state.issuer.is_empty() => DEFAULT_ISSUER.clone_into(&mut state.issuer),
+                    None => {}
+                }
+                Ok(())
+            })
+            .await?;
+        self.load_signing_key()?;
+        if self.0.signing.load().is_none() {
+            self.rotate(Algorithm::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// What tokens name as their issuer.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        let version = self.0.register.current();
+        if version.state.issuer.is_empty() { DEFAULT_ISSUER.to_owned() } else { version.state.issuer.clone() }
+    }
+
+    /// The public keys of tokens that may be good: of those in use, and of retired ones while their tokens live.
+    #[must_use]
+    pub fn jwks(&self) -> JwkSet {
+        let version = self.0.register.current();
+        JwkSet { keys: version.state.keys.iter().map(|key| key.jwk.clone()).collect() }
+    }
+
+    /// Makes a new key for this node; the one before is retired, and its tokens stay good until they end. Its name.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the key cannot be kept.
+    pub async fn rotate(&self, algorithm: Algorithm) -> Result<String, AuthorityError> {
+        let key = SigningKey::create(&self.0.keys, algorithm)?;
+        let (now_s, kid) = (self.now_s(), key.kid().to_owned());
+        let own: Vec<String> = self.own_keys().await?;
+        let jwk = key.jwk.clone();
+        self.0
+            .register
+            .change(now_s, |state| {
+                for old in &mut state.keys {
+                    let is_own = old.jwk.common.key_id.as_ref().is_some_and(|kid| own.contains(kid));
+                    if is_own && old.retired_s.is_none() {
+                        old.retired_s = Some(now_s);
+                    }
+                }
+                state.keys.push(PublicKey { jwk: jwk.clone(), created_s: now_s, retired_s: None });
+                Ok(())
+            })
+            .await?;
+        self.0.signing.store(Arc::new(Some(key)));
+        Ok(kid)
+    }
+
+    /// Signs a token of the endpoint, which lives for five minutes.
+    ///
+    /// # Errors
+    /// When the client may not have what is asked for.
+    pub fn issue_short(&self, name: &str, request: &TokenRequest) -> Result<Token, AuthorityError> {
+        self.issue(name, request, SHORT_TOKEN_LIFE_S, TokenUse::Access)
+    }
+
+    /// Signs a service token: for files and settings, until it ends or is revoked.
+    ///
+    /// # Errors
+    /// When the client may not have what is asked for, or not for so long.
+    pub fn issue_service(
+        &self,
+        name: &str,
+        request: &TokenRequest,
+        life_s: i64,
+    ) -> Result<Token, AuthorityError> {
+        self.issue(name, request, life_s, TokenUse::Service)
+    }
+
+    fn issue(
+        &self,
+        name: &str,
+        request: &TokenRequest,
+        life_s: i64,
+        token_use: TokenUse,
+    ) -> Result<Token, AuthorityError> {
+        let version = self.0.register.current();
+        let client = version.state.client(name)?;
+        if token_use == TokenUse::Service && !(1..=client.max_token_life_s).contains(&life_s) {
+            return Err(AuthorityError::Refused(format!(
+                "a token of {name} may live for {} at most, and {} was asked for: raise it with `client update {name} \
+                 --max-token-life`",
+                clients::life(client.max_token_life_s),
+                clients::life(life_s)
+            )));
+        }
+        let mut claims = claims::of(name, client, request)?;
+        claims.iss = self.issuer();
+        claims.iat = self.now_s();
+        claims.nbf = claims.iat;
+        claims.exp = claims.iat + life_s;
+        claims.jti = format!("{}-{}", client.id, self.random_id());
+        claims.token_use = token_use;
+        let signing = self.0.signing.load();
+        let key = signing.as_ref().as_ref().ok_or_else(|| {
+            AuthorityError::Sign("this node has no key yet: `stella authority key rotate` makes one".into())
+        })?;
+        let token = key.sign(&claims)?;
+        // What every reader refuses must not be handed out.
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthorityError::Invalid(format!(
+                "the token would have {} bytes, and {MAX_TOKEN_BYTES} are read: ask for fewer scopes, or allow fewer \
+                 tenants",
+                token.len()
+            )));
+        }
+        Ok(Token { token, claims })
+    }
+
+    /// Takes a token back: it is refused by every node that has read the document since.
+    ///
+    /// # Errors
+    /// When the store does not answer, or too many tokens are revoked.
+    pub async fn revoke(&self, jti: &str, exp_s: Option<i64>) -> Result<(), AuthorityError> {
+        let now_s = self.now_s();
+        let until_s = exp_s.unwrap_or(now_s + MAX_TOKEN_LIFE_S);
+        if jti.is_empty() || jti.len() > crate::bounds::MAX_NAME_BYTES {
+            return Err(AuthorityError::Invalid(
+                "that is neither a token nor the identifier (jti) of one".into(),
+            ));
+        }
+        let revoke = |state: &mut state::State| {
+            state.revoked.insert(jti.to_owned(), until_s);
+            Ok(())
+        };
+        self.0.register.change(now_s, revoke).await
+    }
+
+    /// Whether a token of this Authority was taken back, by itself or with its client.
+    #[must_use]
+    pub fn is_revoked(&self, claims: &Claims) -> bool {
+        let version = self.0.register.current();
+        let client = version.state.clients.get(&claims.client_id);
+        let is_of = |client: &Client| claims.jti.split_once('-').is_some_and(|(id, _)| id == client.id);
+        version.state.revoked.contains_key(&claims.jti) || !client.is_some_and(is_of)
+    }
+
+    /// Looks for changes of others, for as long as it is polled.
+    pub async fn keep_fresh(&self) {
+        let mut is_failing = false;
+        loop {
+            tokio::time::sleep(REGISTER_PAUSE).await;
+            match self.refresh().await {
+                Ok(()) => is_failing = false,
+                Err(error) if !is_failing => {
+                    is_failing = true;
+                    tracing::error!(%error, "the Authority's document cannot be read again: clients and \
+                        revocations stay as they were");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Looks for changes of others once.
+    ///
+    /// # Errors
+    /// When the store does not answer or the document is damaged.
+    pub async fn refresh(&self) -> Result<(), AuthorityError> {
+        if self.0.register.refresh().await? {
+            self.load_signing_key()?;
+        }
+        Ok(())
+    }
+
+    /// Names of the keys whose private half this node has.
+    async fn own_keys(&self) -> Result<Vec<String>, AuthorityError> {
+        self.0.register.refresh().await?;
+        let version = self.0.register.current();
+        let mut own = Vec::new();
+        for key in &version.state.keys {
+            if let Some(key) = SigningKey::load(&self.0.keys, &key.jwk)? {
+                own.push(key.kid().to_owned());
+            }
+        }
+        Ok(own)
+    }
+
+    /// Signs with the newest key that is not retired and whose private half this node has.
+    fn load_signing_key(&self) -> Result<(), AuthorityError> {
+        let version = self.0.register.current();
+        for key in version.state.keys.iter().rev().filter(|key| key.retired_s.is_none()) {
+            if let Some(key) = SigningKey::load(&self.0.keys, &key.jwk)? {
+                self.0.signing.store(Arc::new(Some(key)));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn now_s(&self) -> i64 {
+        self.0.clock.now().0.div_euclid(NS_PER_S)
+    }
+
+    /// 128 bits that nobody can guess.
+    fn random_id(&self) -> String {
+        let mut bytes = [0; 16];
+        self.0.random.lock().fill_bytes(&mut bytes);
+        hex::encode(bytes)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,245 @@
+//! The Authority's port: OAuth 2 for clients, and what operators do with clients and keys.
+//!
+//! Sources: RFC 6749 (client credentials), 7009 (revocation), 7517 (keys), 7523 (assertions), 7662 (introspection), 8414
+//! (discovery), 8705 (mutual TLS).
+
+mod admin;
+
+mod callers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use super::{Authority, AuthorityError, Claims, TokenRequest};
+use crate::bounds::MAX_FORM_BYTES;
+use crate::tls::PeerCertificate;
+use crate::token::{TokenError, Verifier};
+use callers::{Assertions, Form};
+
+/// The audience of tokens for the Authority itself.
+pub const AUDIENCE: &str = "authority";
+/// The scope that its administration needs.
+pub const ADMIN_SCOPE: &str = "authority:admin";
+
+/// What the routes work with.
+#[derive(Clone)]
+struct Port {
+    authority: Authority,
+    /// Takes tokens of operators.
+    operators: Verifier,
+    /// Takes all tokens of the Authority, whomever they are for.
+    assertions: Arc<Assertions>,
+}
+
+/// The certificate of the connection, where its client showed one.
+type Peer = Option<Extension<Arc<PeerCertificate>>>;
+
+/// The routes of the Authority's port.
+pub fn router(authority: &Authority) -> Router {
+    let clock = Arc::clone(&authority.0.clock);
+    let operators = Verifier::new(authority.clone(), Vec::new(), [AUDIENCE.to_owned()], Arc::clone(&clock));
+    let assertions = Arc::new(Assertions::new(clock));
+    let port = Port { authority: authority.clone(), operators, assertions };
+    Router::new()
+        .route("/token", post(token))
+        .route("/connect/token", post(token))
+        .route("/introspect", post(introspect))
+        .route("/revoke", post(revoke))
+        .route("/jwks", get(jwks))
+        .route("/.well-known/openid-configuration", get(discovery))
+        .route("/.well-known/oauth-authorization-server", get(discovery))
+        .merge(admin::router())
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .with_state(port)
+}
+
+/// A refusal in the form of RFC 6749, section 5.2.
+#[derive(Debug)]
+struct OAuthError {
+    status: StatusCode,
+    code: &'static str,
+    description: String,
+}
+
+impl OAuthError {
+    fn request(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "invalid_request", description: description.into() }
+    }
+
+    fn client(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, code: "invalid_client", description: description.into() }
+    }
+}
+
+impl From<AuthorityError> for OAuthError {
+    fn from(error: AuthorityError) -> Self {
+        let (status, code) = match &error {
+            AuthorityError::Refused(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
+            AuthorityError::Invalid(_) | AuthorityError::Exists(_) => {
+                (StatusCode::BAD_REQUEST, "invalid_request")
+            }
+            AuthorityError::NoClient(_) => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            tracing::warn!(%error, "the Authority cannot answer");
+        }
+        Self { status, code, description: error.to_string() }
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        tracing::info!(code = self.code, reason = self.description, "request refused");
+        let body = json!({"error": self.code, "error_description": self.description});
+        let mut response = (self.status, [(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = http::HeaderValue::from_static("Basic realm=\"stella authority\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+fn answer(body: Value) -> Response {
+    ([(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+async fn token(
+    State(port): State<Port>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let form = Form::parse(&headers, &body)?;
+    let caller = callers::authenticate(&port, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
+    match form.get("grant_type") {
+        Some("client_credentials") => {}
+        Some(other) => {
+            return Err(OAuthError {
+                status: StatusCode::BAD_REQUEST,
+                code: "unsupported_grant_type",
+                description: format!("grant_type={other}: client_credentials is the one that there is"),
+            });
+        }
+        None => return Err(OAuthError::request("grant_type is missing: client_credentials")),
+    }
+    let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect();
+    let request = TokenRequest {
+        scopes: form.get("scope").map(words).unwrap_or_default(),
+        audience: form.get("audience").or(form.get("resource")).map(str::to_owned),
+        tenant: form.get("tenant").map(str::to_owned),
+        certificate: caller.certificate,
+    };
+    let client = port.authority.client(&caller.name)?;
+    let is_ambiguous = client.tenant.is_none() && client.tenants.len() > 1 && request.tenant.is_none();
+    if is_ambiguous {
+        return Err(OAuthError::request(format!(
+            "{} may act for several tenants: name one with tenant=<id>",
+            caller.name
+        )));
+    }
+    let issued = port.authority.issue_short(&caller.name, &request)?;
+    tracing::info!(client = caller.name, jti = issued.claims.jti, "a token was issued");
+    Ok(answer(json!({
+        "access_token": issued.token,
+        "token_type": "Bearer",
+        "expires_in": issued.claims.exp - issued.claims.iat,
+        "scope": issued.claims.scope,
+    })))
+}
+
+/// The claims of a token of this Authority that is good now, whomever it is for and whatever it is bound to.
+fn good(authority: &Authority, token: &str) -> Option<Claims> {
+    let claims = crate::token::own(authority, token).ok()?;
+    let now_s = authority.now_s();
+    (claims.exp > now_s && !authority.is_revoked(&claims)).then_some(claims)
+}
+
+async fn introspect(
+    State(port): State<Port>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let form = Form::parse(&headers, &body)?;
+    let caller = callers::authenticate(&port, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
+    let token = form.get("token").ok_or_else(|| OAuthError::request("token is missing"))?;
+    let Some(claims) = good(&port.authority, token) else {
+        return Ok(answer(json!({"active": false})));
+    };
+    // Whoever is neither the token's client nor one that it is for learns nothing of it.
+    let client = port.authority.client(&caller.name)?;
+    if claims.client_id != caller.name && !client.audience.contains(&claims.aud) {
+        return Ok(answer(json!({"active": false})));
+    }
+    let mut told = serde_json::to_value(&claims).map_err(AuthorityError::Encode)?;
+    told["active"] = Value::Bool(true);
+    told["token_type"] = Value::String("Bearer".into());
+    Ok(answer(told))
+}
+
+async fn revoke(
+    State(port): State<Port>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let form = Form::parse(&headers, &body)?;
+    let caller = callers::authenticate(&port, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
+    let token = form.get("token").ok_or_else(|| OAuthError::request("token is missing"))?;
+    // A token that is not good needs no revocation, and is answered alike.
+    if let Some(claims) = good(&port.authority, token) {
+        if claims.client_id != caller.name {
+            return Err(OAuthError {
+                status: StatusCode::BAD_REQUEST,
+                code: "unauthorized_client",
+                description: "the token is another client's: an operator revokes it".into(),
+            });
+        }
+        port.authority.revoke(&claims.jti, Some(claims.exp)).await?;
+        tracing::info!(client = caller.name, jti = claims.jti, "a token was revoked");
+    }
+    Ok(StatusCode::OK.into_response())
+}
+
+async fn jwks(State(port): State<Port>) -> Response {
+    ([(CACHE_CONTROL, "public, max-age=60")], axum::Json(port.authority.jwks())).into_response()
+}
+
+async fn discovery(State(port): State<Port>) -> Response {
+    let issuer = port.authority.issuer();
+    let at = |path: &str| format!("{issuer}{path}");
+    let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"];
+    answer(json!({
+        "issuer": issuer,
+        "token_endpoint": at("/token"),
+        "jwks_uri": at("/jwks"),
+        "introspection_endpoint": at("/introspect"),
+        "revocation_endpoint": at("/revoke"),
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256", "EdDSA"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256", "ES384", "EdDSA", "RS256", "PS256"],
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "tls_client_certificate_bound_access_tokens": true,
+        "scopes_supported": crate::scopes::ALL,
+    }))
+}
+
+impl From<TokenError> for OAuthError {
+    fn from(error: TokenError) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, code: "invalid_token", description: error.to_string() }
+    }
+}

@@ -1,0 +1,191 @@
+//! What operators do, over HTTP: clients, service tokens, keys. Each request brings a token with the scope
+//! `authority:admin` for the audience `authority`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequestParts, Json, Path, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::{Algorithm, AuthorityError, Changes, NewClient, TokenRequest};
+use super::{ADMIN_SCOPE, OAuthError, Port, answer};
+use crate::tls::PeerCertificate;
+
+pub(super) fn router() -> Router<Port> {
+    Router::new()
+        .route("/admin/clients", get(list).post(create))
+        .route("/admin/clients/{name}", get(show).patch(update).delete(delete))
+        .route("/admin/clients/{name}/tokens", post(issue))
+        .route("/admin/revocations", post(revoke))
+        .route("/admin/keys", post(rotate))
+}
+
+/// An operator: a request with a good token that has the scope.
+struct Operator(String);
+
+impl FromRequestParts<Port> for Operator {
+    type Rejection = OAuthError;
+
+    async fn from_request_parts(parts: &mut Parts, port: &Port) -> Result<Self, OAuthError> {
+        let token = bearer(&parts.headers).ok_or_else(|| OAuthError {
+            status: StatusCode::UNAUTHORIZED,
+            code: "invalid_token",
+            description: format!("show a token with the scope {ADMIN_SCOPE}: Authorization: Bearer <token>"),
+        })?;
+        let peer = parts.extensions.get::<Arc<PeerCertificate>>();
+        let identity = port.operators.verify(token, peer.map(|peer| peer.thumbprint.as_str()))?;
+        if !identity.scopes.contains(ADMIN_SCOPE) {
+            return Err(OAuthError {
+                status: StatusCode::FORBIDDEN,
+                code: "insufficient_scope",
+                description: format!("the token does not have the scope {ADMIN_SCOPE}"),
+            });
+        }
+        Ok(Self(identity.subject.clone()))
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Refusals of operators' requests: what they name may not be there, or be there already.
+struct Refused(AuthorityError);
+
+impl From<AuthorityError> for Refused {
+    fn from(error: AuthorityError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match &self.0 {
+            AuthorityError::NoClient(_) => StatusCode::NOT_FOUND,
+            AuthorityError::Exists(_) => StatusCode::CONFLICT,
+            AuthorityError::Refused(_) => StatusCode::FORBIDDEN,
+            _ => return OAuthError::from(self.0).into_response(),
+        };
+        (status, Json(json!({"error": "refused", "error_description": self.0.to_string()}))).into_response()
+    }
+}
+
+/// A body, or why it is none.
+fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Refused> {
+    body.map(|Json(body)| body).map_err(|rejection| Refused(AuthorityError::Invalid(rejection.body_text())))
+}
+
+async fn list(State(port): State<Port>, _operator: Operator) -> Response {
+    answer(json!(port.authority.clients()))
+}
+
+async fn create(
+    State(port): State<Port>,
+    Operator(operator): Operator,
+    new: Result<Json<NewClient>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let new = body(new)?;
+    let name = new.name.clone();
+    let secret = port.authority.create_client(new).await?;
+    tracing::info!(operator, client = name, "an operator made a client");
+    Ok((StatusCode::CREATED, answer(json!({"client_id": name, "client_secret": secret}))).into_response())
+}
+
+async fn show(
+    State(port): State<Port>,
+    _operator: Operator,
+    Path(name): Path<String>,
+) -> Result<Response, Refused> {
+    Ok(answer(json!(port.authority.client(&name)?)))
+}
+
+async fn update(
+    State(port): State<Port>,
+    Operator(operator): Operator,
+    Path(name): Path<String>,
+    changes: Result<Json<Changes>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let secret = port.authority.update_client(&name, body(changes)?).await?;
+    tracing::info!(operator, client = name, "an operator changed a client");
+    Ok(answer(json!({"client_id": name, "client_secret": secret})))
+}
+
+async fn delete(
+    State(port): State<Port>,
+    Operator(operator): Operator,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refused> {
+    port.authority.delete_client(&name).await?;
+    tracing::info!(operator, client = name, "an operator deleted a client");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a service token is asked for with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceToken {
+    life_s: i64,
+    #[serde(default)]
+    scopes: Vec<String>,
+    audience: Option<String>,
+    tenant: Option<String>,
+    certificate: Option<String>,
+}
+
+async fn issue(
+    State(port): State<Port>,
+    Operator(operator): Operator,
+    Path(name): Path<String>,
+    asked: Result<Json<ServiceToken>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let ServiceToken { life_s, scopes, audience, tenant, certificate } = body(asked)?;
+    let request = TokenRequest { scopes, audience, tenant, certificate };
+    let issued = port.authority.issue_service(&name, &request, life_s)?;
+    tracing::info!(operator, client = name, jti = issued.claims.jti, "an operator issued a token");
+    Ok(answer(json!({"access_token": issued.token, "jti": issued.claims.jti})))
+}
+
+/// A token to take back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revocation {
+    jti: String,
+    exp: Option<i64>,
+}
+
+async fn revoke(
+    State(port): State<Port>,
+    Operator(operator): Operator,
+    asked: Result<Json<Revocation>, JsonRejection>,
+) -> Result<StatusCode, Refused> {
+    let Revocation { jti, exp } = body(asked)?;
+    port.authority.revoke(&jti, exp).await?;
+    tracing::info!(operator, jti, "an operator revoked a token");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a new key is made for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    #[serde(default)]
+    algorithm: Algorithm,
+}
+
+async fn rotate(
+    State(port): State<Port>,
+    Operator(operator): Operator,
+    asked: Result<Json<Rotation>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let kid = port.authority.rotate(body(asked)?.algorithm).await?;
+    tracing::info!(operator, kid, "an operator made a new key");
+    Ok((StatusCode::CREATED, answer(json!({"kid": kid}))).into_response())
+}

@@ -1,0 +1,178 @@
+//! Who a request comes from: a bearer token, a client certificate that the configuration knows, or nobody.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::digest;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use model::tenant::Refusal;
+use serde::Deserialize;
+
+use crate::tls::PeerCertificate;
+use crate::token::{Identity, Tenants, Verifier};
+
+/// What a client certificate allows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRule {
+    /// Which certificates: `cn:<common name>`, `san:<DNS name, address, URI or mail address>`, `sha256:<of the certificate>`
+    /// or `spki:<SHA-256 of the public key>`, both in hexadecimal.
+    pub certificate: String,
+    /// The tenants that it may act for; `*` is every one.
+    pub tenants: Vec<String>,
+    /// The tenant of requests that name none; the only one of `tenants` where it is left out.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// What it may do.
+    pub scopes: BTreeSet<String>,
+}
+
+/// A rule that was checked.
+#[derive(Clone, Debug)]
+struct Mapping {
+    selector: Selector,
+    identity: Identity,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Selector {
+    CommonName(String),
+    Name(String),
+    Certificate(String),
+    PublicKey(String),
+}
+
+impl Selector {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("certificate={text:?}: write cn:, san:, sha256: or spki: and the value");
+        let (kind, value) = text.split_once(':').ok_or_else(wrong)?;
+        if value.is_empty() {
+            return Err(wrong());
+        }
+        let hash = || {
+            let digits: String = value.chars().filter(|c| *c != ':').collect();
+            let bytes = hex::decode(digits).ok().filter(|bytes| bytes.len() == 32);
+            bytes
+                .map(hex::encode)
+                .ok_or_else(|| format!("certificate={text:?}: a SHA-256 has 64 hexadecimal digits"))
+        };
+        match kind {
+            "cn" => Ok(Self::CommonName(value.to_owned())),
+            "san" => Ok(Self::Name(value.to_owned())),
+            "sha256" => Ok(Self::Certificate(hash()?)),
+            "spki" => Ok(Self::PublicKey(hash()?)),
+            _ => Err(wrong()),
+        }
+    }
+
+    fn selects(&self, certificate: &PeerCertificate) -> bool {
+        match self {
+            Self::CommonName(name) => certificate.common_name.as_ref() == Some(name),
+            Self::Name(name) => certificate.names.contains(name),
+            Self::Certificate(hash) => {
+                *hash == hex::encode(digest::digest(&digest::SHA256, &certificate.der))
+            }
+            Self::PublicKey(hash) => *hash == certificate.spki_sha256,
+        }
+    }
+}
+
+/// How callers are known.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    verifier: Verifier,
+    mappings: Vec<Mapping>,
+    /// Whether a request that shows nothing is believed what it says of itself.
+    believes: bool,
+}
+
+/// A caller, as far as it is known.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    /// It has proven who it is.
+    Known(std::sync::Arc<Identity>),
+    /// It shows nothing, and is believed: a plain connection on this machine.
+    Believed,
+}
+
+impl Identities {
+    /// Knows callers by tokens and certificates; `believes` those that show neither.
+    ///
+    /// # Errors
+    /// When a rule cannot be.
+    pub fn new(verifier: Verifier, rules: Vec<CertificateRule>, believes: bool) -> Result<Self, String> {
+        let mappings = rules.into_iter().map(mapping).collect::<Result<_, _>>()?;
+        Ok(Self { verifier, mappings, believes })
+    }
+
+    /// Who sends a request with these headers, on a connection with this certificate.
+    pub(crate) fn who(&self, headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<Who, Refusal> {
+        let mapped = peer.and_then(|peer| {
+            let mut mappings = self.mappings.iter();
+            mappings.find(|mapping| mapping.selector.selects(peer)).map(|mapping| &mapping.identity)
+        });
+        if let Some(token) = bearer(headers)? {
+            let thumbprint = peer.map(|peer| peer.thumbprint.as_str());
+            let identity = self.verifier.verify(token, thumbprint);
+            let identity = identity.map_err(|error| Refusal::Unauthenticated(error.to_string()))?;
+            return match (mapped, &identity.tenant) {
+                // Two answers that differ.
+                (Some(mapped), Some(tenant)) if !mapped.tenants.allow(tenant) => {
+                    Err(Refusal::TenantMismatch(tenant.clone()))
+                }
+                _ => Ok(Who::Known(identity)),
+            };
+        }
+        match mapped {
+            Some(identity) => Ok(Who::Known(std::sync::Arc::new(identity.clone()))),
+            None if self.believes => Ok(Who::Believed),
+            None => Err(Refusal::Unauthenticated(nothing_shown(peer))),
+        }
+    }
+}
+
+fn nothing_shown(peer: Option<&PeerCertificate>) -> String {
+    match peer {
+        Some(peer) => format!(
+            "the request has no token, and its client certificate is mapped to no tenant: subject={:?}; show a token, or \
+             name the certificate in the configuration",
+            peer.subject
+        ),
+        None => "the request has neither a token nor a client certificate: show one of them".into(),
+    }
+}
+
+fn mapping(rule: CertificateRule) -> Result<Mapping, String> {
+    let tenants = Tenants::of(rule.tenants.iter().map(String::as_str));
+    let tenant = match (rule.tenant, rule.tenants.as_slice()) {
+        (None, [only]) if tenants != Tenants::Any => Some(only.clone()),
+        (named, _) => named,
+    };
+    if tenant.as_deref().is_some_and(|tenant| !tenants.allow(tenant)) {
+        return Err(format!("certificate={:?}: its tenant is none of its tenants", rule.certificate));
+    }
+    let selector = Selector::parse(&rule.certificate)?;
+    let identity = Identity { subject: rule.certificate, scopes: rule.scopes, tenant, tenants };
+    Ok(Mapping { selector, identity })
+}
+
+/// The token of `Authorization: Bearer`. Another scheme is refused: what it shows is not looked at, and must not count as
+/// nothing.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let refused = |reason: &str| Err(Refusal::Unauthenticated(reason.to_owned()));
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return refused("there is more than one Authorization header");
+    }
+    let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.trim().split_once(' ')) else {
+        return refused("the Authorization header is not `Bearer <token>`");
+    };
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return refused("the Authorization header must be `Bearer <token>`: other schemes are not taken");
+    }
+    Ok(Some(token.trim()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What a caller must be allowed to do for a request: by the door that it came through, its path and its method.
+//!
+//! A path that is not named here needs the scope to read through its door, and `obs:ingest` never reads: what is added to a
+//! protocol is closed until it is opened here.
+
+use http::Method;
+
+/// Read metrics, and scrape.
+pub const READ: &str = "obs:read";
+/// Push and read logs.
+pub const LOGS: &str = "obs:logs";
+/// Push and read traces.
+pub const TRACES: &str = "obs:traces";
+/// Push any signal, read nothing.
+pub const INGEST: &str = "obs:ingest";
+/// Limits, deletes, every tenant's status, and what concerns the whole server.
+pub const ADMIN: &str = "obs:admin";
+
+/// Every scope that something here asks for.
+pub const ALL: [&str; 6] = [READ, LOGS, TRACES, INGEST, ADMIN, crate::authority::http::ADMIN_SCOPE];
+
+/// What a request came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The Prometheus API and remote write.
+    Prometheus,
+    /// The Loki API and push.
+    Loki,
+    /// The Tempo API and push.
+    Tempo,
+    /// OTLP over gRPC.
+    OtlpGrpc,
+    /// OTLP over HTTP.
+    OtlpHttp,
+}
+
+/// The scopes that a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// None: whether a server is ready may be known by all that may connect.
+    Nothing,
+    /// One of these.
+    One(&'static [&'static str]),
+    /// Each of these.
+    All(&'static [&'static str]),
+}
+
+impl Need {
+    /// Whether a caller with such scopes may go on.
+    pub fn is_met(self, has: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::One(scopes) => scopes.iter().any(|scope| has(scope)),
+            Self::All(scopes) => scopes.iter().all(|scope| has(scope)),
+        }
+    }
+
+    /// The scopes as a sentence's part.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Self::Nothing => "none".into(),
+            Self::One([scope]) | Self::All([scope]) => format!("the scope {scope}"),
+            Self::One(scopes) => format!("one of the scopes {}", scopes.join(" ")),
+            Self::All(scopes) => format!("all of the scopes {}", scopes.join(" ")),
+        }
+    }
+}
+
+const PUSH_LOGS: Need = Need::One(&[LOGS, INGEST]);
+const PUSH_TRACES: Need = Need::One(&[TRACES, INGEST]);
+const PUSH_METRICS: Need = Need::One(&[INGEST]);
+
+/// What a request needs.
+#[must_use]
+pub fn needed(door: Door, method: &Method, path: &str) -> Need {
+    match path {
+        "/ready" | "/-/ready" | "/-/healthy" | "/api/echo" => return Need::Nothing,
+        "/metrics" => return Need::One(&[READ]),
+        "/flush" => return Need::One(&[ADMIN]),
+        "/v1/metrics" | "/api/v1/otlp/v1/metrics" | "/api/v1/write" => return PUSH_METRICS,
+        "/v1/logs" | "/otlp/v1/logs" | "/loki/api/v1/push" | "/api/prom/push" => return PUSH_LOGS,
+        "/v1/traces" => return PUSH_TRACES,
+        // Its tables are those of the three signals.
+        "/api/v1/sql" => return Need::All(&[READ, LOGS, TRACES]),
+        _ => {}
+    }
+    match door {
+        // Whoever may push something learns which methods there are.
+        Door::OtlpGrpc => grpc(path),
+        Door::OtlpHttp => Need::One(&[INGEST, LOGS, TRACES]),
+        _ if matches!(*method, Method::DELETE | Method::PUT | Method::PATCH) || path.contains("/admin/") => {
+            Need::One(&[ADMIN])
+        }
+        Door::Prometheus => Need::One(&[READ]),
+        Door::Loki => Need::One(&[LOGS]),
+        Door::Tempo => Need::One(&[TRACES]),
+    }
+}
+
+/// Whether a path is answered without a tenant, so that nobody asks for the caller's right but the gateway.
+#[must_use]
+pub fn concerns_no_tenant(path: &str) -> bool {
+    path == "/metrics" || path == "/flush" || path.ends_with("/format_query") || path.contains("/status/")
+}
+
+fn grpc(path: &str) -> Need {
+    match path {
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => PUSH_METRICS,
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => PUSH_LOGS,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => PUSH_TRACES,
+        _ => Need::One(&[INGEST, LOGS, TRACES]),
+    }
+}

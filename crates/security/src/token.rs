@@ -1,0 +1,341 @@
+//! Bearer tokens: whether one is good, and what it says.
+//!
+//! A token is good when a key of its issuer signed it, it is for us, now, and is not taken back; and when it is bound to
+//! a certificate, when that is the connection's. Which algorithms are taken is said by the keys, never by the token.
+
+pub mod external;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use model::Clock;
+use model::time::NS_PER_S;
+use moka::sync::Cache;
+use serde_json::{Map, Value};
+
+use crate::authority::{ANY_TENANT, Authority, Claims};
+use crate::bounds::{CLOCK_SKEW_S, KNOWN_TOKEN_LIFE, MAX_KNOWN_TOKENS, MAX_TOKEN_BYTES};
+use external::ExternalIssuer;
+
+/// Why a token is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It is no token, or its algorithm is none that is taken.
+    #[error(
+        "the token is not one that can be read: it is a JWT, signed with ES256, EdDSA or RS256 for example"
+    )]
+    Malformed,
+    /// Nobody who is trusted issued it.
+    #[error("nobody that this server trusts issued the token: issuer={0:?}")]
+    Issuer(String),
+    /// Its key is not known, or did not sign it.
+    #[error("the token's signature is not that of a key of its issuer")]
+    Signature,
+    /// Its time is over.
+    #[error("the token has ended: ask for another")]
+    Expired,
+    /// Its time is still to come.
+    #[error("the token is not good yet: are the clocks right?")]
+    NotYet,
+    /// It is for somebody else.
+    #[error("the token is for another audience: audience={0:?}")]
+    Audience(String),
+    /// It was taken back, or its client was deleted.
+    #[error("the token was revoked")]
+    Revoked,
+    /// It is bound to a certificate that is not the connection's.
+    #[error("the token is bound to another client certificate than the connection's")]
+    Certificate,
+    /// A claim is missing, or not what it should be.
+    #[error("the token's claim is missing or wrong: claim={0}")]
+    Claim(&'static str),
+}
+
+/// The tenants that a token or certificate allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tenants {
+    /// Every one.
+    Any,
+    /// These.
+    These(BTreeSet<String>),
+}
+
+impl Tenants {
+    /// Whether the tenant is one of them.
+    #[must_use]
+    pub fn allow(&self, tenant: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(tenants) => tenants.contains(tenant),
+        }
+    }
+
+    /// From words of which one may be `*`.
+    pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let tenants: BTreeSet<String> = words.into_iter().map(str::to_owned).collect();
+        if tenants.contains(ANY_TENANT) { Self::Any } else { Self::These(tenants) }
+    }
+}
+
+/// What a good token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Whom it stands for.
+    pub subject: String,
+    /// What it allows.
+    pub scopes: BTreeSet<String>,
+    /// The tenant that it acts for, where it says so.
+    pub tenant: Option<String>,
+    /// All tenants that it may act for.
+    pub tenants: Tenants,
+}
+
+/// A token whose signature was verified: the rest is checked at each use.
+#[derive(Debug)]
+struct Known {
+    identity: Arc<Identity>,
+    audiences: Vec<String>,
+    not_before_s: Option<i64>,
+    expires_s: i64,
+    certificate: Option<String>,
+    /// The claims of a token of our own Authority, which may take it back.
+    own: Option<Claims>,
+}
+
+/// Whose tokens are taken. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Verifier(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    authority: Authority,
+    issuers: Vec<Arc<ExternalIssuer>>,
+    audiences: BTreeSet<String>,
+    clock: Arc<dyn Clock>,
+    known: Cache<[u8; 32], Arc<Known>>,
+}
+
+impl Verifier {
+    /// Takes tokens of the Authority and of these issuers that are for one of the audiences.
+    #[must_use]
+    pub fn new(
+        authority: Authority,
+        issuers: Vec<Arc<ExternalIssuer>>,
+        audiences: impl IntoIterator<Item = String>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let audiences = audiences.into_iter().collect();
+        let known = Cache::builder().max_capacity(MAX_KNOWN_TOKENS).time_to_live(KNOWN_TOKEN_LIFE).build();
+        Self(Arc::new(Inner { authority, issuers, audiences, clock, known }))
+    }
+
+    /// Verifies a token; `certificate` is the `x5t#S256` of the connection's client certificate.
+    ///
+    /// # Errors
+    /// When the token is not good here and now.
+    pub fn verify(&self, token: &str, certificate: Option<&str>) -> Result<Arc<Identity>, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let name: [u8; 32] = digest::digest(&digest::SHA256, token.as_bytes())
+            .as_ref()
+            .try_into()
+            .expect("SHA-256 has 32 bytes");
+        let known = match self.0.known.get(&name) {
+            Some(known) => known,
+            None => {
+                let known = Arc::new(self.read(token)?);
+                self.0.known.insert(name, Arc::clone(&known));
+                known
+            }
+        };
+        self.check(&known, certificate)?;
+        Ok(Arc::clone(&known.identity))
+    }
+
+    fn check(&self, known: &Known, certificate: Option<&str>) -> Result<(), TokenError> {
+        let now_s = self.0.clock.now().0.div_euclid(NS_PER_S);
+        if now_s >= known.expires_s + CLOCK_SKEW_S {
+            return Err(TokenError::Expired);
+        }
+        if known.not_before_s.is_some_and(|from_s| now_s < from_s - CLOCK_SKEW_S) {
+            return Err(TokenError::NotYet);
+        }
+        if !known.audiences.iter().any(|audience| self.0.audiences.contains(audience)) {
+            return Err(TokenError::Audience(known.audiences.join(" ")));
+        }
+        if known.own.as_ref().is_some_and(|claims| self.0.authority.is_revoked(claims)) {
+            return Err(TokenError::Revoked);
+        }
+        match &known.certificate {
+            Some(bound) if certificate != Some(bound) => Err(TokenError::Certificate),
+            _ => Ok(()),
+        }
+    }
+
+    /// Verifies the signature and reads the claims.
+    fn read(&self, token: &str) -> Result<Known, TokenError> {
+        let issuer = claimed(token, "iss")?;
+        if issuer == self.0.authority.issuer() {
+            let claims = signed(token, &self.0.authority.jwks())?;
+            let own: Claims = serde_json::from_value(Value::Object(claims.clone()))
+                .map_err(|_| TokenError::Claim("jti"))?;
+            return Ok(Known { own: Some(own), ..known(&claims, &external::ClaimNames::default())? });
+        }
+        let external = self.0.issuers.iter().find(|known| known.issuer() == issuer);
+        let external = external.ok_or(TokenError::Issuer(issuer))?;
+        known(&signed(token, &external.keys())?, external.claims())
+    }
+}
+
+/// What a token says in a claim, without proof: to find the keys, which then prove it.
+pub(crate) fn claimed(token: &str, claim: &'static str) -> Result<String, TokenError> {
+    let claims: Map<String, Value> =
+        jsonwebtoken::dangerous::insecure_decode(token).map_err(|_| TokenError::Malformed)?.claims;
+    claims.get(claim).and_then(Value::as_str).map(str::to_owned).ok_or(TokenError::Claim(claim))
+}
+
+/// The claims of a token that the Authority signed, whether it is good now or not.
+///
+/// # Errors
+/// When the Authority did not sign it.
+pub fn own(authority: &Authority, token: &str) -> Result<Claims, TokenError> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(TokenError::Malformed);
+    }
+    let claims = signed(token, &authority.jwks())?;
+    serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Claim("jti"))
+}
+
+/// The claims, once a key of the set has signed them.
+pub(crate) fn signed(token: &str, keys: &JwkSet) -> Result<Map<String, Value>, TokenError> {
+    let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+    if header.crit.is_some() {
+        return Err(TokenError::Malformed);
+    }
+    let candidates = keys.keys.iter().filter(|key| match (&header.kid, &key.common.key_id) {
+        (Some(named), Some(own)) => named == own,
+        // A token that names no key is tried with each of the few that there are.
+        _ => true,
+    });
+    for key in candidates.filter(|key| algorithms(key).contains(&header.alg)) {
+        let Ok(decoding) = DecodingKey::from_jwk(key) else { continue };
+        let mut validation = Validation::new(header.alg);
+        // Times and audience are checked with our own clock, at each use.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        if let Ok(data) = jsonwebtoken::decode::<Map<String, Value>>(token, &decoding, &validation) {
+            return Ok(data.claims);
+        }
+    }
+    Err(TokenError::Signature)
+}
+
+/// The algorithms that a key may sign with: the one that it names, or those of its kind. Never a shared secret.
+fn algorithms(key: &Jwk) -> &'static [Algorithm] {
+    use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve};
+    match key.common.key_algorithm {
+        Some(KeyAlgorithm::ES256) => return &[Algorithm::ES256],
+        Some(KeyAlgorithm::ES384) => return &[Algorithm::ES384],
+        Some(KeyAlgorithm::EdDSA) => return &[Algorithm::EdDSA],
+        Some(KeyAlgorithm::RS256) => return &[Algorithm::RS256],
+        Some(KeyAlgorithm::RS384) => return &[Algorithm::RS384],
+        Some(KeyAlgorithm::RS512) => return &[Algorithm::RS512],
+        Some(KeyAlgorithm::PS256) => return &[Algorithm::PS256],
+        Some(KeyAlgorithm::PS384) => return &[Algorithm::PS384],
+        Some(KeyAlgorithm::PS512) => return &[Algorithm::PS512],
+        Some(_) => return &[],
+        None => {}
+    }
+    match &key.algorithm {
+        AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
+            EllipticCurve::P256 => &[Algorithm::ES256],
+            EllipticCurve::P384 => &[Algorithm::ES384],
+            _ => &[],
+        },
+        AlgorithmParameters::OctetKeyPair(_) => &[Algorithm::EdDSA],
+        AlgorithmParameters::RSA(_) => &[
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::PS256,
+            Algorithm::PS384,
+            Algorithm::PS512,
+        ],
+        _ => &[],
+    }
+}
+
+/// Reads the claims, by the names that the issuer gives them.
+fn known(claims: &Map<String, Value>, names: &external::ClaimNames) -> Result<Known, TokenError> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str);
+    let expires_s = seconds(claims, "exp").ok_or(TokenError::Claim("exp"))?;
+    let not_before_s = match claims.get("nbf") {
+        None => None,
+        Some(_) => Some(seconds(claims, "nbf").ok_or(TokenError::Claim("nbf"))?),
+    };
+    let certificate = match claims.get("cnf") {
+        None => None,
+        // A token that is bound to something else than a certificate cannot be honoured as if it were not.
+        Some(cnf) => {
+            Some(cnf.get("x5t#S256").and_then(Value::as_str).ok_or(TokenError::Claim("cnf"))?.to_owned())
+        }
+    };
+    let tenant = match claims.get(&names.tenant) {
+        None => None,
+        Some(value) => Some(value.as_str().ok_or(TokenError::Claim("tenant"))?.to_owned()),
+    };
+    let mut allowed = words(claims, &names.allowed_tenants).ok_or(TokenError::Claim("allowed_tenants"))?;
+    allowed.extend(tenant.as_deref());
+    let mut scopes = words(claims, &names.scope).ok_or(TokenError::Claim("scope"))?;
+    if names.scope == "scope" {
+        scopes.extend(words(claims, "scp").ok_or(TokenError::Claim("scp"))?);
+    }
+    let identity = Identity {
+        subject: text("sub").ok_or(TokenError::Claim("sub"))?.to_owned(),
+        scopes: scopes.into_iter().map(str::to_owned).collect(),
+        tenants: Tenants::of(allowed),
+        tenant,
+    };
+    let audiences = words(claims, "aud").ok_or(TokenError::Claim("aud"))?;
+    Ok(Known {
+        identity: Arc::new(identity),
+        audiences: audiences.into_iter().map(str::to_owned).collect(),
+        not_before_s,
+        expires_s,
+        certificate,
+        own: None,
+    })
+}
+
+/// Words of a text with spaces between them, or of a list; none where the claim is absent, `None` where it is neither.
+pub(crate) fn words<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<Vec<&'a str>> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::String(text)) => Some(text.split_ascii_whitespace().collect()),
+        Some(Value::Array(items)) => items.iter().map(Value::as_str).collect(),
+        Some(_) => None,
+    }
+}
+
+/// A moment in Unix seconds; fractions are allowed (RFC 7519, section 2).
+pub(crate) fn seconds(claims: &Map<String, Value>, name: &str) -> Option<i64> {
+    let value = claims.get(name)?;
+    value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
+}
+
+/// What a token of the Authority says, without proof: to name it, never to believe it.
+#[must_use]
+pub fn unproven(token: &str) -> Option<Claims> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return None;
+    }
+    Some(jsonwebtoken::dangerous::insecure_decode(token).ok()?.claims)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Which tokens are good, of the Authority and of others, and that no bytes of a token are too much.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{EncodingKey, Header};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::external::{ClaimNames, IssuerSettings};
+use super::*;
+use crate::authority::tests::{World, client};
+use crate::authority::{Algorithm as Signing, TokenRequest};
+
+const OTHER: &str = "https://idp.example";
+
+/// An issuer of others, with its keys in a file.
+struct Other {
+    folder: tempfile::TempDir,
+    key: EncodingKey,
+}
+
+impl Other {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let key = EncodingKey::from_ec_der(&pair.serialize_der());
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+        jwk.common.key_id = Some("k1".into());
+        // A shared secret among the keys must not be one that tokens can be signed with.
+        let secret: Jwk =
+            serde_json::from_value(json!({"kty": "oct", "k": "c2VjcmV0", "kid": "k2"})).unwrap();
+        let keys = JwkSet { keys: vec![jwk, secret] };
+        std::fs::write(folder.path().join("jwks.json"), serde_json::to_vec(&keys).unwrap()).unwrap();
+        Self { folder, key }
+    }
+
+    fn issuer(&self, claims: ClaimNames) -> Arc<ExternalIssuer> {
+        let jwks = self.folder.path().join("jwks.json").to_str().unwrap().to_owned();
+        Arc::new(ExternalIssuer::open(IssuerSettings { issuer: OTHER.into(), jwks, claims }).unwrap())
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some("k1".into());
+        jsonwebtoken::encode(&header, claims, &self.key).unwrap()
+    }
+}
+
+fn now_s(world: &World) -> i64 {
+    world.clock.now().0 / NS_PER_S
+}
+
+async fn verifier(world: &World, issuers: Vec<Arc<ExternalIssuer>>) -> Verifier {
+    let audience = ["observability".to_owned()];
+    Verifier::new(world.node().await, issuers, audience, Arc::clone(&world.clock) as Arc<dyn Clock>)
+}
+
+#[tokio::test]
+async fn tokens_of_others_are_taken_by_their_own_words() {
+    let (world, other) = (World::new(), Other::new());
+    let now_s = now_s(&world);
+    let claims = json!({
+        "iss": OTHER, "sub": "ann", "aud": ["x", "observability"], "exp": now_s + 60,
+        "scp": ["obs:read"], "scope": "obs:logs", "stellaops:tenant": "acme",
+        "stellaops:allowed_tenants": "acme globex",
+    });
+    let plain = verifier(&world, vec![other.issuer(ClaimNames::default())]).await;
+    let identity = plain.verify(&other.sign(&claims), None).unwrap();
+    assert_eq!(identity.scopes, ["obs:logs", "obs:read"].map(str::to_owned).into());
+    assert!(identity.tenants.allow("globex") && !identity.tenants.allow("initech"));
+
+    let names = ClaimNames { tenant: "org".into(), allowed_tenants: "orgs".into(), scope: "perms".into() };
+    let renamed = verifier(&world, vec![other.issuer(names)]).await;
+    let token = other.sign(&json!({
+        "iss": OTHER, "sub": "ann", "aud": "observability", "exp": now_s + 60, "org": "o", "orgs": ["p"],
+        "perms": ["obs:read"], "scope": "obs:admin", "stellaops:tenant": "acme",
+    }));
+    let identity = renamed.verify(&token, None).unwrap();
+    assert_eq!((identity.tenant.as_deref(), identity.scopes.len()), (Some("o"), 1));
+    assert!(identity.tenants.allow("p") && !identity.tenants.allow("acme"));
+
+    let unknown = verifier(&world, Vec::new()).await;
+    assert_eq!(unknown.verify(&token, None), Err(TokenError::Issuer(OTHER.into())));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_token_is_found() {
+    let (world, other) = (World::new(), Other::new());
+    let now_s = now_s(&world);
+    let verifier = verifier(&world, vec![other.issuer(ClaimNames::default())]).await;
+    let base =
+        json!({"iss": OTHER, "sub": "a", "aud": "observability", "exp": now_s + 60, "scope": "obs:read"});
+    let with = |name: &str, value: Value| {
+        let mut claims = base.clone();
+        claims[name] = value;
+        other.sign(&claims)
+    };
+    let good = other.sign(&base);
+    assert!(verifier.verify(&good, None).is_ok());
+    for (token, expected) in [
+        (with("exp", json!(now_s - 60)), TokenError::Expired),
+        (with("exp", Value::Null), TokenError::Claim("exp")),
+        (with("nbf", json!(now_s + 600)), TokenError::NotYet),
+        (with("nbf", json!("soon")), TokenError::Claim("nbf")),
+        (with("aud", json!("other")), TokenError::Audience("other".into())),
+        (with("aud", json!({})), TokenError::Claim("aud")),
+        (with("iss", json!("https://evil.example")), TokenError::Issuer("https://evil.example".into())),
+        (with("iss", json!(7)), TokenError::Claim("iss")),
+        (with("sub", Value::Null), TokenError::Claim("sub")),
+        (with("scope", json!(7)), TokenError::Claim("scope")),
+        (with("stellaops:tenant", json!(["a"])), TokenError::Claim("tenant")),
+        (with("cnf", json!({"x5t#S256": "other"})), TokenError::Certificate),
+        (with("cnf", json!({"jkt": "dpop"})), TokenError::Claim("cnf")),
+    ] {
+        assert_eq!(verifier.verify(&token, Some("mine")), Err(expected));
+    }
+    // Other algorithms than the keys': none, a shared secret, the public key as a secret.
+    let payload = good.split('.').nth(1).unwrap();
+    for header in
+        [json!({"alg": "none", "kid": "k1"}), json!({"alg": "None"}), json!({"alg": "HS256", "kid": "k1"})]
+    {
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        for signature in ["", "AAAA"] {
+            assert!(verifier.verify(&format!("{header}.{payload}.{signature}"), None).is_err());
+        }
+    }
+    let mut shared = Header::new(Algorithm::HS256);
+    shared.kid = Some("k2".into());
+    let forged = jsonwebtoken::encode(&shared, &base, &EncodingKey::from_secret(b"secret")).unwrap();
+    assert_eq!(verifier.verify(&forged, None), Err(TokenError::Signature));
+    // Somebody else's key under a known name, and a changed payload.
+    assert_eq!(verifier.verify(&Other::new().sign(&base), None), Err(TokenError::Signature));
+    let (head, tail) = good.split_once('.').unwrap();
+    let changed = URL_SAFE_NO_PAD.encode(json!({"iss": OTHER, "sub": "root"}).to_string());
+    let tail = tail.split_once('.').unwrap().1;
+    assert_eq!(verifier.verify(&format!("{head}.{changed}.{tail}"), None), Err(TokenError::Signature));
+    assert_eq!(verifier.verify(&"a".repeat(MAX_TOKEN_BYTES + 1), None), Err(TokenError::Malformed));
+}
+
+#[tokio::test]
+async fn a_token_that_was_verified_still_ends() {
+    let world = World::new();
+    let authority = world.node().await;
+    authority.create_client(client("a", &["obs:read"], Some("acme"))).await.unwrap();
+    authority.rotate(Signing::EdDsa).await.unwrap();
+    let verifier = world.verifier(&authority);
+    let token = authority.issue_short("a", &TokenRequest::default()).unwrap().token;
+    assert!(verifier.verify(&token, None).is_ok());
+    world.pass_s(300 + CLOCK_SKEW_S - 1);
+    assert!(verifier.verify(&token, None).is_ok(), "clocks may differ a little");
+    world.pass_s(1);
+    assert_eq!(verifier.verify(&token, None), Err(TokenError::Expired));
+}
+
+/// A verifier and a good token, made once.
+fn known() -> &'static (Verifier, String) {
+    static KNOWN: std::sync::OnceLock<(Verifier, String)> = std::sync::OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (world, other) = (World::new(), Other::new());
+        let verifier = runtime.block_on(verifier(&world, vec![other.issuer(ClaimNames::default())]));
+        let exp = now_s(&world) + 60;
+        let token = other.sign(&json!({"iss": OTHER, "sub": "a", "aud": "observability", "exp": exp}));
+        (verifier, token)
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_much(text in ".{0,300}") {
+        prop_assert!(known().0.verify(&text, None).is_err());
+    }
+
+    #[test]
+    fn a_token_with_another_character_is_another_token(at in 0_usize..1_000, with in "[A-Za-z0-9_.-]") {
+        let (verifier, token) = known();
+        let mut changed = token.clone();
+        let at = at % changed.len();
+        // The last character of a part has bits that say nothing; the parser refuses them.
+        changed.replace_range(at..=at, &with);
+        prop_assert!(changed == *token || verifier.verify(&changed, None).is_err(), "{changed}");
+    }
+
+    #[test]
+    fn any_claims_are_read_or_refused(claims in proptest::collection::hash_map("[a-z:_]{1,20}", any::<Option<i64>>(), 0..8)) {
+        let claims: Map<String, Value> =
+            claims.into_iter().map(|(name, value)| (name, json!(value))).collect();
+        let _ = super::known(&claims, &ClaimNames::default());
+    }
+}

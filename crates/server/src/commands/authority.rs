@@ -1,0 +1,300 @@
+//! `stella authority` and `stella auth`: clients, tokens and keys of the Authority, on the store of this machine's
+//! configuration, or by the admin API of a running server.
+
+mod flags;
+
+mod place;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use security::authority::{Algorithm, Client};
+use security::tls::inspect;
+use security::token;
+
+use super::table::table;
+use flags::{CreateFlags, IssueFlags, UpdateFlags};
+use place::{Place, Reached};
+
+/// Clients, tokens and keys of the Authority.
+#[derive(Debug, Args)]
+pub struct Authority {
+    /// What it is about.
+    #[command(subcommand)]
+    pub about: About,
+}
+
+/// What it is about.
+#[derive(Debug, Subcommand)]
+pub enum About {
+    /// Those who get tokens.
+    #[command(subcommand)]
+    Client(ClientAction),
+    /// Service tokens.
+    #[command(subcommand)]
+    Token(TokenAction),
+    /// The keys that tokens are signed with.
+    #[command(subcommand)]
+    Key(KeyAction),
+}
+
+/// What to do with clients.
+#[derive(Debug, Subcommand)]
+pub enum ClientAction {
+    /// Make a client, and show its secret: it is not shown again.
+    Create(CreateFlags),
+    /// Show all clients.
+    List(Place),
+    /// Show one client.
+    Show(Named),
+    /// Change a client: what is not named stays as it is.
+    Update(UpdateFlags),
+    /// Delete a client: none of its tokens is good any more.
+    Delete(Named),
+}
+
+/// A client.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The client's name.
+    pub name: String,
+    /// Where the Authority is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenAction {
+    /// Sign a service token for a client: the token alone is printed.
+    Issue(IssueFlags),
+    /// Take a token back: within seconds every server refuses it.
+    Revoke(Revoke),
+    /// Show what a token says, and whether it is good.
+    Inspect(Inspect),
+}
+
+/// Take a token back.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// The token, `@FILE` with it, or its identifier (`jti`).
+    #[arg(value_name = "TOKEN")]
+    pub which: String,
+    /// Where the Authority is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Show what a token says.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The token, or `@FILE` with it.
+    #[arg(value_name = "TOKEN")]
+    pub which: String,
+    /// Where the Authority is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyAction {
+    /// Make a new key for this node; tokens of the old one stay good until they end.
+    Rotate(Rotate),
+}
+
+/// Make a new key.
+#[derive(Debug, Args)]
+pub struct Rotate {
+    /// How tokens are signed: ES256 or EdDSA.
+    #[arg(long, default_value = "ES256", value_parser = algorithm)]
+    pub algorithm: Algorithm,
+    /// Where the Authority is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `stella auth`: other words for the same.
+#[derive(Debug, Args)]
+pub struct Auth {
+    /// What it is about.
+    #[command(subcommand)]
+    pub about: AuthAbout,
+}
+
+/// What it is about.
+#[derive(Debug, Subcommand)]
+pub enum AuthAbout {
+    /// Service tokens.
+    #[command(subcommand)]
+    Token(AuthToken),
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum AuthToken {
+    /// Sign a service token for a client: `stella authority token issue` in other words.
+    Mint(flags::MintFlags),
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    match text {
+        "ES256" => Ok(Algorithm::Es256),
+        "EdDSA" => Ok(Algorithm::EdDsa),
+        _ => Err("name ES256 or EdDSA".into()),
+    }
+}
+
+impl Authority {
+    /// Does it and prints the answer.
+    ///
+    /// # Errors
+    /// When the store or the server cannot be reached, or refuses; the error says what to do.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            match &self.about {
+                About::Client(action) => client(action).await,
+                About::Token(action) => tokens(action).await,
+                About::Key(KeyAction::Rotate(rotate)) => {
+                    let kid = rotate.place.reach().await?.rotate(rotate.algorithm).await?;
+                    print(&format!("kid={kid}"));
+                    Ok(())
+                }
+            }
+        })
+    }
+}
+
+impl Auth {
+    /// Does it and prints the answer.
+    ///
+    /// # Errors
+    /// As [`Authority::run`].
+    pub fn run(&self) -> anyhow::Result<()> {
+        let AuthAbout::Token(AuthToken::Mint(mint)) = &self.about;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (request, life_s) = mint.request()?;
+            let token = mint.place.reach().await?.issue(&mint.service_account, &request, life_s).await?;
+            print(&token);
+            Ok(())
+        })
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer is the command's output")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+async fn client(action: &ClientAction) -> anyhow::Result<()> {
+    match action {
+        ClientAction::Create(create) => {
+            let secret = create.place.reach().await?.create(create.client()?).await?;
+            print(&format!("client_id={}\nclient_secret={secret}", create.name));
+            note("keep the secret: it is not shown again, and nobody has it but you");
+        }
+        ClientAction::List(place) => {
+            let mut table =
+                table(&["name", "scopes", "audience", "tenant", "allowed tenants", "description"]);
+            for (name, client) in place.reach().await?.clients().await? {
+                let words = |words: &mut dyn Iterator<Item = &String>| {
+                    words.map(String::as_str).collect::<Vec<_>>().join(" ")
+                };
+                table.add_row([
+                    name,
+                    words(&mut client.scopes.iter()),
+                    words(&mut client.audience.iter()),
+                    client.tenant.clone().unwrap_or_default(),
+                    words(&mut client.tenants.iter()),
+                    client.description,
+                ]);
+            }
+            print(&table.to_string());
+        }
+        ClientAction::Show(named) => {
+            let client = named.place.reach().await?.client(&named.name).await?;
+            print(&shown(&named.name, client)?);
+        }
+        ClientAction::Update(update) => {
+            let secret = update.place.reach().await?.update(&update.name, update.changes()?).await?;
+            if let Some(secret) = secret {
+                print(&format!("client_id={}\nclient_secret={secret}", update.name));
+                note("keep the secret: it is not shown again, and the old one is no longer good");
+            }
+        }
+        ClientAction::Delete(named) => named.place.reach().await?.delete(&named.name).await?,
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "what is for people stays out of what is for files")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A client as JSON, without its secret's hash.
+fn shown(name: &str, client: Client) -> anyhow::Result<String> {
+    let has_secret = client.secret_sha256.is_some();
+    let mut value = serde_json::to_value(Client { secret_sha256: None, ..client })?;
+    value["name"] = name.into();
+    value["has_secret"] = has_secret.into();
+    Ok(serde_json::to_string_pretty(&value)?)
+}
+
+async fn tokens(action: &TokenAction) -> anyhow::Result<()> {
+    match action {
+        TokenAction::Issue(issue) => {
+            let (request, life_s) = issue.request()?;
+            let token = issue.place.reach().await?.issue(&issue.name, &request, life_s).await?;
+            print(&token);
+        }
+        TokenAction::Revoke(revoke) => {
+            let text = text_of(&revoke.which)?;
+            let reached = revoke.place.reach().await?;
+            let (jti, exp) = match token::unproven(&text) {
+                Some(claims) => (claims.jti, Some(claims.exp)),
+                None if text.contains('.') => bail!("that is no token of the Authority"),
+                None => (text, None),
+            };
+            reached.revoke(&jti, exp).await?;
+            note(&format!("revoked: jti={jti}; servers refuse it within 10 seconds"));
+        }
+        TokenAction::Inspect(inspect) => {
+            let text = text_of(&inspect.which)?;
+            let Reached::Here(authority) = inspect.place.reach().await? else {
+                bail!("a token is looked at on the Authority's own store: leave --server out");
+            };
+            let claims = token::own(&authority, &text)?;
+            print(&serde_json::to_string_pretty(&claims)?);
+            if authority.is_revoked(&claims) {
+                bail!("the token was revoked, or its client deleted");
+            }
+            if claims.exp <= place::now_s() {
+                bail!("the token has ended");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A token as it is written, or in a file.
+fn text_of(text: &str) -> anyhow::Result<String> {
+    let Some(path) = text.strip_prefix('@') else { return Ok(text.trim().to_owned()) };
+    use anyhow::Context;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the token: path={path}"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// The `x5t#S256` of a certificate: of a PEM file, or as it is written.
+fn thumbprint(text: &str) -> anyhow::Result<String> {
+    let path = std::path::Path::new(text);
+    if path.is_file() {
+        return Ok(inspect::file(path)?.remove(0).thumbprint);
+    }
+    if text.is_empty() || text.len() == 43 {
+        return Ok(text.to_owned());
+    }
+    bail!("{text:?} is neither a certificate's file nor an x5t#S256 (`stella tls inspect` shows it)")
+}
