@@ -90,12 +90,13 @@ impl Leaf {
         }
     }
 
-    /// Whether the structured metadata, trace and span ids are read; if not, the columns may be empty.
+    /// The keys of structured metadata that are looked at, `trace_id` and `span_id` among them; none where all are.
     #[must_use]
-    pub fn needs_metadata(&self) -> bool {
+    pub fn metadata_keys(&self) -> Option<Vec<String>> {
         match &self.output {
-            Output::Lines(..) => true,
-            Output::Samples(spec) => spec.reads_labels() || !self.pipeline.is_columnar(),
+            Output::Lines(..) => None,
+            Output::Samples(spec) if !spec.reads_labels() && self.pipeline.is_columnar() => Some(Vec::new()),
+            Output::Samples(_) => self.pipeline.metadata().keys(),
         }
     }
 

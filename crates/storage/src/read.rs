@@ -9,6 +9,10 @@ pub(crate) mod select;
 
 pub(crate) mod listing;
 
+pub(crate) mod look;
+
+pub(crate) mod pieces;
+
 pub(crate) mod prune;
 
 pub(crate) mod merge;
@@ -21,7 +25,7 @@ pub mod logs;
 
 pub mod traces;
 
-pub use logs::{LogColumns, LogScan, LogsSnapshot, StreamSet};
+pub use logs::{LogColumns, LogMetadata, LogScan, LogsSnapshot, StreamSet};
 pub use metrics::{MetricMetadata, MetricsSnapshot, SeriesSet};
 pub use traces::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
 

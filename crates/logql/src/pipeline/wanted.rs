@@ -24,4 +24,15 @@ impl Wanted {
         let Some(names) = &self.0 else { return true };
         names.iter().any(|wanted| wanted == name || wanted.strip_suffix(EXTRACTED) == Some(name))
     }
+
+    /// The keys that are accepted; none where all are.
+    pub(crate) fn keys(&self) -> Option<Vec<String>> {
+        let names = self.0.as_ref()?;
+        let longer = names.iter().filter_map(|name| name.strip_suffix(EXTRACTED));
+        let mut keys: Vec<String> =
+            names.iter().map(String::as_str).chain(longer).map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Some(keys)
+    }
 }

@@ -193,14 +193,23 @@ fn needles_and_columns_are_told() {
     );
     assert_eq!(one.needles(), ["x", "lit", "p", "z"]);
     assert_eq!(one.lines(), Some((10, Direction::Backward)));
-    for (query, line, metadata) in [
-        (r#"{a="b"}"#, true, true),
-        (r#"sum(count_over_time({a="b"}[1m]))"#, false, false),
-        (r#"sum by (x) (count_over_time({a="b"}[1m]))"#, false, true),
-        (r#"sum(bytes_rate({a="b"}[1m]))"#, true, false),
-        (r#"sum(rate({a="b"} |= "x" [1m]))"#, true, false),
-        (r#"sum(rate({a="b"} | pod="x" [1m]))"#, false, true),
-    ] {
-        assert_eq!((leaf(query).needs_line(), leaf(query).needs_metadata()), (line, metadata), "{query}");
+    let cases: [(&str, bool, Option<&[&str]>); 9] = [
+        (r#"{a="b"}"#, true, None),
+        (r#"sum(count_over_time({a="b"}[1m]))"#, false, Some(&[])),
+        (r#"sum by (x) (count_over_time({a="b"}[1m]))"#, false, Some(&["x"])),
+        (r#"sum without (x) (count_over_time({a="b"}[1m]))"#, false, None),
+        (r#"count_over_time({a="b"}[1m])"#, false, None),
+        (r#"sum(bytes_rate({a="b"}[1m]))"#, true, Some(&[])),
+        (r#"sum(rate({a="b"} |= "x" [1m]))"#, true, Some(&[])),
+        (r#"sum(rate({a="b"} | pod="x" [1m]))"#, false, Some(&["pod"])),
+        (
+            r#"sum by (x) (rate({a="b"} | json | s_extracted > 5 [1m]))"#,
+            true,
+            Some(&["s", "s_extracted", "x"]),
+        ),
+    ];
+    for (query, line, metadata) in cases {
+        let metadata = metadata.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
+        assert_eq!((leaf(query).needs_line(), leaf(query).metadata_keys()), (line, metadata), "{query}");
     }
 }

@@ -9,7 +9,7 @@ use arrow::datatypes::{SchemaRef, UInt32Type};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use model::TimeRange;
-use storage::{LogColumns, LogScan, StreamSet};
+use storage::{LogColumns, LogMetadata, LogScan, StreamSet};
 
 use super::{Counters, Memory, Work, split};
 use crate::error::QueryError;
@@ -65,7 +65,14 @@ impl Work for LogsWork {
         let scan = LogScan {
             range: self.window,
             needles: self.leaf.needles().to_vec(),
-            columns: LogColumns { line: self.leaf.needs_line(), metadata: self.leaf.needs_metadata() },
+            columns: LogColumns {
+                line: self.leaf.needs_line(),
+                metadata: match self.leaf.metadata_keys() {
+                    Some(keys) if keys.is_empty() => LogMetadata::None,
+                    Some(keys) => LogMetadata::Keys(keys),
+                    None => LogMetadata::All,
+                },
+            },
         };
         let (leaf, set) = (Arc::clone(&self.leaf), self.set.clone());
         let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use model::labels::METRIC_NAME;
 use model::{Labels, TimeRange};
-use storage::{LogColumns, LogScan, SeriesSet, StreamSet, TraceIds, TraceScan, TracesSnapshot};
+use storage::{LogColumns, LogMetadata, LogScan, SeriesSet, StreamSet, TraceIds, TraceScan, TracesSnapshot};
 
 use super::catalog::Tenant;
 use super::predicates::{MAX_TRACE_IDS, Wanted};
@@ -205,7 +205,10 @@ impl Source for LogsSource {
         let all = logs::SCHEMA.fields().len();
         let columns = LogColumns {
             line: self.columns.has(logs::LINE),
-            metadata: (logs::FIRST_METADATA..all).any(|place| self.columns.has(place)),
+            metadata: match (logs::FIRST_METADATA..all).any(|place| self.columns.has(place)) {
+                true => LogMetadata::All,
+                false => LogMetadata::None,
+            },
         };
         let scan = LogScan { range: self.wanted.range, needles: self.wanted.needles.clone(), columns };
         self.set.entries(self.parts[partition].clone(), scan)

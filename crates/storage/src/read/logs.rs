@@ -18,6 +18,7 @@ use parquet::bloom_filter::Sbbf;
 use super::listing;
 use super::merge::merge_all;
 use super::overlap;
+use super::pieces::{has, pieces};
 use super::prune;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered};
 use super::snapshot::Source;
@@ -29,6 +30,15 @@ use crate::segment::parquet_file::Place;
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::TOKEN_FILTERS_KEY;
 use crate::signal::{Duplicates, Table};
+
+/// Columns of [`ENTRIES_SCHEMA`].
+const LINE_COLUMN: usize = 2;
+const TRACE_ID_COLUMN: usize = 4;
+const SPAN_ID_COLUMN: usize = 5;
+const METADATA_COLUMN: usize = 6;
+/// A bit for each column.
+pub(crate) const ALL_COLUMNS: u64 = 0b111_1111;
+const STREAM_AND_TIME: u64 = 0b11;
 
 /// A tenant's logs at one moment.
 #[derive(Clone, Debug)]
@@ -45,12 +55,23 @@ pub struct StreamSet {
 }
 
 /// The columns that a reader of lines uses besides stream and time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogColumns {
     /// The text.
     pub line: bool,
+    /// What else is known of it.
+    pub metadata: LogMetadata,
+}
+
+/// What a reader of lines uses besides their text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogMetadata {
+    /// Nothing.
+    None,
+    /// Structured metadata of these keys, `trace_id` and `span_id` among them. What has other keys may come too.
+    Keys(Vec<String>),
     /// Severity, trace and span id, and structured metadata.
-    pub metadata: bool,
+    All,
 }
 
 /// What a reader wants of the lines of streams.
@@ -67,10 +88,24 @@ pub struct LogScan {
 
 impl LogColumns {
     /// All columns.
-    pub const ALL: LogColumns = LogColumns { line: true, metadata: true };
+    pub const ALL: LogColumns = LogColumns { line: true, metadata: LogMetadata::All };
 
     /// Stream and time alone.
-    pub const NONE: LogColumns = LogColumns { line: false, metadata: false };
+    pub const NONE: LogColumns = LogColumns { line: false, metadata: LogMetadata::None };
+
+    /// A bit for each column of the schema that is read everywhere, and the keys for which that of metadata is.
+    fn read(&self) -> (u64, Vec<(usize, String)>) {
+        let columns = STREAM_AND_TIME | u64::from(self.line) << LINE_COLUMN;
+        match &self.metadata {
+            LogMetadata::None => (columns, Vec::new()),
+            LogMetadata::Keys(keys) => {
+                let has = |name: &str| u64::from(keys.iter().any(|key| key == name));
+                let ids = has("trace_id") << TRACE_ID_COLUMN | has("span_id") << SPAN_ID_COLUMN;
+                (columns | ids, keys.iter().map(|key| (METADATA_COLUMN, key.clone())).collect())
+            }
+            LogMetadata::All => (columns | ALL_COLUMNS & !(1 << LINE_COLUMN), Vec::new()),
+        }
+    }
 }
 
 impl LogsSnapshot {
@@ -152,7 +187,7 @@ impl StreamSet {
         let shared = lines.shared_times(&streams);
         if shared.is_empty() {
             lines.apart(streams)
-        } else if columns == LogColumns::ALL {
+        } else if lines.columns == LogColumns::ALL {
             lines.whole(streams)
         } else {
             let stream_by_stream = async move {
@@ -214,7 +249,7 @@ impl Lines {
         for range in times {
             let scan = Scan { range: *range, ..self.scan(streams) };
             let segments = self.segments(&scan).map(|(part, file, numbers)| {
-                self.segment_rows(part, file, numbers, scan.clone(), LogColumns::NONE)
+                self.segment_rows(part, file, numbers, scan.clone(), &LogColumns::NONE)
             });
             let mut sources: Vec<_> = segments.enumerate().collect();
             let of_heads = sources.len();
@@ -249,7 +284,7 @@ impl Lines {
         let scan = self.scan(&streams);
         let segments = self
             .segments(&scan)
-            .map(|(part, file, numbers)| self.segment_rows(part, file, numbers, scan.clone(), self.columns));
+            .map(|(part, file, numbers)| self.segment_rows(part, file, numbers, scan.clone(), &self.columns));
         let mut sources: Vec<BatchStream> = segments.collect();
         let heads = self.heads(&scan);
         if !heads.is_empty() {
@@ -265,18 +300,20 @@ impl Lines {
     fn whole(&self, streams: Range<usize>) -> BatchStream {
         let scan = self.scan(&streams);
         let segments = self.segments(&scan).map(|(part, file, numbers)| {
-            self.segment_rows(part, file, numbers, scan.clone(), LogColumns::ALL)
+            self.segment_rows(part, file, numbers, scan.clone(), &LogColumns::ALL)
         });
         let mut sources: Vec<BatchStream> = segments.collect();
         sources.extend(self.heads(&scan));
         self.projected(merge_all(Table::Entries, sources, Duplicates::Identical))
     }
 
+    /// The rows with nothing in the columns that nobody asked for.
     fn projected(&self, rows: BatchStream) -> BatchStream {
-        let columns = self.columns;
-        if columns == LogColumns::ALL {
+        if self.columns == LogColumns::ALL {
             return rows;
         }
+        let (columns, lists) = self.columns.read();
+        let columns = lists.iter().fold(columns, |columns, (list, _)| columns | 1 << list);
         rows.map(move |batch| projected(&batch?, columns)).boxed()
     }
 
@@ -286,23 +323,27 @@ impl Lines {
         file: SegmentFile,
         numbers: Numbers,
         scan: Scan,
-        columns: LogColumns,
+        columns: &LogColumns,
     ) -> BatchStream {
         let (source, needles) = (Arc::clone(&self.selected.source), Arc::clone(&self.needles));
-        let (part, reported) = (part.clone(), file.clone());
+        let (part, reported, (columns, lists)) = (part.clone(), file.clone(), columns.read());
         let rows = async move {
             let footer = file.footer().await?;
             let mut places = part.places(&file, &footer, &scan, &numbers)?;
             if !needles.is_empty() {
                 places = hopeful(&file, &footer, &needles, &places).await?;
             }
-            let rows = file.rows(&footer, roots(columns), &places);
-            Ok::<_, StorageError>(rows.map(move |batch| {
-                file.decode(|| {
-                    let batch = table_rows(&file, &batch?, columns)?;
-                    renumbered(&file, &scan, &numbers, &batch)
+            let pieces = pieces(&file, &footer, &ENTRIES_SCHEMA, (columns, &lists), places).await?;
+            let rows = futures::stream::iter(pieces).flat_map(move |(columns, places)| {
+                let (file, scan, numbers) = (file.clone(), scan.clone(), Arc::clone(&numbers));
+                file.rows(&footer, roots(columns), &places).map(move |batch| {
+                    file.decode(|| {
+                        let batch = table_rows(&file, &batch?, columns)?;
+                        renumbered(&file, &scan, &numbers, &batch)
+                    })
                 })
-            }))
+            });
+            Ok::<_, StorageError>(rows)
         };
         let rows = futures::stream::once(rows).try_flatten();
         rows.filter_map(move |batch| {
@@ -314,12 +355,8 @@ impl Lines {
 }
 
 /// The columns of the file to read.
-fn roots(columns: LogColumns) -> impl Iterator<Item = usize> {
-    (0..ENTRIES_SCHEMA.fields().len()).filter(move |column| match column {
-        0 | 1 => true,
-        2 => columns.line,
-        _ => columns.metadata,
-    })
+fn roots(columns: u64) -> impl Iterator<Item = usize> {
+    (0..ENTRIES_SCHEMA.fields().len()).filter(move |column| has(columns, *column))
 }
 
 /// The places less the row groups whose token filter says that no line has the needles.
@@ -359,12 +396,11 @@ async fn hopeful(
 pub(crate) fn table_rows(
     file: &SegmentFile,
     batch: &RecordBatch,
-    columns: LogColumns,
+    columns: u64,
 ) -> Result<RecordBatch, StorageError> {
     let mut read = batch.columns().iter();
     let filled = (0..ENTRIES_SCHEMA.fields().len()).map(|column| {
-        let is_read = roots(columns).any(|root| root == column);
-        if is_read { read.next().cloned() } else { Some(blank(column, batch.num_rows())) }
+        if has(columns, column) { read.next().cloned() } else { Some(blank(column, batch.num_rows())) }
     });
     let filled: Option<Vec<ArrayRef>> = filled.collect();
     let filled = filled.ok_or_else(|| file.corrupt("columns are missing"))?;
@@ -386,14 +422,13 @@ fn blank(column: usize, rows: usize) -> ArrayRef {
 }
 
 /// The batch with the columns that nobody asked for made empty, wherever the rows come from.
-fn projected(batch: &RecordBatch, columns: LogColumns) -> Result<RecordBatch, StorageError> {
-    if columns == LogColumns::ALL {
-        return Ok(batch.clone());
-    }
+fn projected(batch: &RecordBatch, columns: u64) -> Result<RecordBatch, StorageError> {
     let all = batch.columns().iter().enumerate();
-    let kept = all.map(|(column, array)| {
-        let is_wanted = roots(columns).any(|root| root == column);
-        if is_wanted { Arc::clone(array) } else { blank(column, batch.num_rows()) }
-    });
+    let kept =
+        all.map(
+            |(column, array)| {
+                if has(columns, column) { Arc::clone(array) } else { blank(column, batch.num_rows()) }
+            },
+        );
     Ok(RecordBatch::try_new(Arc::clone(&ENTRIES_SCHEMA), kept.collect())?)
 }

@@ -11,6 +11,7 @@ use model::metric::MetricType;
 use model::{Matcher, TimeRange};
 
 use super::listing;
+use super::look;
 use super::merge::merge_all;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
 use super::snapshot::{Age, Source};
@@ -18,9 +19,12 @@ use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::series::Info;
 use crate::manifest::SegmentMeta;
-use crate::segment::packed::{self, START_COLUMN};
-use crate::segment::reader::SegmentFile;
+use crate::segment::packed::{self, START_COLUMN, TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
+use crate::segment::reader::{Footer, SegmentFile};
 use crate::signal::Table;
+
+/// A range of less than one part in so many of a segment's time is narrow.
+const NARROW: i64 = 4;
 
 /// A tenant's metrics at one moment.
 #[derive(Clone, Debug)]
@@ -224,7 +228,10 @@ impl SeriesSet {
         let reported = file.clone();
         let rows = async move {
             let footer = file.footer().await?;
-            let places = part.places(&file, &footer, &scan, &numbers)?;
+            let mut places = part.places(&file, &footer, &scan, &numbers)?;
+            if scan.table == Table::Samples && is_narrow(scan.range, part.meta.range()) {
+                places = in_time(&file, &footer, scan.range, &places).await?;
+            }
             let columns = 0..footer.metadata.schema().fields().len();
             let rows = file.rows(&footer, columns, &places);
             Ok::<_, StorageError>(rows.map(move |batch| {
@@ -241,6 +248,28 @@ impl SeriesSet {
         })
         .boxed()
     }
+}
+
+/// Whether so little of a segment's time is wanted that its times are worth a look of their own. A page has samples of
+/// many series, and of each of them all of the segment's time.
+fn is_narrow(wanted: TimeRange, all: TimeRange) -> bool {
+    let length = |range: TimeRange| range.end_ns.saturating_sub(range.start_ns).max(0);
+    length(wanted) < length(all) / NARROW
+}
+
+/// The places of the samples in the range.
+async fn in_time(
+    file: &SegmentFile,
+    footer: &Arc<Footer>,
+    range: TimeRange,
+    places: &[Range<usize>],
+) -> Result<Vec<Range<usize>>, StorageError> {
+    let (first, last) = Table::Samples.bounds(range);
+    let is_wanted = |batch: &RecordBatch| {
+        let times = packed::times(batch.columns())?;
+        Some(times.map(|time| (first..=last).contains(&time)).collect())
+    };
+    look::wanted(file, footer, [TIME_BASE_COLUMN, TIME_OFFSET_COLUMN], places, is_wanted).await
 }
 
 /// Rows of a file as rows of the table.

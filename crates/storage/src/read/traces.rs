@@ -14,7 +14,9 @@ use futures::{StreamExt, TryStreamExt};
 use model::TimeRange;
 use model::trace::SPANS_SCHEMA;
 
+use super::look;
 use super::merge::merge_all;
+use super::pieces::{has, pieces};
 use super::prune;
 use super::select::in_time;
 use super::snapshot::Source;
@@ -104,35 +106,6 @@ impl SpanColumns {
         Self { columns, lists }
     }
 
-    /// The places of a file, with the columns that are read there: a list is not read where no row has its key.
-    async fn pieces(
-        &self,
-        file: &SegmentFile,
-        footer: &Footer,
-        places: Vec<Range<usize>>,
-    ) -> Result<Vec<(u64, Vec<Range<usize>>)>, StorageError> {
-        if self.lists.is_empty() {
-            return Ok(vec![(self.columns, places)]);
-        }
-        let mut pieces: Vec<(u64, Vec<Range<usize>>)> = Vec::new();
-        for (group, rows) in footer.row_groups().enumerate() {
-            let of_group = prune::intersection(&places, std::slice::from_ref(&rows));
-            if of_group.is_empty() {
-                continue;
-            }
-            let mut columns = self.columns;
-            for (column, key) in self.lists.iter().filter(|(column, _)| !has(self.columns, *column)) {
-                let keys = file.attribute_keys(footer, group, SPANS_SCHEMA.field(*column).name()).await?;
-                columns |= u64::from(keys.may_have(key)) << column;
-            }
-            match pieces.last_mut().filter(|(last, _)| *last == columns) {
-                Some((_, places)) => places.extend(of_group),
-                None => pieces.push((columns, of_group)),
-            }
-        }
-        Ok(pieces)
-    }
-
     /// The rows with nothing but what is wanted: null, zero, an empty text or list in the other columns.
     fn only(&self, batch: &RecordBatch) -> Result<RecordBatch, StorageError> {
         let mut columns = Vec::with_capacity(batch.num_columns());
@@ -148,10 +121,6 @@ impl SpanColumns {
         }
         Ok(RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), columns)?)
     }
-}
-
-const fn has(columns: u64, column: usize) -> bool {
-    columns >> column & 1 == 1
 }
 
 /// Lists of attributes with nothing but those of the keys.
@@ -307,7 +276,8 @@ impl TracesSnapshot {
         let rows = async move {
             let footer = file.footer().await?;
             let places = places(&file, &footer, of_segment, &scan).await?;
-            let pieces = columns.pieces(&file, &footer, places).await?;
+            let wanted = (columns.columns, columns.lists.as_slice());
+            let pieces = pieces(&file, &footer, &SPANS_SCHEMA, wanted, places).await?;
             let rows = futures::stream::iter(pieces).flat_map(move |(columns, places)| {
                 let read = (0..SPANS_SCHEMA.fields().len()).filter(|column| has(columns, *column));
                 let (file, scan) = (file.clone(), Arc::clone(&scan));
@@ -372,26 +342,19 @@ async fn exactly(
     ids: &[[u8; 16]],
     places: &[Range<usize>],
 ) -> Result<Vec<Range<usize>>, StorageError> {
-    let mut rows = places.iter().cloned().flatten();
-    let mut kept: Vec<Range<usize>> = Vec::new();
-    let mut batches = file.rows(footer, [TRACE_ID_COLUMN], places);
-    while let Some(batch) = batches.next().await.transpose()? {
-        let traces = batch.columns().first().and_then(|column| column.as_fixed_size_binary_opt());
-        let traces = traces.ok_or_else(|| file.corrupt("trace ids of another type"))?;
+    let is_wanted = |batch: &RecordBatch| {
+        let traces = batch.columns().first()?.as_fixed_size_binary_opt()?;
         let mut last: (&[u8], bool) = (&[], false);
-        for id in traces.iter().map(Option::unwrap_or_default) {
-            let row = rows.next().ok_or_else(|| file.corrupt("more rows than there are places"))?;
+        let known = traces.iter().map(|id| {
+            let id = id.unwrap_or_default();
             if last.0 != id {
                 last = (id, ids.binary_search_by(|wanted| wanted[..].cmp(id)).is_ok());
             }
-            match kept.last_mut().filter(|kept| kept.end == row) {
-                _ if !last.1 => {}
-                Some(kept) => kept.end = row + 1,
-                None => kept.push(row..row + 1),
-            }
-        }
-    }
-    Ok(kept)
+            last.1
+        });
+        Some(known.collect())
+    };
+    look::wanted(file, footer, [TRACE_ID_COLUMN], places, is_wanted).await
 }
 
 /// The places less the row groups whose Bloom filter says that they do not have the trace.

@@ -222,8 +222,7 @@ pub(crate) fn unpack(batch: &RecordBatch) -> Option<(Int64Array, Float64Array)> 
     }
     let integers = |column: usize| batch.column(column).as_primitive::<Int64Type>();
     let (time_bases, time_offsets) = (integers(TIME_BASE_COLUMN), integers(TIME_OFFSET_COLUMN));
-    let times = time_bases.values().iter().zip(time_offsets.values());
-    let times: Vec<i64> = times.map(|(base, offset)| base.wrapping_add(*offset)).collect();
+    let times: Vec<i64> = summed(time_bases, time_offsets).collect();
     let scales = batch.column(4).as_primitive::<Int8Type>().values();
     let (bases, steps, offsets) = (integers(5).values(), integers(6).values(), integers(7));
     let floats = batch.column(8).as_primitive::<Float64Type>();
@@ -243,6 +242,16 @@ pub(crate) fn unpack(batch: &RecordBatch) -> Option<(Int64Array, Float64Array)> 
         }
     }
     Some((times.into(), values.into()))
+}
+
+/// The times, of the columns of their bases and offsets alone; nothing where the columns are others.
+pub(crate) fn times(columns: &[ArrayRef]) -> Option<impl Iterator<Item = i64>> {
+    let [bases, offsets] = columns else { return None };
+    Some(summed(bases.as_primitive_opt()?, offsets.as_primitive_opt()?))
+}
+
+fn summed(bases: &Int64Array, offsets: &Int64Array) -> impl Iterator<Item = i64> {
+    bases.values().iter().zip(offsets.values()).map(|(base, offset)| base.wrapping_add(*offset))
 }
 
 #[cfg(test)]

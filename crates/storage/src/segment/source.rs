@@ -181,7 +181,7 @@ impl SegmentRows {
             Table::Samples | Table::Histograms | Table::Exemplars => {
                 metrics::table_rows(&self.file, self.table, batch)?
             }
-            Table::Entries => logs::table_rows(&self.file, batch, logs::LogColumns::ALL)?,
+            Table::Entries => logs::table_rows(&self.file, batch, logs::ALL_COLUMNS)?,
             Table::Spans => RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), batch.columns().to_vec())
                 .map_err(|error| self.file.corrupt(error))?,
         };

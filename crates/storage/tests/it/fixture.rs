@@ -246,7 +246,7 @@ async fn read_metrics(storage: &Storage, ctx: &TenantContext) -> Vec<String> {
 async fn read_logs(storage: &Storage, ctx: &TenantContext) -> Vec<String> {
     let set = storage.logs(ctx, TimeRange::ALL).await.unwrap().select(&[]).await.unwrap();
     let names: Vec<String> = set.labels().iter().map(source_of).collect();
-    let columns = LogColumns { line: true, metadata: true };
+    let columns = LogColumns::ALL;
     let scan = LogScan { range: TimeRange::ALL, needles: Vec::new(), columns };
     let batches: Vec<RecordBatch> = set.entries(0..names.len(), scan).try_collect().await.unwrap();
     let mut items = Vec::new();

@@ -10,7 +10,7 @@ use model::metric::{MetricBatchBuilder, MetricType, SeriesInfo};
 use model::trace::{SpanFields, SpansView, TraceBatchBuilder};
 use model::{Batch, MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
-use storage::read::{LogColumns, LogScan, SpanColumns, TraceIds, TraceScan};
+use storage::read::{LogColumns, LogMetadata, LogScan, SpanColumns, TraceIds, TraceScan};
 
 use super::rig::{BASE_NS, Rig, column, rows_of, run};
 
@@ -243,13 +243,18 @@ proptest! {
             assert_eq!(sorted(read_lines(&rig, LogScan { range, ..all() }).await), within);
 
             // Columns that are not read change no number of rows.
-            let columns = LogColumns { line: false, metadata: false };
+            let columns = LogColumns::NONE;
             let blank = read_lines(&rig, LogScan { range, columns, ..all() }).await;
             assert_eq!(blank.len(), within.len());
             assert!(blank.iter().all(|(_, _, line, metadata)| line.is_empty() && metadata.is_none()));
-            let columns = LogColumns { line: true, metadata: false };
+            let columns = LogColumns { line: true, metadata: LogMetadata::None };
             let lines = read_lines(&rig, LogScan { range, columns, ..all() }).await;
             let without = |lines: &[Line]| sorted(lines.iter().map(|(s, t, l, _)| (*s, *t, l.clone())).collect());
+            assert_eq!(without(&lines), without(&within));
+            let columns = LogColumns { line: true, metadata: LogMetadata::Keys(vec!["n".to_owned()]) };
+            assert_eq!(sorted(read_lines(&rig, LogScan { range, columns, ..all() }).await), within);
+            let columns = LogColumns { line: true, metadata: LogMetadata::Keys(vec!["no".to_owned()]) };
+            let lines = read_lines(&rig, LogScan { range, columns, ..all() }).await;
             assert_eq!(without(&lines), without(&within));
 
             let read = read_lines(&rig, LogScan { needles: vec![needle.clone()], ..all() }).await;

@@ -120,7 +120,7 @@ async fn read_one(storage: &Storage, ctx: &TenantContext, signal: Signal, source
         }
         Signal::Logs => {
             let set = storage.logs(ctx, TimeRange::ALL).await.unwrap().select(&matcher).await.unwrap();
-            let columns = LogColumns { line: true, metadata: true };
+            let columns = LogColumns::ALL;
             let scan = LogScan { range: TimeRange::ALL, needles: Vec::new(), columns };
             set.entries(0..set.labels().len(), scan).try_collect().await.unwrap()
         }
