@@ -37,8 +37,8 @@ pub(crate) struct Built {
     pub(crate) rows_in: u64,
     /// The most memory that the build took, about.
     pub(crate) peak_bytes: usize,
-    /// The monotonic time at which its first file was in the store; others may have seen it since.
-    pub(crate) visible_ns: u64,
+    /// The monotonic time at which its first file was sent to the store; others may have seen it since.
+    visible_ns: u64,
     _claim: Claim,
 }
 
@@ -48,6 +48,23 @@ pub(crate) struct Failure {
     pub(crate) file: Option<SegmentFile>,
     /// What happened.
     pub(crate) error: StorageError,
+}
+
+impl Built {
+    /// Whether a manifest may still name it. Other nodes sweep what nobody has named for the grace; half of it is left to
+    /// the commit.
+    ///
+    /// # Errors
+    /// [`StorageError::Limited`] when it is too late: it must be built again.
+    pub(crate) fn in_time(&self, engine: &Engine) -> Result<(), StorageError> {
+        let grace_ms = engine.settings.retention.sweep_grace_ms;
+        if grace_ms == 0 || engine.age_ms(self.visible_ns) < grace_ms.div_ceil(2) {
+            return Ok(());
+        }
+        let message =
+            "a segment was not named in time: another node may have swept it, it is built again later";
+        Err(StorageError::Limited(message.to_owned()))
+    }
 }
 
 impl From<StorageError> for Failure {
@@ -116,11 +133,10 @@ impl Engine {
             .await?;
             build = stepped;
             for piece in build.pieces() {
-                let is_last = matches!(piece, Piece::Last(..));
-                upload.put(piece).await?;
-                if is_last {
+                if matches!(piece, Piece::Last(..)) {
                     visible_ns.get_or_insert(self.clock().monotonic_ns());
                 }
+                upload.put(piece).await?;
             }
             match step? {
                 Step::Hungry(sources) => self.fetch(&mut build, &sources).await?,

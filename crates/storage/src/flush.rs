@@ -151,7 +151,10 @@ impl Engine {
         let transaction = self.ids.next(self.clock());
         let replayed = (frozen.head.origin() == Origin::Replay).then_some(&*self.earlier_log);
         let apply = |manifest: &mut Manifest| add(manifest, &metas, replayed, &self.node, frozen.flushed_to);
-        let commit = || partition.manifests.commit(partition.manifest(), &transaction, &apply);
+        let commit = || async {
+            built.iter().try_for_each(|built| built.in_time(self))?;
+            partition.manifests.commit(partition.manifest(), &transaction, &apply).await
+        };
         let manifest = retried(self.runtime(), self.settings.store.retry_backoff_ms, commit)
             .await
             .inspect_err(|_| {

@@ -204,7 +204,9 @@ impl Storage {
         engine.is_closing.store(true, Ordering::Release);
         engine.stopping.cancel();
         engine.tracker.close();
-        engine.tracker.wait().await;
+        engine.synced_during(engine.tracker.wait()).await;
+        // Nobody writes any more, and the flush may take long: what was answered must not wait for its end.
+        engine.wal.request_sync().await;
         let flushed = engine.flush_all().await;
         let closed = engine.wal.close().await;
         flushed.and(closed)?;
@@ -270,6 +272,19 @@ impl Engine {
                     engine.wal.request_sync().await;
                 }
             });
+        }
+    }
+
+    /// Goes on with the log's syncs while something is waited for, where they are made by interval.
+    async fn synced_during(&self, work: impl Future<Output = ()>) {
+        let Some(interval_ms) = self.wal.sync_interval_ms() else { return work.await };
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut work => return,
+                () = self.runtime().sleep(Duration::from_millis(interval_ms)) => self.wal.request_sync().await,
+            }
         }
     }
 

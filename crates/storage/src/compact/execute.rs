@@ -134,15 +134,13 @@ impl Engine {
         let partition = &due.partition;
         // Dropped or replaced, some objects have no name from now on.
         partition.is_sweep_due.store(true, Ordering::Relaxed);
-        let grace_ms = self.settings.retention.sweep_grace_ms;
-        if grace_ms > 0 && self.age_ms(built.visible_ns) >= grace_ms {
-            let message = "a merged segment was not named in time: another node may have swept it".to_owned();
-            return Err(StorageError::Limited(message));
-        }
         let turn = partition.turn().await?;
         let transaction = self.ids.next(self.clock());
         let apply = |manifest: &mut Manifest| replace(manifest, &due.inputs, built.meta.as_ref());
-        let commit = || partition.manifests.commit(partition.manifest(), &transaction, &apply);
+        let commit = || async {
+            built.in_time(self)?;
+            partition.manifests.commit(partition.manifest(), &transaction, &apply).await
+        };
         let manifest = retried(self.runtime(), self.settings.store.retry_backoff_ms, commit).await?;
         let is_named = |meta: &SegmentMeta| manifest.segments.iter().any(|segment| segment.id == meta.id);
         let is_done = built.meta.as_ref().is_none_or(is_named);

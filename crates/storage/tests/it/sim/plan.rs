@@ -124,10 +124,11 @@ impl World {
     }
 
     fn change_weather(&mut self) {
-        let weather = match self.machine().below(4) {
-            0 | 1 => Weather::default(),
-            2 => Weather { refused: 50, reply_lost: 50, late: 30, slow: 150 },
-            _ => Weather { refused: 700, reply_lost: 100, late: 50, slow: 100 },
+        let weather = match self.machine().below(9) {
+            0..=3 => Weather::default(),
+            4 | 5 => Weather { refused: 50, reply_lost: 50, late: 30, slow: 150, is_crawling: false },
+            6 | 7 => Weather { refused: 700, reply_lost: 100, late: 50, slow: 100, is_crawling: false },
+            _ => Weather { slow: 50, is_crawling: true, ..Weather::default() },
         };
         self.note(&format_args!("{weather:?}"));
         self.store.set_weather(weather);

@@ -29,6 +29,8 @@ pub(crate) struct Weather {
     /// Given up by the client, and carried out some seconds later.
     pub(crate) late: u64,
     pub(crate) slow: u64,
+    /// Whether what is slow takes minutes instead of seconds.
+    pub(crate) is_crawling: bool,
 }
 
 #[derive(Debug, Default)]
@@ -304,11 +306,12 @@ impl LifeStore {
             return std::future::pending().await;
         }
         let fate = self.store.fate();
+        let slow_ms = if self.store.state.lock().weather.is_crawling { 150_000 } else { 3_000 };
         if !matches!(fate, Fate::Done | Fate::Slow) {
             self.store.state.lock().counts.faults += 1;
         }
         if fate == Fate::Slow || (fate != Fate::Done && machine.permille(300)) {
-            machine.sleep(machine.below(ms(3_000))).await;
+            machine.sleep(machine.below(ms(slow_ms))).await;
         }
         machine.note(&format_args!("store {} {what}: {fate:?}", self.life));
         let result = match fate {
@@ -327,7 +330,7 @@ impl LifeStore {
             }
         };
         if fate == Fate::Slow {
-            machine.sleep(machine.below(ms(3_000))).await;
+            machine.sleep(machine.below(ms(slow_ms))).await;
         } else {
             machine.yield_some().await;
         }

@@ -1,6 +1,8 @@
 //! What simulations found, each told as the shortest story that shows it, under several seeds: chance decides what a
 //! crash leaves.
 
+use std::sync::Arc;
+
 use model::{Signal, TimeRange};
 use storage::Fsync;
 
@@ -9,6 +11,7 @@ use super::disk::End;
 use super::items::{Row, Wanted};
 use super::machine::{Machine, START_NS, ms};
 use super::oracle::Partition;
+use super::store::Weather;
 use super::world::{GRACE_MS, INTERVAL, World};
 
 const LOGS: Partition = (0, Signal::Logs);
@@ -158,6 +161,72 @@ fn a_node_reads_what_another_one_has_merged_and_swept_meanwhile() {
         }
         let (life, asking) = client(&world);
         world.wait(life, "read", asking.read_all(LOGS));
+        world.until("a read", World::is_calm).unwrap();
+    }
+}
+
+#[test]
+fn what_was_answered_before_a_long_shutdown_is_synced_within_the_interval() {
+    for seed in 0..10 {
+        let mut world = opened(seed, INTERVAL);
+        write(&mut world, 1);
+        world.until("a write", World::is_calm).unwrap();
+        world.store.set_weather(Weather { slow: 1_000, is_crawling: true, ..Weather::default() });
+        let (life, asking) = client(&world);
+        world.wait(life, "shutdown", asking.shutdown(Arc::default()));
+        world.pass(ms(1_000)).unwrap();
+        world.crash(0, End::PowerLoss);
+        world.store.set_weather(Weather::default());
+        reopen(&mut world);
+        read(&mut world);
+    }
+}
+
+#[test]
+fn a_flush_that_is_answered_leaves_nothing_also_when_many_heads_waited() {
+    let mut world = opened(1, Fsync::Always);
+    for value in 0..8 {
+        write(&mut world, value);
+        world.until("a write", World::is_calm).unwrap();
+        world.store.set_weather(Weather { refused: 1_000, ..Weather::default() });
+        let (life, asking) = client(&world);
+        world.wait(life, "flush", asking.flush());
+        world.until("a flush", World::is_calm).unwrap();
+    }
+    world.store.set_weather(Weather::default());
+    let (life, asking) = client(&world);
+    world.wait(life, "flush", asking.flush());
+    world.until("a flush", World::is_calm).unwrap();
+    assert_eq!(world.metric(0, "stella_head_rows"), 0.0);
+    read(&mut world);
+}
+
+#[test]
+fn a_segment_that_took_too_long_is_not_named_when_another_node_may_have_swept_it() {
+    for seed in 0..10 {
+        let mut world = World::with(seed, Machine::new(seed, false), Fsync::Always, 2);
+        for node in [0, 1] {
+            world.start(node);
+            world.until("an open node", |world| world.open_node(node).is_some()).unwrap();
+        }
+        // Several files, of which the first ones wait long for the last.
+        for (value, partition) in (0..).zip([METRICS, METRICS, METRICS]) {
+            let timestamp_ns = START_NS - i64::try_from(value * ms(50 * 60_000)).unwrap();
+            write_to(&mut world, partition, Row { source: 0, timestamp_ns, value });
+        }
+        world.until("a write", World::is_calm).unwrap();
+        world.store.set_weather(Weather { slow: 300, is_crawling: true, ..Weather::default() });
+        let (life, asking) = client(&world);
+        world.wait(life, "flush", asking.flush());
+        for _ in 0..20 {
+            let (life, storage) = world.open_node(1).unwrap();
+            world.wait(life, "retain", world.client_of(1, life, storage).retain());
+            world.pass(ms(30_000)).unwrap();
+        }
+        world.store.set_weather(Weather::default());
+        world.until("a flush", World::is_calm).unwrap();
+        let (life, asking) = client(&world);
+        world.wait(life, "read", asking.read_all(METRICS));
         world.until("a read", World::is_calm).unwrap();
     }
 }
