@@ -120,6 +120,9 @@ pub enum Refusal {
     /// The caller may not act for this tenant.
     #[error("tenant mismatch: tenant={0} is not one that the caller may act for")]
     TenantMismatch(String),
+    /// The request names several tenants, all of which the caller may act for.
+    #[error("one request acts for one tenant: tenants={0}, ask for each by itself")]
+    SeveralTenants(String),
     /// Nothing in the request proves who is asking, or what it shows is not good; with what to do.
     #[error("{0}")]
     Unauthenticated(String),
@@ -134,7 +137,7 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Refusal::TenantRequired => "TENANT_REQUIRED",
-            Refusal::InvalidTenant(_) => "ERR_TENANT_INVALID",
+            Refusal::InvalidTenant(_) | Refusal::SeveralTenants(_) => "ERR_TENANT_INVALID",
             Refusal::TenantMismatch(_) => "ERR_TENANT_MISMATCH",
             Refusal::Unauthenticated(_) => "ERR_UNAUTHENTICATED",
             Refusal::ScopeMismatch(_) => "ERR_SCOPE_MISMATCH",
@@ -146,7 +149,7 @@ impl Classified for Refusal {
     fn kind(&self) -> Kind {
         match self {
             Refusal::TenantRequired | Refusal::Unauthenticated(_) => Kind::Unauthorized,
-            Refusal::InvalidTenant(_) => Kind::Invalid,
+            Refusal::InvalidTenant(_) | Refusal::SeveralTenants(_) => Kind::Invalid,
             Refusal::TenantMismatch(_) | Refusal::ScopeMismatch(_) => Kind::Forbidden,
         }
     }

@@ -23,6 +23,9 @@ pub const TENANT_HEADER: &str = "x-stellaops-tenant";
 /// The header by which the clients of Loki and Tempo name their tenant.
 pub const ORG_ID_HEADER: &str = "x-scope-orgid";
 
+/// What stands between the names of several tenants.
+const SEPARATOR: char = '|';
+
 /// Headers that speak of an identity: only what was verified may do that, so that none of them reaches a handler.
 const IDENTITY_HEADERS: [&str; 5] = ["sub", "tid", "scope", "scp", "cnf"];
 /// The same, by their beginnings.
@@ -98,7 +101,12 @@ impl Gateway {
         });
         // What asks for no scope is answered to everybody, and acts for nobody.
         let refusal = who.as_ref().err().filter(|_| needed != Need::Nothing).cloned();
-        let (who, caller) = match who.and_then(|who| Ok((who, asked(request.headers)?))) {
+        let asked = |who: Who| match asked(request.headers) {
+            Ok(asked) => Ok((who, asked)),
+            Err(Refusal::SeveralTenants(names)) => Err(several(&who, names)),
+            Err(refusal) => Err(refusal),
+        };
+        let (who, caller) = match who.and_then(asked) {
             Ok((who, asked)) => (Ok(who), Caller { asked }),
             Err(refusal) => (Err(refusal), Caller::default()),
         };
@@ -146,6 +154,18 @@ fn known(identity: &Identity, asked: Option<&TenantId>, named: Option<&str>) -> 
     }
 }
 
+/// Why a request for several tenants is refused: one that the caller may not act for comes first.
+fn several(who: &Who, names: String) -> Refusal {
+    let is_allowed = |tenant: &&str| match who {
+        Who::Known(identity) => identity.tenants.allow(tenant),
+        Who::Believed => true,
+    };
+    match names.split(SEPARATOR).map(str::trim).find(|tenant| !is_allowed(tenant)) {
+        Some(tenant) => Refusal::TenantMismatch(tenant.to_owned()),
+        None => Refusal::SeveralTenants(names),
+    }
+}
+
 /// The tenant that the headers name; every value of both headers must name the same one.
 fn asked(headers: &HeaderMap) -> Result<Option<TenantId>, Refusal> {
     let mut asked: Option<TenantId> = None;
@@ -153,6 +173,12 @@ fn asked(headers: &HeaderMap) -> Result<Option<TenantId>, Refusal> {
         let name = value
             .to_str()
             .map_err(|_| Refusal::InvalidTenant(TenantIdError::Character(char::REPLACEMENT_CHARACTER)))?;
+        if name.contains(SEPARATOR) {
+            for member in name.split(SEPARATOR) {
+                TenantId::parse(member.trim())?;
+            }
+            return Err(Refusal::SeveralTenants(name.to_owned()));
+        }
         let tenant = TenantId::parse(name.trim())?;
         match &asked {
             Some(first) if *first != tenant => {

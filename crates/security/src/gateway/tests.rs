@@ -138,6 +138,9 @@ async fn whoever_is_known_chooses_within_what_is_allowed() {
         ("any", None, None, "TENANT_REQUIRED"),
         ("any", Some("z"), Some("y"), "y"),
         ("any", Some("a|b"), None, "ERR_TENANT_INVALID"),
+        ("two", Some("a|b"), None, "ERR_TENANT_INVALID"),
+        ("two", Some("a|c"), None, "ERR_TENANT_MISMATCH"),
+        ("one", Some("a|"), None, "ERR_TENANT_INVALID"),
         ("unknown", Some("a"), None, "ERR_UNAUTHENTICATED"),
     ];
     for (name, header, named, expected) in cases {

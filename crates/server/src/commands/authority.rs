@@ -190,9 +190,18 @@ fn print(text: &str) {
 async fn client(action: &ClientAction) -> anyhow::Result<()> {
     match action {
         ClientAction::Create(create) => {
-            let secret = create.place.reach().await?.create(create.client()?).await?;
+            let new = create.client()?;
+            let acts_for_nobody = new.settings.tenant.is_none() && new.settings.allowed_tenants.is_none();
+            let secret = create.place.reach().await?.create(new).await?;
             print(&format!("client_id={}\nclient_secret={secret}", create.name));
             note("keep the secret: it is not shown again, and nobody has it but you");
+            if acts_for_nobody {
+                note(&format!(
+                    "its tokens act for no tenant yet, and scrape alone: `stella authority client update {} --tenant <id>` \
+                     allows one",
+                    create.name
+                ));
+            }
         }
         ClientAction::List(place) => {
             let mut table =

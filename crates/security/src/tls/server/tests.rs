@@ -247,7 +247,7 @@ where
 }
 
 #[tokio::test]
-async fn an_open_connection_outlives_hundreds_of_exchanges() {
+async fn an_open_connection_outlives_every_exchange() {
     let folder = Folder::new();
     let (server, client) = (folder.server(ClientAuth::Required, &[]), folder.own_client());
     let (here, there) = tokio::io::duplex(1 << 16);
@@ -256,7 +256,7 @@ async fn an_open_connection_outlives_hundreds_of_exchanges() {
     let (accepted, connected) = tokio::join!(server.accept(there), connector.connect(name, here));
     let (mut answering, mut asking) = (accepted.unwrap(), connected.unwrap());
     let mut serial = folder.certificate().serial;
-    for _ in 0..200 {
+    for _ in 0..50 {
         for pair in ["loki-dev.key", "client.key"] {
             fs::remove_file(folder.path(pair)).unwrap();
         }
@@ -266,5 +266,27 @@ async fn an_open_connection_outlives_hundreds_of_exchanges() {
         assert_ne!(seen.serial, serial, "a new connection shows the new certificate");
         serial = seen.serial;
         echo(&mut answering, &mut asking).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_has_ended_is_refused() {
+    let folder = Folder::new();
+    let old = tempfile::tempdir().unwrap();
+    // The same authority gave out the pair, long ago.
+    for name in [dev::CA_FILE, "collector-ca.key"] {
+        fs::remove_file(folder.path(name)).unwrap();
+    }
+    let then = ManualClock::new(TimestampNs(folder.clock.now().0 - 400 * 86_400 * NS_PER_S));
+    dev::make(folder.dir.path(), "dev", true, &then).unwrap();
+    for name in ["client.crt", "client.key"] {
+        fs::copy(folder.path(name), old.path().join(name)).unwrap();
+    }
+    dev::make(folder.dir.path(), "dev", false, &*folder.clock).unwrap();
+    for auth in [ClientAuth::Required, ClientAuth::Optional] {
+        let server = folder.server(auth, &[]);
+        assert!(meet(&server, &folder.own_client()).await.is_ok());
+        let refused = meet(&server, &folder.client(Some(old.path()))).await.unwrap_err();
+        assert!(refused.to_lowercase().contains("expired"), "{refused}");
     }
 }
