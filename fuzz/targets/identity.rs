@@ -1,0 +1,51 @@
+//! What a request shows of its identity: headers and tokens of every kind are read or refused, and nobody who proves
+//! nothing acts for a tenant.
+#![no_main]
+
+use std::sync::{Arc, OnceLock};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use libfuzzer_sys::fuzz_target;
+use model::limits::{Limits, SameLimits};
+use model::time::{ManualClock, TimestampNs};
+use security::authority::{Authority, Parts};
+use security::gateway::{Asking, Gateway};
+use security::identity::Identities;
+use security::scopes::Door;
+use security::token::{self, Verifier};
+
+fn gateway() -> &'static Gateway {
+    static GATEWAY: OnceLock<Gateway> = OnceLock::new();
+    GATEWAY.get_or_init(|| {
+        let clock = Arc::new(ManualClock::new(TimestampNs(1_800_000_000_000_000_000)));
+        let parts = Parts {
+            objects: Arc::new(object_store::memory::InMemory::new()),
+            keys: "no-keys".into(),
+            clock: clock.clone(),
+            seed: [7; 32],
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
+        let authority = runtime.block_on(Authority::open(parts)).expect("an empty store is one");
+        let verifier = Verifier::new(authority, Vec::new(), ["observability".to_owned()], clock);
+        let identities = Identities::new(verifier, Vec::new(), false).expect("no rule is wrong");
+        Gateway::new(identities, None, Arc::new(SameLimits(Arc::new(Limits::default()))))
+    })
+}
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = token::unproven(text);
+    }
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n').take(64) {
+        let mut halves = line.splitn(2, |byte| *byte == b':');
+        let name = halves.next().and_then(|name| HeaderName::from_bytes(name).ok());
+        let value = halves.next().and_then(|value| HeaderValue::from_bytes(value).ok());
+        if let (Some(name), Some(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    let asking =
+        Asking { door: Door::Loki, method: &Method::GET, path: "/loki/api/v1/labels", headers: &headers, peer: None };
+    assert!(gateway().access(&asking).context(None).is_err());
+});
