@@ -95,7 +95,11 @@ impl Engine {
     async fn refresh(&self, partition: &Partition) {
         let grace_ms = self.settings.retention.sweep_grace_ms;
         let every_ms = REFRESH_MS.min(grace_ms / REFRESH_PART_OF_GRACE);
-        let is_fresh = || self.age_ms(partition.asked_ns()) <= every_ms;
+        // What was confirmed too long ago lasts for no read: then one asks again also soon after there was no answer.
+        let is_fresh = || {
+            self.age_ms(partition.asked_ns()) <= every_ms
+                && self.age_ms(partition.confirmed_ns()) <= grace_ms / 2
+        };
         if is_fresh() {
             return;
         }
