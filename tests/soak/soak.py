@@ -104,7 +104,7 @@ class Soak:
     # The server.
 
     def start(self):
-        command = [self.options.binary, "up", "--data-dir", str(self.out / "data")]
+        command = [self.options.binary, "up", "--plaintext", "--data-dir", str(self.out / "data")]
         command += ["--port-offset", str(self.options.port_offset)]
         if not self.group.path:
             command += ["--memory-limit", f"{self.options.limit_mib}MiB"]
