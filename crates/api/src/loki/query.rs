@@ -58,7 +58,7 @@ async fn answer(door: &Loki, asked: &Asked, question: LogQuestion) -> Result<Res
     };
     let answer = door.engine.logql(&asked.context, &question.query, question.request).await?;
     Ok(reply::json_of_query(items(&answer.value), answer.held.clone(), move |json| {
-        write_answer(json, answer, encoding)
+        write_answer(json, answer, encoding);
     })
     .await?)
 }

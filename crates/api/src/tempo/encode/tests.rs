@@ -9,7 +9,7 @@ use model::AttributeValue;
 fn text(traces: Vec<TraceMatch>) -> String {
     let stats = QueryStats { items: 30, bytes: 400, series: 5, ..QueryStats::default() };
     String::from_utf8(written(|json| {
-        write_answer(json, &TraceAnswer { traces, stats, held: Held::default() })
+        write_answer(json, &TraceAnswer { traces, stats, held: Held::default() });
     }))
     .unwrap()
 }
