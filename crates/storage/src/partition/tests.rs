@@ -4,6 +4,7 @@ use model::log::{Entry, LogBatchBuilder};
 use object_store::memory::InMemory;
 
 use super::*;
+use crate::head::Head;
 
 fn partition() -> Arc<Partition> {
     let manifests = Manifests {
