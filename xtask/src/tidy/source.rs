@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-/// Whether the whole file serves tests: a `tests` folder, a file `tests.rs`, or a fixture of one.
+/// Whether the whole file serves tests or measurements: a `tests` or `benches` folder, or a file `tests.rs`.
 pub(crate) fn is_test_file(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests")
+    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
         || path.file_name().is_some_and(|n| n == "tests.rs")
 }
 
@@ -64,7 +64,12 @@ mod tests {
 
     #[test]
     fn test_files_are_known_by_their_path() {
-        for path in ["crates/a/tests/it/main.rs", "crates/a/src/b/tests.rs", "crates/a/src/tests/data.rs"] {
+        for path in [
+            "crates/a/tests/it/main.rs",
+            "crates/a/src/b/tests.rs",
+            "crates/a/src/tests/data.rs",
+            "crates/a/benches/b.rs",
+        ] {
             assert!(is_test_file(Path::new(path)), "{path}");
         }
         assert!(!is_test_file(Path::new("crates/a/src/contests.rs")));
