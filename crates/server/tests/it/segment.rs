@@ -39,7 +39,7 @@ async fn damage_is_named_warned_of_and_restored() {
     for target in [name.as_str(), file.to_str().unwrap()] {
         let (is_whole, said, error) = printed(&["segment", "inspect", target, "--data-dir", data_dir]);
         assert!(is_whole, "{error}");
-        for word in ["timestamp_ms", "DELTA_BINARY_PACKED", "ZSTD", "stella.blocks", "bytes a row"] {
+        for word in ["timestamp_offset_ms", "DELTA_BINARY_PACKED", "ZSTD", "stella.blocks", "bytes a row"] {
             assert!(said.contains(word), "{target} does not show {word}:\n{said}");
         }
     }
