@@ -1,6 +1,6 @@
 //! The log's record: a header with a checksum over everything, the tenant's name, and the tables of one batch as Arrow
-//! IPC streams, compressed together: labels that repeat from series to series take next to nothing, and to compress them
-//! costs less than to hand them to the kernel. Encoding and decoding only; files are the business of the writer and the
+//! IPC streams, compressed together: what repeats takes next to nothing, and to compress it costs less than to hand it to
+//! the kernel. Encoding and decoding only; files are the business of the writer and the
 //! reader.
 //!
 //! All numbers are little-endian:
@@ -9,10 +9,14 @@
 //! 4  u32 length            13  signal: 0 metrics, 1 logs, 2 traces
 //! 8  u32 CRC-32C           14  u8 length of the tenant's name
 //!                          15  zero
-//! 16 the tenant's name, then a snappy block: for each table of the batch u32 length and an Arrow IPC stream; length 0
-//!    for a table without rows
+//! 16 the tenant's name
+//!    u32 bytes of the labels of series, unpacked
+//!    a snappy block: for each table of the batch u32 length and an Arrow IPC stream; length 0 for a table without rows.
+//!    The labels of series are packed.
 //! ```
 //! The length counts what follows the header; the checksum covers the length and all bytes from 12 on.
+
+mod labels;
 
 use std::sync::Arc;
 
@@ -54,15 +58,19 @@ pub(crate) struct Record {
 /// [`StorageError::TooLarge`] when the record would be over `max_bytes` or [`MAX_RECORD_BYTES`], compressed or not.
 pub(crate) fn encode(tenant: &TenantId, batch: &Batch, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
     let max_bytes = max_bytes.min(MAX_RECORD_BYTES);
-    let tables = encode_tables(batch, max_bytes)?;
-    let block = snap::raw::Encoder::new()
-        .compress_vec(&tables)
-        .map_err(|e| StorageError::Internal(format!("a record cannot be compressed: {e}")))?;
+    let (tables, labels_bytes) = encode_tables(batch, max_bytes)?;
     let name = tenant.as_str().as_bytes();
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + name.len() + block.len());
+    let mut bytes =
+        Vec::with_capacity(HEADER_BYTES + name.len() + 4 + snap::raw::max_compress_len(tables.len()));
     bytes.extend_from_slice(&[0; HEADER_BYTES]);
     bytes.extend_from_slice(name);
-    bytes.extend_from_slice(&block);
+    bytes.extend_from_slice(&labels_bytes.to_le_bytes());
+    let block = bytes.len();
+    bytes.resize(bytes.capacity(), 0);
+    let compressed = snap::raw::Encoder::new()
+        .compress(&tables, &mut bytes[block..])
+        .map_err(|e| StorageError::Internal(format!("a record cannot be compressed: {e}")))?;
+    bytes.truncate(block + compressed);
     let length = checked_len(bytes.len(), max_bytes)? - u32::try_from(HEADER_BYTES).expect("sixteen fits");
     bytes[..4].copy_from_slice(&MAGIC);
     bytes[4..8].copy_from_slice(&length.to_le_bytes());
@@ -79,11 +87,17 @@ fn checked_len(len: usize, max_bytes: usize) -> Result<u32, StorageError> {
     fits.ok_or(StorageError::TooLarge { bytes: len, max_bytes })
 }
 
-fn encode_tables(batch: &Batch, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
-    let tables = tables(batch);
+/// The tables, and what the labels of series take that are packed in them.
+fn encode_tables(batch: &Batch, max_bytes: usize) -> Result<(Vec<u8>, u32), StorageError> {
+    let mut tables: Vec<RecordBatch> = tables(batch).into_iter().cloned().collect();
+    let mut labels_bytes = 0;
+    if batch.signal() == Signal::Metrics {
+        labels_bytes = labels::unpacked_bytes(&tables[0]);
+        tables[0] = labels::packed(&tables[0]);
+    }
     let size = |table: &RecordBatch| IPC_TABLE_BYTES + crate::head::runs::batch_bytes(table);
-    let mut bytes = Vec::with_capacity(tables.iter().map(|table| size(table)).sum());
-    for table in tables {
+    let mut bytes = Vec::with_capacity(tables.iter().map(size).sum());
+    for table in &tables {
         let at = bytes.len();
         bytes.extend_from_slice(&[0; 4]);
         if table.num_rows() > 0 {
@@ -94,8 +108,8 @@ fn encode_tables(batch: &Batch, max_bytes: usize) -> Result<Vec<u8>, StorageErro
         let length = checked_len(bytes.len() - at - 4, max_bytes)?;
         bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
     }
-    checked_len(bytes.len(), max_bytes)?;
-    Ok(bytes)
+    checked_len(bytes.len().saturating_add(labels_bytes), max_bytes)?;
+    Ok((bytes, checked_len(labels_bytes, max_bytes)?))
 }
 
 /// What the first bytes of a record say, before anything is known to be true.
@@ -141,7 +155,7 @@ pub(crate) fn is_intact_of_length(record: &[u8]) -> bool {
 /// # Errors
 /// What is wrong with it, in words.
 pub(crate) fn decode(record: &[u8]) -> Result<Record, String> {
-    let (tenant, signal, block) = open(record)?;
+    let Opened { tenant, signal, labels_bytes, block } = open(record)?;
     let tables = decompress(block)?;
     let mut rest = tables.as_slice();
     let mut next = |schema: &SchemaRef| {
@@ -152,7 +166,7 @@ pub(crate) fn decode(record: &[u8]) -> Result<Record, String> {
     };
     let batch = match signal {
         Signal::Metrics => Batch::Metrics(MetricBatch {
-            series: next(&SERIES_SCHEMA)?,
+            series: labels::unpacked(&next(&SERIES_SCHEMA)?, labels_bytes)?,
             samples: next(&SAMPLES_SCHEMA)?,
             histograms: next(&HISTOGRAMS_SCHEMA)?,
             exemplars: next(&EXEMPLARS_SCHEMA)?,
@@ -165,9 +179,9 @@ pub(crate) fn decode(record: &[u8]) -> Result<Record, String> {
     if rest.is_empty() { Ok(Record { tenant, batch }) } else { Err("bytes follow the last table".to_owned()) }
 }
 
-/// The size of a whole record's tables once they are decompressed; 0 where they cannot be.
+/// The size of a whole record's tables once they are decompressed and unpacked; 0 where they cannot be.
 pub(crate) fn tables_bytes(record: &[u8]) -> usize {
-    open(record).and_then(|(.., block)| tables_len(block)).unwrap_or(0)
+    open(record).and_then(|opened| Ok(tables_len(opened.block)? + opened.labels_bytes)).unwrap_or(0)
 }
 
 /// The tenant and signal of a whole record, without its tables.
@@ -175,7 +189,7 @@ pub(crate) fn tables_bytes(record: &[u8]) -> usize {
 /// # Errors
 /// What is wrong with it, in words.
 pub(crate) fn owner(record: &[u8]) -> Result<(TenantId, Signal), String> {
-    open(record).map(|(tenant, signal, _)| (tenant, signal))
+    open(record).map(|opened| (opened.tenant, opened.signal))
 }
 
 /// Undoes the compression, within the size that a record may have.
@@ -196,7 +210,15 @@ fn tables_len(block: &[u8]) -> Result<usize, String> {
     }
 }
 
-fn open(record: &[u8]) -> Result<(TenantId, Signal, &[u8]), String> {
+/// A whole record, before its tables are decompressed.
+struct Opened<'a> {
+    tenant: TenantId,
+    signal: Signal,
+    labels_bytes: usize,
+    block: &'a [u8],
+}
+
+fn open(record: &[u8]) -> Result<Opened<'_>, String> {
     if !is_intact(record) {
         return Err("the checksum does not fit".to_owned());
     }
@@ -213,7 +235,12 @@ fn open(record: &[u8]) -> Result<(TenantId, Signal, &[u8]), String> {
     let (tenant, rest) = body.split_at_checked(usize::from(record[14])).ok_or("the tenant's name is cut")?;
     let tenant = std::str::from_utf8(tenant).map_err(|e| e.to_string())?;
     let tenant = TenantId::parse(tenant).map_err(|e| e.to_string())?;
-    Ok((tenant, signal, rest))
+    let (labels_bytes, block) = rest.split_first_chunk().ok_or("the size of the labels is cut")?;
+    let labels_bytes = u32::from_le_bytes(*labels_bytes) as usize;
+    if labels_bytes > MAX_RECORD_BYTES {
+        return Err(format!("the labels are too large: bytes={labels_bytes}, at most {MAX_RECORD_BYTES}"));
+    }
+    Ok(Opened { tenant, signal, labels_bytes, block })
 }
 
 fn table(stream: &[u8], schema: &SchemaRef) -> Result<RecordBatch, String> {
