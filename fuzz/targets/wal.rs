@@ -19,7 +19,8 @@ fn file(sequence: u64, records: &[u8]) -> Vec<u8> {
 /// A record of a batch, whole but for what its block holds.
 fn record(signal: u8, block: &[u8]) -> Vec<u8> {
     let kinds = [1, signal, TENANT.len() as u8, 0];
-    let body = [kinds.as_slice(), TENANT, block].concat();
+    let labels_bytes = (1_u32 << 16).to_le_bytes();
+    let body = [kinds.as_slice(), TENANT, &labels_bytes, block].concat();
     let length = (body.len() as u32).to_le_bytes();
     let checksum = crc32c::crc32c_append(crc32c::crc32c(&length), &body);
     [b"SREC".as_slice(), &length, &checksum.to_le_bytes(), &body].concat()
