@@ -136,6 +136,9 @@ pub(crate) const MAX_ROW_GROUP_BYTES: usize = 64 << 20;
 /// Rows of a data page: the least that a read of one series or trace decodes.
 pub(crate) const PAGE_ROWS: usize = 4_096;
 
+/// Rows of a data page of samples: short pages of columns that hardly change are mostly headers.
+pub(crate) const SAMPLE_PAGE_ROWS: usize = 8_192;
+
 /// Label names that get a column of their own in a file; the rest share one.
 pub(crate) const MAX_LABEL_COLUMNS: usize = 512;
 

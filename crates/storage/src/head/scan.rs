@@ -182,7 +182,7 @@ impl Lookup {
 
 /// The wanted rows of batches that are not sorted, sorted.
 fn arrived_rows(table: Table, runs: &[Arc<Run>], lookup: &Lookup, bounds: (i64, i64)) -> RecordBatch {
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: Vec<Place<Key>> = Vec::new();
     for (batch, run) in (0..).zip(runs) {
         for (row, time) in (0..).zip(run.keys.times()) {
             if (bounds.0..=bounds.1).contains(time)

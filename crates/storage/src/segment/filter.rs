@@ -21,17 +21,30 @@ const GRAMS: usize = WINDOW - GRAM + 1;
 const GRAM_SEED: u64 = 1;
 /// The share of needles that are not there and pass the filter anyway, at most. An id asks for several minimizers, which
 /// must all pass; a word that passes costs one row group.
-const FALSE_POSITIVES: f64 = 0.1;
+const FALSE_POSITIVES: f64 = 0.15;
 /// The size that a filter is made in, in bytes; it is folded to the least that keeps the share.
-const FULL_BYTES: usize = 1 << 20;
+const FULL_BYTES: usize = 256 << 10;
 /// With more of its bits set a filter of the full size says too little, and is left out: the lines are encoded bodies,
 /// mostly. The eighth power of the share is the share of needles that pass.
 const MAX_FILL: f64 = 0.8;
 /// Hashes that are remembered as entered: most words of a line stood in the lines before it.
 const RECENT: usize = 4_096;
 
+/// Which bytes tokens are made of.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        bytes[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        if byte == u8::MAX {
+            break bytes;
+        }
+        byte += 1;
+    }
+};
+
 const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+    TOKEN_BYTES[byte as usize]
 }
 
 /// The tokens of a text with their offsets.
@@ -48,17 +61,26 @@ fn tokens(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 /// Calls back with the minimizer of each window; the same one comes once for neighbouring windows.
 fn minimizers(token: &[u8], mut found: impl FnMut(u64)) {
     let mut grams = [u64::MAX; GRAMS];
+    let (mut least, mut least_at) = (u64::MAX, 0);
     let mut last = None;
     for (at, gram) in token.windows(GRAM).enumerate() {
-        grams[at % GRAMS] = xxh3_64_with_seed(gram, GRAM_SEED);
-        if at + 1 < GRAMS {
-            continue;
+        let hash = xxh3_64_with_seed(gram, GRAM_SEED);
+        grams[at % GRAMS] = hash;
+        if hash <= least {
+            (least, least_at) = (hash, at);
+        } else if at - least_at >= GRAMS {
+            // It has left the window; only then the others are looked at.
+            for before in at + 1 - GRAMS..=at {
+                let hash = grams[before % GRAMS];
+                if before == at + 1 - GRAMS || hash <= least {
+                    (least, least_at) = (hash, before);
+                }
+            }
         }
-        let least = grams.iter().copied().min();
-        if let Some(least) = least.filter(|_| least != last) {
+        if at + 1 >= GRAMS && last != Some(least) {
             found(least);
+            last = Some(least);
         }
-        last = least;
     }
 }
 

@@ -10,7 +10,7 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::bounds::{MAX_LABEL_COLUMNS, PAGE_ROWS, SPAN_ROW_GROUP_ROWS};
+use crate::bounds::{MAX_LABEL_COLUMNS, PAGE_ROWS, SAMPLE_PAGE_ROWS, SPAN_ROW_GROUP_ROWS};
 use crate::error::StorageError;
 use crate::signal::Table;
 
@@ -165,6 +165,7 @@ pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<Write
             let builder = paged(delta(builder, "timestamp_offset_ms"), "timestamp_offset_ms");
             let builder = delta(paged(delta(builder, "series"), "series"), "scaled_offset");
             builder
+                .set_data_page_row_count_limit(SAMPLE_PAGE_ROWS)
                 .set_column_dictionary_enabled(column("value"), false)
                 .set_column_encoding(column("value"), Encoding::BYTE_STREAM_SPLIT)
                 .build()
@@ -176,7 +177,10 @@ pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<Write
         Table::Entries => {
             let builder = paged(delta(properties(&[0, 1], QUICK_LEVEL)?, "timestamp_ns"), "timestamp_ns");
             let builder = delta(paged(builder, "stream"), "stream");
-            let builder = builder.set_column_dictionary_enabled(column("line"), false);
+            // Neighbours begin alike: what they share costs no match.
+            let builder = builder
+                .set_column_dictionary_enabled(column("line"), false)
+                .set_column_encoding(column("line"), Encoding::DELTA_BYTE_ARRAY);
             builder.set_column_statistics_enabled(column("line"), EnabledStatistics::None).build()
         }
         Table::Spans => {

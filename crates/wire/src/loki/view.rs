@@ -143,7 +143,8 @@ impl<'a> Line<'a> {
     /// The line as text; bytes that are not UTF-8 become U+FFFD.
     #[must_use]
     pub fn text(self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.bytes)
+        // To look at whether it is text is several times faster than to look for what is not.
+        std::str::from_utf8(self.bytes).map_or_else(|_| String::from_utf8_lossy(self.bytes), Cow::Borrowed)
     }
 
     /// The time in nanoseconds since the epoch; `None` when it is absent or beyond 64 bits.
