@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::Signal;
 use storage::verify::Verification;
 
 use crate::fixture::{World, open_store, write};
@@ -45,17 +46,21 @@ async fn read(world: &World, storage: &storage::Storage) -> Expected {
     tenants
 }
 
-/// Two seconds of each signal in two segments, and a third one in the log.
-async fn fill(world: &World) -> storage::Storage {
+/// Of each signal two seconds in a merged segment, one in a segment as it was flushed, and one in the log.
+async fn fill(world: &mut World) -> storage::Storage {
+    world.settings.compaction.fan_in = 2;
     let storage = world.open().await;
-    for step in 0..3 {
+    for step in 0..4 {
         for tenant in TENANTS {
             for batch in batches(step) {
                 write(&storage, &world.context(tenant), batch).await;
             }
         }
-        if step < 2 {
+        if step < 3 {
             storage.flush().await.unwrap();
+        }
+        if step == 1 {
+            assert_eq!(storage.compact().await.unwrap().merges, TENANTS.len() * Signal::ALL.len());
         }
     }
     storage
@@ -67,8 +72,8 @@ async fn write_golden(format: &str) {
         std::fs::remove_dir_all(&target).unwrap();
     }
     std::fs::create_dir_all(target.join("store")).unwrap();
-    let world = World::on(open_store(target.join("store").to_str().unwrap()));
-    let storage = fill(&world).await;
+    let mut world = World::on(open_store(target.join("store").to_str().unwrap()));
+    let storage = fill(&mut world).await;
     let expected = read(&world, &storage).await;
     let logs = world.log_files();
     drop(storage);
@@ -104,7 +109,7 @@ async fn every_format_reads_as_it_was_written() {
         let store = Arc::clone(&world.store) as _;
         let verification = Verification { store, data_dir: Some(data_dir), tenant: None, signal: None };
         let report = verification.run().await.unwrap();
-        assert_eq!((report.damaged, report.segments, report.log_records), (0, 12, 18), "{report:?}");
+        assert_eq!((report.damaged, report.segments, report.log_records), (0, 12, 24), "{report:?}");
         let storage = world.open().await;
         assert_eq!(read(&world, &storage).await, expected, "{format:?}");
         storage.shutdown().await.unwrap();
@@ -118,13 +123,13 @@ async fn every_format_reads_as_it_was_written() {
 async fn the_newest_format_is_what_is_written_now() {
     let expected = std::fs::read(folder(NEWEST).join("expected.json")).unwrap();
     let expected: Expected = serde_json::from_slice(&expected).unwrap();
-    let world = World::new();
-    let storage = fill(&world).await;
+    let mut world = World::new();
+    let storage = fill(&mut world).await;
     assert_eq!(read(&world, &storage).await, expected);
     let rows: usize = expected.values().flat_map(BTreeMap::values).map(Vec::len).sum();
     assert_eq!(
         rows,
-        2 * 3 * (12 + 2 + 4 + 6 + 3) + 2 * 5,
+        2 * 4 * (12 + 2 + 4 + 6 + 3) + 2 * 5,
         "samples, histograms, exemplars, lines, spans; metadata"
     );
 }
