@@ -43,6 +43,16 @@ impl Engine {
         if !is_due {
             return Ok(Candidates::default());
         }
+        // Whoever leaves an object without a name from now on says so again.
+        partition.is_sweep_due.store(false, Ordering::Relaxed);
+        let found = self.unnamed(partition).await;
+        if found.is_err() {
+            partition.is_sweep_due.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    async fn unnamed(&self, partition: &Partition) -> Result<Candidates, StorageError> {
         // Objects first, then what is being written, then the manifest: what is committed in between is named by it.
         let (tenant, signal) = (&partition.id.tenant, partition.id.signal);
         let list = async |prefix: Path| -> Result<Vec<ObjectMeta>, StorageError> {
@@ -108,7 +118,9 @@ impl Engine {
         }
         swept.objects = doomed.len();
         let deleted = self.delete(doomed).await;
-        partition.is_sweep_due.store(deleted.is_err() || !still_there.is_empty(), Ordering::Relaxed);
+        if deleted.is_err() || !still_there.is_empty() {
+            partition.is_sweep_due.store(true, Ordering::Relaxed);
+        }
         *partition.unreferenced.lock() = still_there;
         deleted?;
         self.metrics.objects_swept.inc_by(swept.objects as u64);

@@ -145,6 +145,8 @@ impl Engine {
         let is_named = |meta: &SegmentMeta| manifest.segments.iter().any(|segment| segment.id == meta.id);
         let is_done = built.meta.as_ref().is_none_or(is_named);
         partition.committed(manifest, None);
+        // Once more: a sweep that began before the commit has not seen what it replaced.
+        partition.is_sweep_due.store(true, Ordering::Relaxed);
         drop(turn);
         Ok(is_done)
     }

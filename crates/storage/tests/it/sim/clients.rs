@@ -112,8 +112,12 @@ impl Client {
     async fn try_read(self, partition: Partition, wanted: Wanted) -> Result<(), StorageError> {
         let shared = &self.shared;
         let context = shared.context(partition.0);
-        let expected = self.expected(partition, wanted);
+        let mut expected = self.expected(partition, wanted);
         let taken = Snapshot::take(&self.storage, &context, partition.1, wanted.range).await;
+        // It may have asked for a newer manifest first, and the clock may have been set meanwhile.
+        let after = self.expected(partition, wanted);
+        expected.cutoff_ns = expected.cutoff_ns.min(after.cutoff_ns);
+        expected.late_cutoff_ns = expected.late_cutoff_ns.max(after.late_cutoff_ns);
         if shared.machine.permille(200) {
             // Shorter than the grace of the sweep by what the read itself may take.
             shared.machine.sleep(shared.machine.below(ms(GRACE_MS / 2))).await;

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use storage::manifest::Manifest;
 
 use super::machine::{Life, Machine, WORLD, ms};
+use super::world::GRACE_MS;
 
 /// How ill the store is: requests of a thousand that meet each fate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +30,7 @@ pub(crate) struct Weather {
     /// Given up by the client, and carried out some seconds later.
     pub(crate) late: u64,
     pub(crate) slow: u64,
-    /// Whether what is slow takes minutes instead of seconds.
+    /// Whether what is slow takes a good part of the sweep's grace, which must be longer than any one request.
     pub(crate) is_crawling: bool,
 }
 
@@ -159,8 +160,8 @@ impl SharedStore {
         if result.is_ok() && location.as_ref().contains("/manifest/") {
             self.watch_manifest(location, payload);
         } else if result.is_ok() {
-            // No manifest names it yet.
-            self.state.lock().unnamed_ns.insert(segment_id(location), self.machine.now_ns());
+            // No manifest names it yet; a sweep may have seen it since its first file.
+            self.state.lock().unnamed_ns.entry(segment_id(location)).or_insert(self.machine.now_ns());
         }
         result
     }
@@ -306,7 +307,7 @@ impl LifeStore {
             return std::future::pending().await;
         }
         let fate = self.store.fate();
-        let slow_ms = if self.store.state.lock().weather.is_crawling { 150_000 } else { 3_000 };
+        let slow_ms = if self.store.state.lock().weather.is_crawling { GRACE_MS / 10 } else { 3_000 };
         if !matches!(fate, Fate::Done | Fate::Slow) {
             self.store.state.lock().counts.faults += 1;
         }
