@@ -60,7 +60,8 @@ pub(crate) fn open(
     authority: &Authority,
     listen: &Listen,
 ) -> Vec<Door> {
-    let settings = api::Settings::default();
+    let build = api::BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..api::BuildInfo::default() };
+    let settings = api::Settings { build, ..api::Settings::default() };
     let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
     // Questions leave a span each; writes are too many for that, and are counted only.
     let both = |name, questions, writes| {

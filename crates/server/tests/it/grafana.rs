@@ -48,6 +48,8 @@ async fn data_sources_find_what_they_look_for() {
     for question in &QUESTIONS {
         eventually(&format!("an answer to {question:?}"), async || ask(&own, question).await).await;
     }
+    let build = own.get(Api::Prometheus, "/version", &[]).await.json();
+    assert_eq!(build["application"], concat!("Stella Telemetry ", env!("CARGO_PKG_VERSION")));
     assert_eq!(ask(&own, &QUESTIONS[0]).await.unwrap(), "2");
     assert_eq!(ask(&own, &QUESTIONS[6]).await.unwrap(), "2");
     // The data source posts forms where it can, for queries may be long.

@@ -200,7 +200,8 @@ async fn compare_names(prometheus: &Prometheus, acme: &Client, time: f64) {
         assert_eq!(texts(&ask(acme, path, &range).await["data"]), texts(&theirs["data"]), "{path}");
     }
     let [start, end] = range;
-    let matched = ("match[]", "{job=\"self\", le=\"+Inf\"}".to_owned());
+    // The questions of this test make series of their own, which a slow machine scrapes before they are compared.
+    let matched = ("match[]", "{job=\"self\", le=\"+Inf\", handler!~\"/api/.*\"}".to_owned());
     let parameters = [start, end, matched];
     let theirs = prometheus.get("/api/v1/series", &parameters).await;
     let ours = ask(acme, "/api/v1/series", &parameters).await;
