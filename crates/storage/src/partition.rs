@@ -3,13 +3,12 @@
 
 pub(crate) mod heads;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use model::{Batch, Signal, TenantId};
-use object_store::path::Path;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -22,6 +21,7 @@ use crate::head::{HeadView, Origin};
 use crate::manifest::commit::Manifests;
 use crate::manifest::{Manifest, WalPosition};
 use crate::metrics::{ByLevel, ByPartition, BySignal, Metrics};
+use crate::sweep::Unnamed;
 
 use heads::NEVER;
 pub(crate) use heads::{Active, Frozen, HeadCharge, HeadMemory};
@@ -93,8 +93,8 @@ pub(crate) struct Partition {
     claimed: Mutex<HashSet<String>>,
     /// The highest level of a segment that was counted.
     highest_level: AtomicU8,
-    /// Objects that no manifest names, with the monotonic time at which a sweep saw them first.
-    pub(crate) unreferenced: Mutex<HashMap<Path, u64>>,
+    /// Objects that no manifest names.
+    pub(crate) unnamed: Mutex<Unnamed>,
     /// Whether there may be such objects.
     pub(crate) is_sweep_due: AtomicBool,
     /// The manifest version at the last sweep.
@@ -159,7 +159,7 @@ impl Partition {
             id,
             claimed: Mutex::default(),
             highest_level: AtomicU8::new(0),
-            unreferenced: Mutex::default(),
+            unnamed: Mutex::default(),
             is_flush_failing: AtomicBool::new(false),
             is_sweep_due: AtomicBool::new(true),
             swept_version: AtomicU64::new(0),

@@ -57,6 +57,7 @@ impl Engine {
         let candidates = self.sweepable(partition).await?;
         // What nobody named then, and nobody was writing, nobody will name.
         drop(turn);
+        let Some(candidates) = candidates else { return Ok(()) };
         let Swept { objects, bytes, bytes_left } = self.sweep(partition, candidates).await?;
         report.objects_deleted += objects;
         report.bytes_deleted += bytes;

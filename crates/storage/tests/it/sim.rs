@@ -13,6 +13,7 @@ mod oracle;
 mod plan;
 mod store;
 mod stories;
+mod sweeps;
 mod world;
 
 use std::io::Write;

@@ -47,6 +47,8 @@ struct State {
     /// Calls that fail, of a thousand.
     ill_permille: u64,
     room_bytes: Option<usize>,
+    /// Whether others take the room as soon as somebody has asked how much there is.
+    is_room_lost: bool,
     /// Whether a call failed in this life.
     was_ill: bool,
 }
@@ -97,10 +99,11 @@ impl NodeDisk {
         self.state.lock().calls_left = None;
     }
 
-    /// How many calls of a thousand fail, and how many more bytes there is room for.
-    pub(crate) fn trouble(&self, ill_permille: u64, more_bytes: Option<usize>) {
+    /// How many calls of a thousand fail, and how many more bytes there is room for, which may be less than is said.
+    pub(crate) fn trouble(&self, ill_permille: u64, more_bytes: Option<usize>, is_room_lost: bool) {
         let mut state = self.state.lock();
         state.ill_permille = ill_permille;
+        state.is_room_lost = is_room_lost;
         state.room_bytes = more_bytes.map(|more| state.used() + more);
     }
 
@@ -391,7 +394,8 @@ impl Disk for LifeDisk {
     fn space(&self, _: &Path) -> io::Result<Space> {
         const TOTAL_BYTES: u64 = 1 << 40;
         self.read(|state| {
-            let free = state.room_bytes.map(|room| room.saturating_sub(state.used()) as u64);
+            let room_bytes = state.room_bytes.filter(|_| !state.is_room_lost);
+            let free = room_bytes.map(|room| room.saturating_sub(state.used()) as u64);
             Ok(Space { total_bytes: TOTAL_BYTES, free_bytes: free.unwrap_or(TOTAL_BYTES / 2) })
         })
     }

@@ -34,11 +34,16 @@ pub(crate) struct Weather {
     pub(crate) is_crawling: bool,
 }
 
+/// How often a request that is held looks whether it was let go.
+const HELD_MS: u64 = 100;
+
 #[derive(Debug, Default)]
 struct State {
     weather: Weather,
     /// Requests until the life ends at one.
     calls_left: BTreeMap<Life, u64>,
+    /// Requests that wait: whose, and a part of what they ask.
+    held: Option<(Life, &'static str)>,
     /// By tenant and signal, the versions that are there.
     manifests: BTreeMap<String, BTreeMap<u64, Manifest>>,
     /// Since when no manifest names a segment, of those that the newest one does not name.
@@ -102,6 +107,21 @@ impl SharedStore {
     /// Lets all lives go on.
     pub(crate) fn end_none(&self) {
         self.state.lock().calls_left.clear();
+    }
+
+    /// Lets requests of a life wait whose description has a part, until they are let go.
+    pub(crate) fn hold(&self, life: Life, part: &'static str) {
+        self.state.lock().held = Some((life, part));
+    }
+
+    /// Lets go what was held.
+    pub(crate) fn let_go(&self) {
+        self.state.lock().held = None;
+    }
+
+    /// Sets the sweep's grace, for lives that begin later.
+    pub(crate) fn set_grace(&mut self, grace_ms: u64) {
+        self.grace_ns = ms(grace_ms);
     }
 
     pub(crate) fn set_weather(&self, weather: Weather) {
@@ -305,6 +325,11 @@ impl LifeStore {
                 let _nobody_hears = apply(&self.store);
             }
             return std::future::pending().await;
+        }
+        let is_held =
+            || self.store.state.lock().held.is_some_and(|(l, part)| l == self.life && what.contains(part));
+        while is_held() {
+            machine.sleep(ms(HELD_MS)).await;
         }
         let fate = self.store.fate();
         let slow_ms = if self.store.state.lock().weather.is_crawling { GRACE_MS / 10 } else { 3_000 };

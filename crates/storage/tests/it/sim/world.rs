@@ -29,6 +29,9 @@ pub(crate) const GRACE_MS: u64 = 90_000;
 /// How the log is synced where it is not before every reply.
 pub(crate) const INTERVAL: Fsync = Fsync::IntervalMs(200);
 
+/// Longer than any story.
+const NEVER_MS: u64 = 1_000 * 60 * 60 * 1_000;
+
 /// The longest that anything may take that a client waits for.
 const STUCK_NS: u64 = ms(60 * 60 * 1_000);
 
@@ -158,6 +161,9 @@ pub(crate) struct Node {
     pub(crate) disk: NodeDisk,
     pub(crate) alive: Option<Alive>,
     settings: Settings,
+    /// Whether its log may be damaged: the disk was ill, the power went, or a torn end was
+    /// not cut off because the next life ended too soon.
+    pub(crate) is_log_doubtful: bool,
 }
 
 /// All of it.
@@ -187,6 +193,7 @@ impl World {
                 disk: NodeDisk::new(&machine),
                 alive: None,
                 settings: settings(&machine, number, fsync),
+                is_log_doubtful: false,
             })
             .collect();
         let store = SharedStore::new(&machine, GRACE_MS);
@@ -198,6 +205,24 @@ impl World {
             waiting: Arc::default(),
         };
         Self { shared, store, nodes, seed, next_life: 1, next_value: 0, fsync }
+    }
+
+    /// Leaves flushes, merges and passes to those who ask for them, in lives that begin later; two segments make one.
+    pub(crate) fn without_background(&mut self) {
+        for node in &mut self.nodes {
+            node.settings.flush.max_head_age_ms = NEVER_MS;
+            node.settings.retention.interval_ms = NEVER_MS;
+            node.settings.compaction.interval_ms = NEVER_MS;
+            node.settings.compaction.fan_in = 2;
+        }
+    }
+
+    /// Sets the sweep's grace, in lives that begin later.
+    pub(crate) fn set_grace(&mut self, grace_ms: u64) {
+        self.store.set_grace(grace_ms);
+        for node in &mut self.nodes {
+            node.settings.retention.sweep_grace_ms = grace_ms;
+        }
     }
 
     pub(crate) fn machine(&self) -> &Machine {
@@ -273,6 +298,8 @@ impl World {
         let life = alive.life;
         self.note(&format_args!("node {node} life {life} ends: {end:?}"));
         self.machine().kill(life);
+        let was_ill = self.nodes[node].disk.was_ill();
+        self.nodes[node].is_log_doubtful |= was_ill || end == End::PowerLoss || !alive.is_replayed;
         drop(alive);
         self.nodes[node].disk.end(end);
         self.shared.waiting.lock().retain(|_, waiting| waiting.life != life);
@@ -298,13 +325,19 @@ impl World {
             }
         }
         for number in 0..self.nodes.len() {
-            let Some(alive) = &mut self.nodes[number].alive else { continue };
+            let node = &mut self.nodes[number];
+            let Some(alive) = &mut node.alive else { continue };
             let opened = alive.opened.lock().take();
             match opened {
                 None => {
-                    let is_done = alive.storage.as_ref().is_some_and(|storage| storage.replay().done);
-                    if is_done && !std::mem::replace(&mut alive.is_replayed, true) {
-                        self.shared.oracle.lock().replayed(number, self.shared.machine.now_ns());
+                    let replay = alive.storage.as_ref().map(Storage::replay).filter(|replay| replay.done);
+                    let Some(replay) = replay.filter(|_| !alive.is_replayed) else { continue };
+                    alive.is_replayed = true;
+                    self.shared.oracle.lock().replayed(number, self.shared.machine.now_ns());
+                    if replay.damaged > 0 && !node.is_log_doubtful && !node.disk.was_ill() {
+                        self.shared
+                            .machine
+                            .fail(format!("the log is damaged, the disk was well: {replay:?}"));
                     }
                 }
                 Some(Ok(storage)) => {
