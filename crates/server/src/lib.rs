@@ -8,8 +8,6 @@ pub mod config;
 
 pub mod assemble;
 
-mod allocator;
-
 mod cgroup;
 
 pub mod memory;

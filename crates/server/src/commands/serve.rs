@@ -9,7 +9,6 @@ use security::identity::CertificateRule;
 use security::scopes;
 use security::tls::dev;
 
-use crate::allocator;
 use crate::assemble::{self, Assembled};
 use crate::clock::SystemClock;
 use crate::config::tls::Tls;
@@ -131,7 +130,6 @@ impl Serve {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
-    allocator::configure();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let doors = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores)
