@@ -18,14 +18,14 @@ use futures::TryStreamExt;
 use model::time::NS_PER_MS;
 use model::{Clock, TenantContext, TenantId, TimestampNs};
 use parking_lot::Mutex;
-use storage::Storage;
+use storage::{ReplayProgress, Storage};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::answer::QueryStats;
 use crate::error::QueryError;
 use crate::leaf::{Counters, LeafExec, Work, from_datafusion};
-use crate::memory::{PoolLimits, QueryPool, SharedBudget};
+use crate::memory::{PoolLimits, QueryPool, Reads, SharedBudget};
 use crate::pace::Pace;
 use crate::settings::QuerySettings;
 use crate::turns::{Turn, Turns};
@@ -49,6 +49,8 @@ struct Inner {
 
 /// One query while it runs: where it gets its memory, and what it has read.
 pub(crate) struct Running {
+    /// What it reads; what that holds is in its pool.
+    pub(crate) storage: Storage,
     pool: Arc<QueryPool>,
     /// What leaves gave: it stays until the query is over.
     results: MemoryReservation,
@@ -108,8 +110,9 @@ impl QueryEngine {
         self.inner.memory.used_bytes()
     }
 
-    pub(crate) fn storage(&self) -> &Storage {
-        &self.inner.storage
+    /// How far the log of the process before is replayed.
+    pub(crate) fn replay_progress(&self) -> ReplayProgress {
+        self.inner.storage.replay()
     }
 
     pub(crate) fn settings(&self) -> &QuerySettings {
@@ -200,6 +203,7 @@ impl QueryEngine {
         let pool = Arc::new(QueryPool::new(Arc::clone(&self.inner.memory), budget, limits));
         let memory: Arc<dyn MemoryPool> = Arc::clone(&pool) as _;
         Running {
+            storage: self.inner.storage.bounded_by(Arc::new(Reads::new(&memory))),
             results: MemoryConsumer::new("results").register(&memory),
             pool,
             counters: Arc::default(),

@@ -34,7 +34,14 @@ pub enum QueryError {
 
 impl From<StorageError> for QueryError {
     fn from(error: StorageError) -> Self {
-        QueryError::Storage(Arc::new(error))
+        match error {
+            // The query's own pool said so.
+            StorageError::Refused(why) => match why.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(other) => QueryError::Limited(other.to_string()),
+            },
+            error => QueryError::Storage(Arc::new(error)),
+        }
     }
 }
 

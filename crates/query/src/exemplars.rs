@@ -42,8 +42,8 @@ impl QueryEngine {
     ) -> Result<Vec<SeriesExemplars>, QueryError> {
         let expr = promql::parse(query)?;
         let selectors: Vec<_> = expr.selectors().iter().map(|selector| selector.matchers.clone()).collect();
-        self.run(context, None, move |engine, context, running| async move {
-            let snapshot = engine.storage().metrics(&context, range).await?;
+        self.run(context, None, move |_engine, context, running| async move {
+            let snapshot = running.storage.metrics(&context, range).await?;
             let mut pace = running.pace();
             let mut found: Vec<SeriesExemplars> = Vec::new();
             for matchers in selectors {

@@ -37,8 +37,8 @@ impl QueryEngine {
     ) -> Result<Vec<LatestSample>, QueryError> {
         let lookback_ms = self.settings().lookback_ms;
         let range = TimeRange::new((at_ms - lookback_ms) * NS_PER_MS + 1, at_ms * NS_PER_MS);
-        self.run(context, None, move |engine, context, _running| async move {
-            let snapshot = engine.storage().metrics(&context, range).await?;
+        self.run(context, None, move |_engine, context, running| async move {
+            let snapshot = running.storage.metrics(&context, range).await?;
             let mut latest: BTreeMap<Labels, (i64, f64)> = BTreeMap::new();
             for matchers in &sets {
                 let set = snapshot.select(matchers).await?;

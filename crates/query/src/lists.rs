@@ -31,17 +31,17 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<Labels>>, QueryError> {
         let sets = any(sets);
-        self.run(context, None, move |engine, context, _running| async move {
+        self.run(context, None, move |_engine, context, running| async move {
             let mut found: BTreeSet<Labels> = BTreeSet::new();
             match of {
                 Labelled::Series => {
-                    let snapshot = engine.storage().metrics(&context, range).await?;
+                    let snapshot = running.storage.metrics(&context, range).await?;
                     for matchers in &sets {
                         found.extend(snapshot.select(matchers).await?.labels().iter().cloned());
                     }
                 }
                 Labelled::Streams => {
-                    let snapshot = engine.storage().logs(&context, range).await?;
+                    let snapshot = running.storage.logs(&context, range).await?;
                     for matchers in &sets {
                         found.extend(snapshot.select(matchers).await?.labels().iter().cloned());
                     }
@@ -65,12 +65,12 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let sets = any(sets);
-        self.run(context, None, move |engine, context, _running| async move {
+        self.run(context, None, move |_engine, context, running| async move {
             let names = match of {
                 Labelled::Series => {
-                    engine.storage().metrics(&context, range).await?.label_names(&sets).await?
+                    running.storage.metrics(&context, range).await?.label_names(&sets).await?
                 }
-                Labelled::Streams => engine.storage().logs(&context, range).await?.label_names(&sets).await?,
+                Labelled::Streams => running.storage.logs(&context, range).await?.label_names(&sets).await?,
             };
             Ok(Limited::cut(names.iter().map(|name| name.as_ref().to_owned()).collect(), limit))
         })
@@ -91,13 +91,13 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let (name, sets) = (name.to_owned(), any(sets));
-        self.run(context, None, move |engine, context, _running| async move {
+        self.run(context, None, move |_engine, context, running| async move {
             let values = match of {
                 Labelled::Series => {
-                    engine.storage().metrics(&context, range).await?.label_values(&name, &sets).await?
+                    running.storage.metrics(&context, range).await?.label_values(&name, &sets).await?
                 }
                 Labelled::Streams => {
-                    engine.storage().logs(&context, range).await?.label_values(&name, &sets).await?
+                    running.storage.logs(&context, range).await?.label_values(&name, &sets).await?
                 }
             };
             Ok(Limited::cut(values.iter().map(|value| value.as_ref().to_owned()).collect(), limit))

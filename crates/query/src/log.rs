@@ -102,7 +102,7 @@ impl QueryEngine {
             )));
         }
         let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
-        let snapshot = self.storage().logs(context, range).await?;
+        let snapshot = running.storage.logs(context, range).await?;
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         for leaf in &plan.leaves {
             let set = snapshot.select(leaf.matchers()).await?;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::{DataFusionError, Result};
-use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use model::Limits;
+use storage::{ReadMemory, Refusal};
 
 use crate::error::QueryError;
+use crate::leaf::from_datafusion;
 
 /// What all queries of one tenant, or of all tenants, hold together.
 #[derive(Debug, Default)]
@@ -126,6 +128,26 @@ impl MemoryPool for QueryPool {
     }
 }
 
+/// What reads of the store hold for a query, in its pool.
+#[derive(Debug)]
+pub(crate) struct Reads(MemoryReservation);
+
+impl Reads {
+    pub(crate) fn new(pool: &Arc<dyn MemoryPool>) -> Self {
+        Self(MemoryConsumer::new("reads").register(pool))
+    }
+}
+
+impl ReadMemory for Reads {
+    fn take(&self, bytes: usize) -> std::result::Result<(), Refusal> {
+        self.0.try_grow(bytes).map_err(|error| Box::new(from_datafusion(&error)) as _)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.shrink(bytes);
+    }
+}
+
 impl fmt::Display for QueryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "query pool: used_bytes={} limit_bytes={}", self.reserved(), self.limits.query_bytes)
@@ -141,8 +163,6 @@ fn exhausted(who: &str, key: &str, held: usize, more: usize, limit: usize) -> St
 
 #[cfg(test)]
 mod tests {
-    use datafusion::execution::memory_pool::MemoryConsumer;
-
     use super::*;
 
     const LIMITS: PoolLimits = PoolLimits { query_bytes: 100, tenant_bytes: 150, all_bytes: 180 };

@@ -88,7 +88,7 @@ impl QueryEngine {
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         // One snapshot for all leaves, so that both sides of an operator see the same data.
         let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
-        let snapshot = self.storage().metrics(context, range).await?;
+        let snapshot = running.storage.metrics(context, range).await?;
         for leaf in &plan.leaves {
             let set = snapshot.select(leaf.matchers()).await?;
             let parallelism = self.settings().parallelism;
@@ -119,8 +119,8 @@ impl QueryEngine {
     /// # Errors
     /// When it takes too long or the store fails.
     pub async fn metric_metadata(&self, context: &TenantContext) -> Result<Vec<MetricMetadata>, QueryError> {
-        self.run(context, None, |engine, context, _running| async move {
-            let metadata = engine.storage().metrics(&context, TimeRange::ALL).await?.metadata().await?;
+        self.run(context, None, |_engine, context, running| async move {
+            let metadata = running.storage.metrics(&context, TimeRange::ALL).await?.metadata().await?;
             Ok(by_family(metadata))
         })
         .await

@@ -77,7 +77,7 @@ impl QueryEngine {
         let text = query.to_owned();
         let task = self.start(context, request.timeout_ns, move |engine, context, running| async move {
             let tenant = Tenant {
-                storage: engine.storage().clone(),
+                storage: running.storage.clone(),
                 parallelism: engine.settings().parallelism,
                 range: request.range,
                 context,

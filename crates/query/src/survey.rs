@@ -50,8 +50,8 @@ impl QueryEngine {
         range: TimeRange,
         limit: usize,
     ) -> Result<Cardinality, QueryError> {
-        self.run(context, None, move |engine, context, _running| async move {
-            let snapshot = engine.storage().metrics(&context, range).await?;
+        self.run(context, None, move |_engine, context, running| async move {
+            let snapshot = running.storage.metrics(&context, range).await?;
             let set = snapshot.select(&[]).await?;
             Ok(Cardinality { time: snapshot.time_bounds(), ..counted(set.labels(), limit) })
         })
@@ -63,8 +63,8 @@ impl QueryEngine {
     /// # Errors
     /// When it takes too long or the store fails.
     pub async fn metric_segments(&self, context: &TenantContext) -> Result<Vec<SegmentMeta>, QueryError> {
-        self.run(context, None, |engine, context, _running| async move {
-            Ok(engine.storage().metrics(&context, TimeRange::ALL).await?.segments())
+        self.run(context, None, |_engine, context, running| async move {
+            Ok(running.storage.metrics(&context, TimeRange::ALL).await?.segments())
         })
         .await
     }
@@ -72,7 +72,7 @@ impl QueryEngine {
     /// How far the replay of the log is.
     #[must_use]
     pub fn replay(&self) -> ReplayProgress {
-        self.storage().replay()
+        self.replay_progress()
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use model::AttributeRef;
-use model::trace::{SpanFields, SpansView};
+use model::trace::{AttributeScope, PROMOTED, SpanFields, SpansView};
+use storage::SpanColumns;
 
 use crate::answer::TagValue;
 use crate::request::{Tag, TagScope};
@@ -43,6 +44,22 @@ pub(crate) struct TagNames {
 }
 
 impl TagNames {
+    /// The columns that have attributes of a scope, of all where none is named.
+    pub(crate) fn columns(scope: Option<TagScope>) -> SpanColumns {
+        let wanted = |s: TagScope| scope.is_none_or(|asked| asked == s);
+        let lists = [
+            (TagScope::Resource, "resource_attributes"),
+            (TagScope::Span, "attributes"),
+            (TagScope::Instrumentation, "scope_attributes"),
+            (TagScope::Event, "events"),
+            (TagScope::Link, "links"),
+        ];
+        let promoted = PROMOTED.iter().filter(|promoted| wanted(tag_scope(promoted.scope)));
+        let lists = lists.into_iter().filter(|(scope, _)| wanted(*scope)).map(|(_, column)| column);
+        let names: Vec<&str> = lists.chain(promoted.map(|promoted| promoted.column)).collect();
+        SpanColumns::glance(&names, &[])
+    }
+
     pub(crate) fn spans(&mut self, view: &SpansView<'_>, row: usize, scope: Option<TagScope>) {
         let wanted = |s: TagScope| scope.is_none_or(|asked| asked == s);
         if wanted(TagScope::Resource) {
@@ -101,8 +118,36 @@ impl TagValues {
         Self { tag, values: BTreeSet::new(), bytes: 0 }
     }
 
-    /// Takes the values that the spans of one trace have, where `keep` says so.
-    pub(crate) fn trace(&mut self, view: &SpansView<'_>, keep: impl Fn(usize) -> bool) {
+    /// The columns that have the tag.
+    pub(crate) fn columns(&self) -> SpanColumns {
+        let name = self.tag.name.as_str();
+        let is_intrinsic = match self.tag.scope {
+            Some(scope) => scope == TagScope::Intrinsic,
+            None => INTRINSICS.contains(&name),
+        };
+        if is_intrinsic {
+            return SpanColumns::glance(intrinsic_columns(name), &[]);
+        }
+        let is_in = |scope| match self.tag.scope {
+            Some(asked) => asked == scope,
+            None => matches!(scope, TagScope::Span | TagScope::Resource),
+        };
+        let lists = [
+            (TagScope::Resource, "resource_attributes"),
+            (TagScope::Span, "attributes"),
+            (TagScope::Instrumentation, "scope_attributes"),
+        ];
+        let lists = lists.into_iter().filter(|(scope, _)| is_in(*scope));
+        let lists: Vec<(&str, String)> = lists.map(|(_, column)| (column, name.to_owned())).collect();
+        let nested = [(TagScope::Event, "events"), (TagScope::Link, "links")];
+        let nested = nested.into_iter().filter(|(scope, _)| is_in(*scope)).map(|(_, column)| column);
+        let promoted = PROMOTED.iter().filter(|p| p.key == name && is_in(tag_scope(p.scope)));
+        let names: Vec<&str> = nested.chain(promoted.map(|promoted| promoted.column)).collect();
+        SpanColumns::glance(&names, &lists)
+    }
+
+    /// Takes the values that spans have, where `keep` says so.
+    pub(crate) fn spans(&mut self, view: &SpansView<'_>, keep: impl Fn(usize) -> bool) {
         for row in (0..view.rows()).filter(|row| keep(*row)) {
             self.span(view, row);
         }
@@ -184,6 +229,29 @@ impl TagValues {
     pub(crate) fn finish(self, limit: Option<usize>) -> Vec<TagValue> {
         let limit = limit.filter(|l| *l > 0).unwrap_or(usize::MAX);
         self.values.into_iter().take(limit).map(|(kind, value)| TagValue { kind, value }).collect()
+    }
+}
+
+const fn tag_scope(scope: AttributeScope) -> TagScope {
+    match scope {
+        AttributeScope::Resource => TagScope::Resource,
+        AttributeScope::Span => TagScope::Span,
+    }
+}
+
+/// The columns of an intrinsic that is completed.
+fn intrinsic_columns(name: &str) -> &'static [&'static str] {
+    match name {
+        "name" | "span:name" => &["name"],
+        "statusMessage" | "span:statusMessage" => &["status_message"],
+        "status" | "span:status" => &["status_code"],
+        "kind" | "span:kind" => &["kind"],
+        "instrumentation:name" => &["scope_name"],
+        "instrumentation:version" => &["scope_version"],
+        "rootName" | "trace:rootName" => &["parent_span_id", "name"],
+        "rootServiceName" | "trace:rootService" => &["parent_span_id", "resource.service.name"],
+        "event:name" => &["events"],
+        _ => &[],
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use model::time::NS_PER_S;
+use model::trace::SpansView;
 use model::{TenantContext, TimeRange};
-use storage::{TraceIds, TraceScan};
+use storage::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
 
 use crate::answer::{QueryStats, TagValue, TraceAnswer};
 use crate::engine::{Held, QueryEngine, Running};
@@ -36,6 +37,26 @@ impl From<traceql::EvalError> for QueryError {
     }
 }
 
+/// Looks at all spans in the range, in no order, as they lie in one source after the other: one that is in two comes twice.
+async fn each(
+    running: &Running,
+    snapshot: &TracesSnapshot,
+    range: TimeRange,
+    columns: &SpanColumns,
+    mut take: impl FnMut(&SpansView<'_>),
+) -> Result<(), QueryError> {
+    let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
+    let mut pace = running.pace();
+    for mut batches in snapshot.sources(scan, columns) {
+        while let Some(batch) = batches.next().await.transpose()? {
+            running.counters.read(&batch);
+            take(&view(&batch)?);
+            pace.step().await;
+        }
+    }
+    Ok(())
+}
+
 impl QueryEngine {
     /// All spans of a trace, sorted by start; none where there is no such trace.
     ///
@@ -47,8 +68,8 @@ impl QueryEngine {
         trace_id: [u8; 16],
         range: TimeRange,
     ) -> Result<Option<RecordBatch>, QueryError> {
-        self.run(context, None, move |engine, context, running| async move {
-            let snapshot = engine.storage().traces(&context, range).await?;
+        self.run(context, None, move |_engine, context, running| async move {
+            let snapshot = running.storage.traces(&context, range).await?;
             let scan = TraceScan { trace_ids: TraceIds::One(trace_id), range, service: None };
             Traces::new(snapshot.scan(scan), Arc::clone(&running.counters), running.pace()).next().await
         })
@@ -113,7 +134,7 @@ impl QueryEngine {
         let asked = plan.leaf.range();
         let scanned =
             TimeRange::new(asked.start_ns.saturating_sub(MARGIN_NS), asked.end_ns.saturating_add(MARGIN_NS));
-        let snapshot = self.storage().traces(context, scanned).await?;
+        let snapshot = running.storage.traces(context, scanned).await?;
         let work = TracesWork::new(
             Arc::clone(&plan.leaf),
             snapshot,
@@ -145,19 +166,13 @@ impl QueryEngine {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<(Vec<(TagScope, Vec<String>)>, QueryStats), QueryError> {
-        self.run(context, None, move |engine, context, running| async move {
+        self.run(context, None, move |_engine, context, running| async move {
             let mut names = TagNames::default();
             if scope != Some(TagScope::Intrinsic) {
-                let snapshot = engine.storage().traces(&context, range).await?;
-                let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
-                let mut batches = snapshot.scan(scan);
-                let mut pace = running.pace();
-                while let Some(batch) = batches.next().await.transpose()? {
-                    running.counters.read(&batch);
-                    let view = view(&batch)?;
-                    (0..view.rows()).for_each(|row| names.spans(&view, row, scope));
-                    pace.step().await;
-                }
+                let snapshot = running.storage.traces(&context, range).await?;
+                let take =
+                    |spans: &SpansView<'_>| (0..spans.rows()).for_each(|row| names.spans(spans, row, scope));
+                each(&running, &snapshot, range, &TagNames::columns(scope), take).await?;
             }
             Ok((names.finish(scope, limit), running.stats()))
         })
@@ -179,20 +194,23 @@ impl QueryEngine {
     ) -> Result<(Vec<TagValue>, QueryStats), QueryError> {
         let filter = filter.and_then(traceql::parse_valid_matchers);
         let tag = tag.clone();
-        self.run(context, None, move |engine, context, running| async move {
-            let snapshot = engine.storage().traces(&context, range).await?;
-            let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
-            let mut traces = Traces::new(snapshot.scan(scan), Arc::clone(&running.counters), running.pace());
+        self.run(context, None, move |_engine, context, running| async move {
+            let snapshot = running.storage.traces(&context, range).await?;
             let mut values = TagValues::new(tag);
+            let Some(filter) = filter else {
+                let columns = values.columns();
+                let take = |spans: &SpansView<'_>| values.spans(spans, |_| true);
+                each(&running, &snapshot, range, &columns, take).await?;
+                return Ok((values.finish(limit), running.stats()));
+            };
+            let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
+            let (of_filter, of_tag) = (filter.columns(), values.columns());
+            let columns = SpanColumns::of(&of_filter.names, &of_filter.lists).with(&of_tag);
+            let spans = snapshot.columns(scan, &columns);
+            let mut traces = Traces::new(spans, Arc::clone(&running.counters), running.pace());
             while let Some(trace) = traces.next().await? {
-                let view = view(&trace)?;
-                match &filter {
-                    Some(filter) => {
-                        let mask = filter.mask(&trace)?;
-                        values.trace(&view, |row| mask.get(row).copied().unwrap_or(false));
-                    }
-                    None => values.trace(&view, |_| true),
-                }
+                let mask = filter.mask(&trace)?;
+                values.spans(&view(&trace)?, |row| mask.get(row).copied().unwrap_or(false));
             }
             Ok((values.finish(limit), running.stats()))
         })

@@ -99,9 +99,11 @@ pub(crate) const MAX_EXAMPLE_BYTES: usize = 300;
 /// Rows of a batch that reads give out; small, so that decoding never holds a thread for long.
 pub(crate) const READ_BATCH_ROWS: usize = 8_192;
 
-/// Bytes of such a batch of a segment, before decoding, which may make some times as much of them: a merge holds a batch
-/// of each segment.
-pub(crate) const READ_BATCH_BYTES: usize = 256 << 10;
+/// Bytes of such a batch of a segment, decoded.
+pub(crate) const READ_BATCH_BYTES: usize = 1 << 20;
+
+/// Bytes of such batches of all segments of a read together: a merge holds one of each.
+pub(crate) const READ_BATCHES_BYTES: usize = 8 << 20;
 
 /// Rows that a batch of a segment has at least, however large they are.
 pub(crate) const MIN_READ_BATCH_ROWS: usize = 256;

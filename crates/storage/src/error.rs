@@ -6,6 +6,7 @@ use model::error::{Classified, Kind};
 use model::ingest::IngestError;
 
 use crate::bounds::{FULL_RETRY_AFTER_S, RETRY_AFTER_S};
+use crate::read::Refusal;
 
 /// A failure of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,9 @@ pub enum StorageError {
     /// A bound of the process was reached.
     #[error("{0}")]
     Limited(String),
+    /// A read would hold more than its reader allows; the error is the reader's.
+    #[error(transparent)]
+    Refused(Refusal),
     /// An item is larger than a record of the log may be.
     #[error(
         "an item is too large for the log: record_bytes={bytes}, at most {max_bytes} fit, send smaller items or have \
@@ -152,7 +156,7 @@ impl Classified for StorageError {
             StorageError::Corrupt { .. } => Kind::Corrupt,
             StorageError::Parquet(parquet::errors::ParquetError::External(_)) => Kind::Unavailable,
             StorageError::Parquet(_) => Kind::Corrupt,
-            StorageError::Limited(_) => Kind::Limited,
+            StorageError::Limited(_) | StorageError::Refused(_) => Kind::Limited,
             StorageError::Locked { .. }
             | StorageError::Io { .. }
             | StorageError::Store(_)

@@ -71,8 +71,8 @@ pub use compact::CompactionReport;
 pub use disk::{Disk, SystemDisk};
 pub use error::StorageError;
 pub use read::{
-    LogColumns, LogMetadata, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, SeriesSet, SpanColumns,
-    StreamSet, TraceIds, TraceScan, TracesSnapshot,
+    LogColumns, LogMetadata, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, ReadMemory, Refusal,
+    SeriesSet, SpanColumns, StreamSet, TraceIds, TraceScan, TracesSnapshot,
 };
 pub use retention::RetentionReport;
 pub use runtime::{Runtime, Tokio};

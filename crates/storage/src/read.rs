@@ -19,6 +19,8 @@ pub(crate) mod merge;
 
 pub(crate) mod overlap;
 
+pub mod memory;
+
 pub mod metrics;
 
 pub mod logs;
@@ -26,6 +28,7 @@ pub mod logs;
 pub mod traces;
 
 pub use logs::{LogColumns, LogMetadata, LogScan, LogsSnapshot, StreamSet};
+pub use memory::{ReadMemory, Refusal};
 pub use metrics::{MetricMetadata, MetricsSnapshot, SeriesSet};
 pub use traces::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
 

@@ -20,6 +20,8 @@ pub(crate) mod cache;
 
 pub(crate) mod keys;
 
+mod cost;
+
 pub(crate) mod reader;
 
 pub(crate) mod survey;

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use model::{Signal, TenantContext, TenantId, TimeRange};
 
-use crate::bounds::{REFRESH_MS, REFRESH_PART_OF_GRACE, REFRESH_WAIT_MS};
+use crate::bounds::{
+    READ_BATCH_BYTES, READ_BATCHES_BYTES, REFRESH_MS, REFRESH_PART_OF_GRACE, REFRESH_WAIT_MS,
+};
 use crate::error::StorageError;
 use crate::head::HeadView;
 use crate::manifest::Manifest;
 use crate::partition::Partition;
+use crate::read::memory::{Bounded, ReadMemory};
 use crate::read::{LogsSnapshot, MetricsSnapshot, Source, TracesSnapshot};
 use crate::storage::{Engine, Storage};
 
@@ -49,11 +52,19 @@ impl Storage {
         Ok(TracesSnapshot::new(source, range))
     }
 
+    /// The same engine; what is read of it takes memory of this.
+    #[must_use]
+    pub fn bounded_by(&self, memory: Arc<dyn ReadMemory>) -> Self {
+        let mut bounded = self.clone();
+        bounded.reads = Bounded::by(memory);
+        bounded
+    }
+
     /// Manifest and heads of one moment, and the range without what has expired.
     async fn source(&self, ctx: &TenantContext, signal: Signal, range: TimeRange) -> (Source, TimeRange) {
         let engine = &self.engine;
         let tenant = ctx.tenant().clone();
-        let source = match engine.tenants.get(&tenant, signal) {
+        let mut source = match engine.tenants.get(&tenant, signal) {
             Some(partition) => {
                 engine.refresh(&partition).await;
                 // Before the manifest is taken, which is then as new as this or newer.
@@ -73,7 +84,11 @@ impl Storage {
             }
         };
         let start_ns = engine.expired_before_ns(&tenant, signal).unwrap_or(i64::MIN).max(range.start_ns);
-        (source, TimeRange::new(start_ns, range.end_ns))
+        let range = TimeRange::new(start_ns, range.end_ns);
+        source.memory = self.reads.clone();
+        let segments = source.segments(range).count().max(1);
+        source.batch_bytes = (READ_BATCHES_BYTES / segments).min(READ_BATCH_BYTES);
+        (source, range)
     }
 }
 
@@ -151,6 +166,8 @@ impl Engine {
             metrics: Arc::clone(&self.metrics),
             runtime: Arc::clone(&self.components.runtime),
             earlier_log: Arc::clone(&self.earlier_log),
+            memory: Bounded::default(),
+            batch_bytes: READ_BATCH_BYTES,
         }
     }
 }

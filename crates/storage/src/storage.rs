@@ -14,7 +14,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::bounds::{DISK_TICK_MS, EXAMINE_INTERVAL_MS, FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES};
+use crate::bounds::{
+    DISK_TICK_MS, EXAMINE_INTERVAL_MS, FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES, READ_BATCH_BYTES,
+};
 use crate::compact::CompactionReport;
 use crate::disk::{self, Disk, Lock};
 use crate::error::StorageError;
@@ -24,6 +26,7 @@ use crate::manifest::{EarlierLog, PartMeta, SegmentMeta, WalPosition};
 use crate::metrics::{BySignal, Metrics};
 use crate::partition::PartitionId;
 use crate::quarantine::Suspects;
+use crate::read::memory::Bounded;
 use crate::retention::RetentionReport;
 use crate::room::Room;
 use crate::runtime::{Runtime, blocking};
@@ -42,6 +45,8 @@ use crate::wal::writer::{Wal, WalParts};
 #[derive(Clone)]
 pub struct Storage {
     pub(crate) engine: Arc<Engine>,
+    /// Where reads take memory.
+    pub(crate) reads: Bounded,
     _alive: Arc<DropGuard>,
 }
 
@@ -153,7 +158,7 @@ impl Storage {
         });
         let alive = Arc::new(engine.stopping.clone().drop_guard());
         engine.start();
-        Ok(Self { engine, _alive: alive })
+        Ok(Self { engine, reads: Bounded::default(), _alive: alive })
     }
 
     /// How far the replay of the log is.
@@ -355,6 +360,8 @@ impl Engine {
             tail: Tail { bytes: part.tail_bytes, checksum: part.tail_xxh3 },
             cache: Arc::clone(&self.cache),
             read_bytes: self.metrics.read_bytes.get_or_create(&BySignal::new(id.signal)).clone(),
+            memory: Bounded::default(),
+            batch_bytes: READ_BATCH_BYTES,
         }
     }
 

@@ -10,13 +10,14 @@ use object_store::path::Path;
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
-use crate::bounds::MAX_REPORTED_DAMAGE;
+use crate::bounds::{MAX_REPORTED_DAMAGE, READ_BATCH_BYTES};
 use crate::disk::{Disk, SystemDisk};
 use crate::error::StorageError;
 use crate::layout;
 use crate::manifest::commit::{Found, Manifests};
 use crate::manifest::{Manifest, PartMeta, Quarantined, SegmentMeta};
 use crate::metrics::Metrics;
+use crate::read::memory::Bounded;
 use crate::runtime::{Runtime, Tokio, blocking};
 use crate::segment::blocks::Tail;
 use crate::segment::cache::SegmentCache;
@@ -173,6 +174,8 @@ pub(crate) fn unshared(store: &Arc<dyn ObjectStore>, path: Path, part: &PartMeta
         tail: Tail { bytes: part.tail_bytes, checksum: part.tail_xxh3 },
         cache: Arc::new(SegmentCache::new(0)),
         read_bytes: Counter::default(),
+        memory: Bounded::default(),
+        batch_bytes: READ_BATCH_BYTES,
     }
 }
 

@@ -140,6 +140,14 @@ impl SpanFilter {
         Ok(Self { query: query.clone(), pipeline: Pipeline::new(&query.stages)? })
     }
 
+    /// The columns of spans that it looks at.
+    #[must_use]
+    pub fn columns(&self) -> Columns {
+        let mut fields: Vec<&FieldExpr> = Vec::new();
+        mentions::fields(&self.query.stages, &mut fields);
+        Columns::of_answers(&fields)
+    }
+
     /// The query that it filters by.
     #[must_use]
     pub const fn query(&self) -> &Query {

@@ -4,7 +4,7 @@ use model::limits::Limits;
 use model::time::{NS_PER_MS, NS_PER_S};
 use model::trace::{LinkFields, SpanFields, SpansView, TraceBatchBuilder};
 use model::{AttributeRef, Batch, TimeRange};
-use query::{Tag, TagScope, TagSearch, TraceRequest};
+use query::{QueryError, Tag, TagScope, TagSearch, TraceRequest};
 
 use crate::fixture::{Fixture, NOW_S};
 
@@ -204,6 +204,104 @@ async fn whatever_is_asked_for_is_read() {
         let shown = format!("{:?}", answer.traces[0].span_sets[0].spans[0]);
         assert!(["9", "\"b\"", "\"late\""].iter().all(|value| shown.contains(value)), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn whatever_spans_have_is_completed() {
+    use TagScope::{Event, Instrumentation, Intrinsic, Link, Resource, Span};
+    let tags = [
+        (Some(Intrinsic), "name", "pay wait"),
+        (Some(Intrinsic), "status", "error unset"),
+        (Some(Intrinsic), "statusMessage", "no"),
+        (Some(Intrinsic), "kind", "client internal"),
+        (Some(Intrinsic), "rootName", "pay wait"),
+        (Some(Intrinsic), "trace:rootService", "shop"),
+        (Some(Intrinsic), "event:name", "retry"),
+        (Some(Intrinsic), "instrumentation:name", "lib"),
+        (Some(Intrinsic), "instrumentation:version", "3"),
+        (Some(Span), "http.route", "7"),
+        (Some(Span), "url.path", "/a"),
+        (Some(Span), "rows", "9"),
+        (None, "rows", "9"),
+        (None, "kind", "client internal"),
+        (Some(Resource), "k8s.pod.name", "shop-1"),
+        (None, "zone", "b"),
+        (Some(Event), "cause", "late"),
+        (Some(Link), "why", "batch"),
+        (Some(Instrumentation), "mode", "auto"),
+    ];
+    let names = [
+        (Resource, "k8s.pod.name service.name zone"),
+        (Span, "http.route rows url.path"),
+        (Instrumentation, "mode"),
+        (Event, "cause"),
+        (Link, "why"),
+    ];
+    let fixture = Fixture::new().await;
+    fixture.write("a", rich()).await;
+    let context = fixture.context("a");
+    for flushed in [false, true] {
+        if flushed {
+            fixture.storage.flush().await.unwrap();
+        }
+        let engine = fixture.engine(1);
+        for (scope, expected) in names {
+            let (found, _) = engine.trace_tag_names(&context, Some(scope), TimeRange::ALL, None).await.unwrap();
+            let found: Vec<String> = found.into_iter().map(|(_, names)| names.join(" ")).collect();
+            assert_eq!(found, [expected], "{scope:?} flushed={flushed}");
+        }
+        for (scope, name, expected) in tags {
+            let tag = Tag { scope, name: name.into() };
+            for filter in [None, Some("{ event.cause = \"late\" || name = \"wait\" || kind != server }")] {
+                let values = engine.trace_tag_values(&context, &tag, filter, TimeRange::ALL, None).await;
+                let values: Vec<String> = values.unwrap().0.into_iter().map(|value| value.value).collect();
+                assert_eq!(values.join(" "), expected, "{scope:?} {name} {filter:?} flushed={flushed}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_reads_decode_is_held_and_refused_when_it_is_too_much() {
+    let limits = Limits { query_memory_bytes: 2 << 20, ..Limits::default() };
+    let fixture = Fixture::with_limits(limits).await;
+    for segment in 0..4_u8 {
+        let mut builder = TraceBatchBuilder::default();
+        for n in 0..4_000_u16 {
+            let mut trace_id = [segment + 1; 16];
+            trace_id[..2].copy_from_slice(&n.to_be_bytes());
+            // Texts that no dictionary and no compression make small.
+            let text: String = (0..8).map(|k| format!("{:016x}", mixed(&trace_id, k))).collect();
+            builder.attribute("text", AttributeRef::String(&text));
+            builder.span(SpanFields {
+                trace_id,
+                span_id: [1; 8],
+                name: "root",
+                start_ns: NOW_NS - i64::from(n) * NS_PER_MS,
+                ..SpanFields::default()
+            });
+        }
+        fixture.write("a", Batch::Traces(builder.finish())).await;
+        fixture.storage.flush().await.unwrap();
+    }
+    let (engine, context) = (fixture.engine(1), fixture.context("a"));
+    let everything = engine.traceql_search(&context, "{ span.text != \"\" }", request(4_000)).await;
+    let error = everything.unwrap_err();
+    assert!(matches!(&error, QueryError::Execution(m) if m.contains("query_memory_bytes=2097152")), "{error}");
+    assert_eq!(engine.memory_bytes(), 0, "what a refused query held is given back");
+    // One segment after the other, and only the names: that fits.
+    let tag = Tag { scope: Some(TagScope::Intrinsic), name: "name".into() };
+    let (values, stats) = engine.trace_tag_values(&context, &tag, None, TimeRange::ALL, None).await.unwrap();
+    assert_eq!(values.len(), 1);
+    assert!(stats.peak_memory_bytes > 0, "{stats:?}");
+    assert_eq!(engine.memory_bytes(), 0);
+}
+
+/// A number that looks random.
+fn mixed(seed: &[u8; 16], k: u64) -> u64 {
+    let seed = u128::from_be_bytes(*seed);
+    let first = (seed as u64 ^ (seed >> 64) as u64 ^ k).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (first ^ (first >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
 /// Traces of one to three spans: some have a rare attribute, some an error, and every fifth comes in two pieces.

@@ -288,12 +288,17 @@ impl Lines {
         let mut sources: Vec<BatchStream> = segments.collect();
         let heads = self.heads(&scan);
         if !heads.is_empty() {
-            sources.push(self.projected(merge_all(Table::Entries, heads, Duplicates::Identical)));
+            sources.push(self.projected(merge_all(
+                Table::Entries,
+                heads,
+                Duplicates::Identical,
+                &self.selected.source.memory,
+            )));
         }
         if sources.len() == 1 {
             return sources.remove(0);
         }
-        merge_all(Table::Entries, sources, Duplicates::Keep)
+        merge_all(Table::Entries, sources, Duplicates::Keep, &self.selected.source.memory)
     }
 
     /// The lines of any streams.
@@ -304,7 +309,12 @@ impl Lines {
         });
         let mut sources: Vec<BatchStream> = segments.collect();
         sources.extend(self.heads(&scan));
-        self.projected(merge_all(Table::Entries, sources, Duplicates::Identical))
+        self.projected(merge_all(
+            Table::Entries,
+            sources,
+            Duplicates::Identical,
+            &self.selected.source.memory,
+        ))
     }
 
     /// The rows with nothing in the columns that nobody asked for.

@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::bounds::{MERGE_BATCH_BYTES, MERGE_CONCURRENCY, READ_BATCH_ROWS};
 use crate::error::StorageError;
 use crate::head::runs::batch_bytes;
+use crate::read::memory::Bounded;
 use crate::signal::{Duplicates, Key, Keys, Table};
 
 /// Slots beyond the sources' own that are kept before the first look for those that nobody needs: each holds a batch.
@@ -348,15 +349,19 @@ impl Merger {
 /// A stream of batches in a table's order.
 pub(crate) type Rows = BoxStream<'static, Result<RecordBatch, StorageError>>;
 
-/// Merges streams, the oldest source first; they may have duplicates within themselves.
-pub(crate) fn merge_all(table: Table, sources: Vec<Rows>, duplicates: Duplicates) -> Rows {
+/// Merges streams, the oldest source first; they may have duplicates within themselves. The memory of the last batch that
+/// it gave, and of the rows that it was made of, is held until the next one.
+pub(crate) fn merge_all(table: Table, sources: Vec<Rows>, duplicates: Duplicates, memory: &Bounded) -> Rows {
     let merger = Merger::new(table, sources.len(), duplicates);
-    let state = (merger, sources);
-    futures::stream::try_unfold(state, |(mut merger, mut sources)| async move {
+    let state = (merger, sources, memory.hold());
+    futures::stream::try_unfold(state, |(mut merger, mut sources, mut held)| async move {
         loop {
             feed_streams(&mut merger, &mut sources).await?;
             match merger.next()? {
-                Some(batch) => return Ok(Some((batch, (merger, sources)))),
+                Some(batch) => {
+                    held.resize(2 * batch_bytes(&batch))?;
+                    return Ok(Some((batch, (merger, sources, held))));
+                }
                 None if merger.is_over() => return Ok(None),
                 None => {}
             }

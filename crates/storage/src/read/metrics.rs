@@ -214,7 +214,7 @@ impl SeriesSet {
             // A segment has no duplicates within itself.
             return sources.remove(0);
         }
-        merge_all(table, sources, table.duplicates())
+        merge_all(table, sources, table.duplicates(), &source.memory)
     }
 
     fn segment_rows(

@@ -6,6 +6,7 @@ use model::time::NS_PER_MS;
 use model::{Clock, Signal, TenantId, TimeRange};
 use object_store::ObjectStore;
 
+use super::memory::Bounded;
 use crate::error::StorageError;
 use crate::head::{HeadView, Origin};
 use crate::layout;
@@ -46,6 +47,10 @@ pub(crate) struct Source {
     pub(crate) suspects: Arc<Suspects>,
     /// The engine's metrics.
     pub(crate) metrics: Arc<Metrics>,
+    /// Where reads take memory.
+    pub(crate) memory: Bounded,
+    /// What a decoded batch of a segment has at most, about.
+    pub(crate) batch_bytes: usize,
 }
 
 /// How old rows are against others, in coarse steps: of equal keys the younger row holds.
@@ -98,6 +103,8 @@ impl Source {
             tail: Tail { bytes: part.tail_bytes, checksum: part.tail_xxh3 },
             cache: Arc::clone(&self.cache),
             read_bytes: self.metrics.read_bytes.get_or_create(&BySignal::new(self.signal)).clone(),
+            memory: self.memory.clone(),
+            batch_bytes: self.batch_bytes,
         };
         (!self.suspects.contains(&file.path)).then_some(file)
     }

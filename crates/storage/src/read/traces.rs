@@ -98,6 +98,14 @@ impl SpanColumns {
         Self::and(&GLANCE_COLUMNS, names, lists)
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        self.columns |= other.columns;
+        self.lists.extend(other.lists.iter().cloned());
+        self
+    }
+
     fn and(always: &[usize], names: &[&str], lists: &[(&str, String)]) -> Self {
         let place = |name: &str| SPANS_SCHEMA.index_of(name).ok();
         let named = names.iter().filter_map(|name| place(name));
@@ -227,7 +235,7 @@ impl TracesSnapshot {
             };
             sources = sources.into_iter().map(only).collect();
         }
-        merge_all(Table::Spans, sources, Table::Spans.duplicates())
+        merge_all(Table::Spans, sources, Table::Spans.duplicates(), &self.source.memory)
     }
 
     /// The spans as they lie in segments and heads: each stream is sorted as that of [`TracesSnapshot::scan`], and a span

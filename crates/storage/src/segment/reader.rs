@@ -27,11 +27,11 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::blocks::{Blocks, Checksum, Tail, joined};
 use super::cache::SegmentCache;
+use super::cost::Cost;
 use super::schema::{BLOCKS_KEY, FORMAT, FORMAT_KEY};
-use crate::bounds::{
-    MAX_FOOTER_BYTES, MIN_READ_BATCH_ROWS, READ_BATCH_BYTES, READ_BATCH_ROWS, VERIFY_WINDOW_BYTES,
-};
+use crate::bounds::{MAX_FOOTER_BYTES, VERIFY_WINDOW_BYTES};
 use crate::error::StorageError;
+use crate::read::memory::Bounded;
 use crate::runtime::Runtime;
 use crate::store::Fresh;
 
@@ -52,6 +52,10 @@ pub(crate) struct SegmentFile {
     pub(crate) cache: Arc<SegmentCache>,
     /// Counts the bytes that are read.
     pub(crate) read_bytes: Counter,
+    /// Where decoding takes memory.
+    pub(crate) memory: Bounded,
+    /// What a decoded batch has at most, about.
+    pub(crate) batch_bytes: usize,
 }
 
 /// A file's footer, read and checked.
@@ -350,7 +354,7 @@ impl SegmentFile {
     }
 
     /// The rows at the places, of the columns at the top level, as batches of at most [`READ_BATCH_ROWS`] rows, fewer
-    /// where rows are large.
+    /// where rows are large. The memory that decoding takes is held from now to the stream's end.
     pub(crate) fn rows(
         &self,
         footer: &Arc<Footer>,
@@ -361,14 +365,18 @@ impl SegmentFile {
         if groups.is_empty() {
             return futures::stream::empty().boxed();
         }
-        let batch_rows = batch_rows(footer, &groups);
         let file = self.clone();
         let mask = ProjectionMask::roots(footer.metadata.parquet_schema(), columns);
+        let cost = Cost::of(footer, &groups, &mask, self.batch_bytes);
+        let mut held = self.memory.hold();
+        if let Err(error) = held.resize(cost.held_bytes) {
+            return futures::stream::once(async { Err(error) }).boxed();
+        }
         let reader = RangeReader { file: self.clone(), footer: Arc::clone(footer) };
         let built = self.decode(|| {
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.metadata.clone())
-                .with_batch_size(batch_rows)
-                .with_row_groups(groups)
+                .with_batch_size(cost.batch_rows)
+                .with_row_groups(groups.into_iter().map(|(group, _)| group).collect())
                 .with_row_selection(selection)
                 .with_projection(mask)
                 .build()
@@ -381,9 +389,12 @@ impl SegmentFile {
         let mut is_over = false;
         AssertUnwindSafe(batches)
             .catch_unwind()
-            .map(move |batch| match batch {
-                Ok(batch) => batch.map_err(|error| file.parquet_error(error)),
-                Err(panic) => Err(panicked(&file.path, &*panic)),
+            .map(move |batch| {
+                let _until_the_last = &held;
+                match batch {
+                    Ok(batch) => batch.map_err(|error| file.parquet_error(error)),
+                    Err(panic) => Err(panicked(&file.path, &*panic)),
+                }
             })
             .take_while(move |batch| {
                 // A decoder that failed is not asked again.
@@ -395,32 +406,25 @@ impl SegmentFile {
     }
 }
 
-/// How many rows a batch of the row groups has, so that it is of a bounded size.
-fn batch_rows(footer: &Footer, groups: &[usize]) -> usize {
-    let of = |group: &usize| footer.parquet().row_group(*group);
-    let sum =
-        |each: &dyn Fn(&usize) -> i64| usize::try_from(groups.iter().map(each).sum::<i64>()).unwrap_or(0);
-    let (bytes, rows) = (sum(&|group| of(group).total_byte_size()), sum(&|group| of(group).num_rows()));
-    (READ_BATCH_BYTES / bytes.div_ceil(rows.max(1)).max(1)).clamp(MIN_READ_BATCH_ROWS, READ_BATCH_ROWS)
-}
-
 /// The row groups of the places and the rows to select in them.
-fn select(footer: &Footer, places: &[Range<usize>]) -> (Vec<usize>, RowSelection) {
+/// The row groups come with the rows from the first wanted one to the last, as places in what is selected from.
+fn select(footer: &Footer, places: &[Range<usize>]) -> (Vec<(usize, Range<usize>)>, RowSelection) {
     let mut groups = Vec::new();
     let mut within = Vec::new();
     let mut at = 0;
     for (index, rows) in footer.row_groups().enumerate() {
         let first = places.partition_point(|place| place.end <= rows.start);
-        let mut is_used = false;
+        let mut used: Option<Range<usize>> = None;
         for place in places[first..].iter().take_while(|place| place.start < rows.end) {
             let (start, end) = (place.start.max(rows.start), place.end.min(rows.end));
             if start < end {
-                within.push(at + start - rows.start..at + end - rows.start);
-                is_used = true;
+                let place = at + start - rows.start..at + end - rows.start;
+                used = Some(used.map_or(place.start, |used| used.start)..place.end);
+                within.push(place);
             }
         }
-        if is_used {
-            groups.push(index);
+        if let Some(used) = used {
+            groups.push((index, used));
             at += rows.len();
         }
     }
