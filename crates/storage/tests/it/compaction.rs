@@ -21,8 +21,8 @@ use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
 use crate::faulty::{Fault, Plan};
 use crate::fixture::{NOW_NS, World, batch, lines, write};
 
-const HOUR_NS: i64 = 3_600 * NS_PER_S;
-const DAY_NS: i64 = 24 * HOUR_NS;
+pub(crate) const HOUR_NS: i64 = 3_600 * NS_PER_S;
+pub(crate) const DAY_NS: i64 = 24 * HOUR_NS;
 
 /// One thing that is written; small numbers, so that keys meet.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +158,7 @@ async fn segments(world: &World, signal: Signal) -> usize {
     manifest["segments"].as_array().unwrap().len()
 }
 
-fn forever() -> World {
+pub(crate) fn forever() -> World {
     let mut world = World::new();
     world.limits.retention = Retention { metrics_ns: None, logs_ns: None, traces_ns: None };
     world.limits.reject_older_than_ns = None;

@@ -34,6 +34,8 @@ mod golden;
 
 mod compaction;
 
+mod steady;
+
 mod store_contract;
 
 mod requests;
