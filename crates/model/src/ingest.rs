@@ -71,6 +71,18 @@ pub enum Reason {
     InvalidHistogram,
     /// A point that its protocol does not allow (no name, no value, an unknown kind or temporality).
     InvalidPoint,
+    /// Structured metadata where the tenant may have none.
+    MetadataNotAllowed,
+    /// A series that is new, while the tenant has as many as it may.
+    TooManySeries,
+    /// A stream that is new, while the tenant has as many as it may.
+    TooManyStreams,
+    /// A trace that is new, while the tenant has as many as it may.
+    TooManyTraces,
+    /// A span that would make its trace larger than it may be.
+    TraceTooLarge,
+    /// Over the tenant's rate.
+    RateLimited,
     /// The tenant that the item names was refused.
     Tenant,
 }
@@ -92,6 +104,12 @@ impl Reason {
             Reason::InvalidSpanId => "invalid_span_id",
             Reason::InvalidHistogram => "invalid_histogram",
             Reason::InvalidPoint => "invalid_point",
+            Reason::MetadataNotAllowed => "disallowed_structured_metadata",
+            Reason::TooManySeries => "per_user_series_limit",
+            Reason::TooManyStreams => "stream_limit",
+            Reason::TooManyTraces => "live_traces_exceeded",
+            Reason::TraceTooLarge => "trace_too_large",
+            Reason::RateLimited => "rate_limited",
             Reason::Tenant => "tenant_refused",
         }
     }

@@ -10,8 +10,10 @@ use crate::signal::Signal;
 use crate::tenant::TenantId;
 use crate::time::NS_PER_S;
 
-const HOUR_NS: i64 = 3_600 * NS_PER_S;
-const DAY_NS: i64 = 24 * HOUR_NS;
+const DAY_NS: i64 = 24 * 3_600 * NS_PER_S;
+
+/// The largest number of series, streams or traces that can be a limit: each that was written lately is remembered.
+pub const MAX_ACTIVE: u64 = 4 << 20;
 
 /// How long each signal is kept, in nanoseconds; `None` keeps it for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,29 +38,93 @@ impl Retention {
     }
 }
 
+/// So many a second, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// What comes back each second; with zero nothing is taken.
+    pub per_s: u64,
+    /// What may be taken at once, after a pause that was long enough.
+    pub burst: u64,
+}
+
+/// What writers of one signal may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intake {
+    /// Samples, histograms and exemplars a second for metrics; bytes a second for lines and spans. `None` takes any rate.
+    pub rate_per_s: Option<u64>,
+    /// What may come at once where there is a rate; `None` is what comes in one and a half seconds.
+    pub burst: Option<u64>,
+    /// Series, streams or traces that were written lately; `None` takes any number.
+    pub max_active: Option<u64>,
+    /// Items older than this at arrival are rejected; `None` accepts any age within the retention.
+    pub reject_older_than_ns: Option<i64>,
+    /// Items further ahead of the clock than this are rejected.
+    pub reject_ahead_ns: i64,
+}
+
+/// What the labels of a series or stream may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelLimits {
+    /// How many there may be.
+    pub max_names: usize,
+    /// Length of a name.
+    pub max_name_bytes: usize,
+    /// Length of a value.
+    pub max_value_bytes: usize,
+}
+
+/// Limits of samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricLimits {
+    /// What may be sent.
+    pub intake: Intake,
+    /// Labels of a series.
+    pub labels: LabelLimits,
+}
+
+/// Limits of lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLimits {
+    /// What may be sent.
+    pub intake: Intake,
+    /// Labels of a stream.
+    pub labels: LabelLimits,
+    /// Length of a line.
+    pub max_line_bytes: usize,
+    /// Whether a longer line is cut to its length; else it is rejected.
+    pub truncates_lines: bool,
+    /// What a line that was cut ends with, within its length.
+    pub truncation_mark: Arc<str>,
+    /// Whether lines may have structured metadata.
+    pub allows_metadata: bool,
+    /// Structured metadata of a line, number of pairs.
+    pub max_metadata_pairs: usize,
+    /// Structured metadata of a line, all pairs together.
+    pub max_metadata_bytes: usize,
+}
+
+/// Limits of spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceLimits {
+    /// What may be sent.
+    pub intake: Intake,
+    /// What the spans of one trace may take together, while it is written; `None` takes any size.
+    pub max_trace_bytes: Option<u64>,
+    /// An attribute's value; longer text is cut.
+    pub max_attribute_bytes: usize,
+}
+
 /// The limits of one tenant. Sizes are in bytes, times in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long each signal is kept.
     pub retention: Retention,
-    /// Items older than this at arrival are rejected; `None` accepts any age within the retention.
-    pub reject_older_than_ns: Option<i64>,
-    /// Items further ahead of the clock than this are rejected.
-    pub reject_ahead_ns: i64,
-    /// Labels of a series or stream.
-    pub max_label_names: usize,
-    /// Length of a label's name.
-    pub max_label_name_bytes: usize,
-    /// Length of a label's value.
-    pub max_label_value_bytes: usize,
-    /// Length of a log line.
-    pub max_line_bytes: usize,
-    /// Structured metadata of a log line, number of pairs.
-    pub max_metadata_pairs: usize,
-    /// Structured metadata of a log line, all pairs together.
-    pub max_metadata_bytes: usize,
-    /// An attribute's value of a span; longer text is cut.
-    pub max_attribute_bytes: usize,
+    /// Samples.
+    pub metrics: MetricLimits,
+    /// Lines.
+    pub logs: LogLimits,
+    /// Spans.
+    pub traces: TraceLimits,
     /// Time that one query may take.
     pub query_timeout_ns: i64,
     /// Memory that one query may hold.
@@ -75,23 +141,75 @@ pub struct Limits {
     pub max_sql_answer_bytes: usize,
 }
 
+impl Intake {
+    /// The rate, where there is one.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        let per_s = self.rate_per_s?;
+        Some(Rate { per_s, burst: self.burst.unwrap_or_else(|| per_s.saturating_add(per_s / 2)) })
+    }
+}
+
+impl Limits {
+    /// What may be sent of one signal.
+    #[must_use]
+    pub const fn intake(&self, signal: Signal) -> &Intake {
+        match signal {
+            Signal::Metrics => &self.metrics.intake,
+            Signal::Logs => &self.logs.intake,
+            Signal::Traces => &self.traces.intake,
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn intake_mut(&mut self, signal: Signal) -> &mut Intake {
+        match signal {
+            Signal::Metrics => &mut self.metrics.intake,
+            Signal::Logs => &mut self.logs.intake,
+            Signal::Traces => &mut self.traces.intake,
+        }
+    }
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self {
+            rate_per_s: None,
+            burst: None,
+            max_active: None,
+            reject_older_than_ns: None,
+            reject_ahead_ns: 10 * 60 * NS_PER_S,
+        }
+    }
+}
+
+impl Default for LabelLimits {
+    fn default() -> Self {
+        Self { max_names: 64, max_name_bytes: 1_024, max_value_bytes: 2_048 }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
+        let (intake, labels) = (Intake::default(), LabelLimits::default());
         Self {
             retention: Retention {
                 metrics_ns: Some(30 * DAY_NS),
                 logs_ns: Some(30 * DAY_NS),
                 traces_ns: Some(14 * DAY_NS),
             },
-            reject_older_than_ns: None,
-            reject_ahead_ns: 10 * 60 * NS_PER_S,
-            max_label_names: 64,
-            max_label_name_bytes: 1_024,
-            max_label_value_bytes: 2_048,
-            max_line_bytes: 256 << 10,
-            max_metadata_pairs: 128,
-            max_metadata_bytes: 64 << 10,
-            max_attribute_bytes: 16 << 10,
+            metrics: MetricLimits { intake, labels },
+            logs: LogLimits {
+                intake,
+                labels,
+                max_line_bytes: 256 << 10,
+                truncates_lines: false,
+                truncation_mark: "".into(),
+                allows_metadata: true,
+                max_metadata_pairs: 128,
+                max_metadata_bytes: 64 << 10,
+            },
+            traces: TraceLimits { intake, max_trace_bytes: None, max_attribute_bytes: 16 << 10 },
             query_timeout_ns: 120 * NS_PER_S,
             query_memory_bytes: 1 << 30,
             tenant_query_memory_bytes: 2 << 30,

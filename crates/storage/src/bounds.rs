@@ -244,3 +244,9 @@ pub(crate) const GIVE_WAY_TIMES: usize = 20;
 
 /// Segments that one merge may read: each costs a row group of memory.
 pub(crate) const MAX_FAN_IN: usize = 64;
+
+/// Seconds after which a writer over its rate is told to come back, at most.
+pub(crate) const MAX_RATE_RETRY_S: u32 = 3_600;
+
+/// A trace that had no span for one to two times as long is no longer being written.
+pub(crate) const LIVE_TRACE_MS: u64 = 60_000;

@@ -11,6 +11,8 @@ mod traces;
 
 mod split;
 
+pub(crate) mod guards;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -20,12 +22,13 @@ use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use hashbrown::HashMap;
 use model::ingest::{IngestError, Reason};
+use model::limits::LabelLimits;
 use model::{Batch, Ingest, Labels, Limits, Receipt, Signal, TenantContext, TimestampNs};
 
 use crate::bounds::{MAX_EXAMPLE_BYTES, MAX_RECORD_BYTES, RETRY_AFTER_S};
 use crate::error::StorageError;
 use crate::head::series::{HeadSeries, Known};
-use crate::metrics::{ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
+use crate::metrics::{ByPartition, ByReason, BySignal, Metrics, ReasonLabel, SignalLabel, TenantLabel};
 use crate::partition::{Partition, PartitionId};
 use crate::room::Held;
 use crate::runtime::detached;
@@ -57,13 +60,29 @@ impl Engine {
         let partition = self.tenants.get(&id.tenant, signal);
         let series = partition.map(|partition| partition.active_series());
         let checked = validate(batch, context.limits(), self.clock().now(), series.as_ref())?;
-        let Checked { batch, mut receipt, known } = checked;
+        if checked.batch.items() == 0 {
+            count_rejected(&self.metrics, context, signal, &checked.receipt);
+            return Ok(checked.receipt);
+        }
+        let partition = self.tenants.get_or_create(&id)?;
+        let (items, rejected) = (checked.batch.items(), checked.receipt.clone());
+        let checked = self.guard(context, &partition, checked).inspect_err(|error| {
+            let mut receipt = rejected;
+            if matches!(error, IngestError::Limited { .. }) {
+                receipt.reject(Reason::RateLimited, items, String::new);
+            }
+            count_rejected(&self.metrics, context, signal, &receipt);
+        })?;
+        let Checked { batch, mut receipt, known, truncated } = checked;
         count_rejected(&self.metrics, context, signal, &receipt);
+        if truncated > 0 {
+            let labels = ByPartition::new(&id.tenant, signal);
+            self.metrics.ingest_truncated.get_or_create(&labels).inc_by(truncated as u64);
+        }
         receipt.accepted = batch.items();
         if receipt.accepted == 0 {
             return Ok(receipt);
         }
-        let partition = self.tenants.get_or_create(&id)?;
         // A batch that is too large for one record goes into several, in its order. Where one of them is refused the
         // caller sends all of it again, and what is doubled by that is dropped.
         let mut parts = vec![(batch, known)];
@@ -153,6 +172,8 @@ pub(crate) struct Checked {
     pub(crate) receipt: Receipt,
     /// Which of the batch's label sets were known, where nothing was rejected.
     pub(crate) known: Option<Known>,
+    /// Lines that were cut to the length that they may have.
+    pub(crate) truncated: usize,
 }
 
 /// Checks every item. Label sets that `series` knows were checked when they came first.
@@ -167,14 +188,14 @@ pub(crate) fn validate(
 ) -> Result<Checked, IngestError> {
     let mut receipt = Receipt::default();
     let window = Window::new(batch.signal(), limits, now);
-    let mut check = Check { limits, window, series, known: None, receipt: &mut receipt };
+    let mut check = Check { limits, window, series, known: None, truncated: 0, receipt: &mut receipt };
     let kept = match batch {
         Batch::Metrics(batch) => metrics::validate(batch, &mut check).map(Batch::Metrics),
         Batch::Logs(batch) => logs::validate(batch, &mut check).map(Batch::Logs),
         Batch::Traces(batch) => traces::validate(batch, &mut check).map(Batch::Traces),
     };
-    let known = check.known.take();
-    Ok(Checked { batch: kept.map_err(IngestError::Internal)?, receipt, known })
+    let (known, truncated) = (check.known.take(), check.truncated);
+    Ok(Checked { batch: kept.map_err(IngestError::Internal)?, receipt, known, truncated })
 }
 
 /// What every check needs, and where it reports to.
@@ -183,6 +204,7 @@ struct Check<'a> {
     window: Window,
     series: Option<&'a Arc<HeadSeries>>,
     known: Option<Known>,
+    truncated: usize,
     receipt: &'a mut Receipt,
 }
 
@@ -195,11 +217,12 @@ struct Verdicts {
 
 impl Verdicts {
     fn new(labels: &BinaryArray, check: &mut Check<'_>, is_metric: bool) -> Self {
-        let known = check.series.map(|series| series.known(labels, check.limits));
+        let limits = if is_metric { &check.limits.metrics.labels } else { &check.limits.logs.labels };
+        let known = check.series.map(|series| series.known(labels, limits));
         let is_known = |row: &usize| known.as_ref().is_some_and(|known| known.has(*row));
         let unknown = (0..labels.len()).filter(|row| !is_known(row));
         let bad = unknown.filter_map(|row| {
-            let bad = check_labels(labels.value(row), check.limits, is_metric).err()?;
+            let bad = check_labels(labels.value(row), limits, is_metric).err()?;
             Some((u32::try_from(row).unwrap_or(u32::MAX), bad))
         });
         let verdicts = Self { count: labels.len(), bad: bad.collect() };
@@ -234,11 +257,12 @@ struct Window {
 
 impl Window {
     fn new(signal: Signal, limits: &Limits, TimestampNs(now_ns): TimestampNs) -> Self {
-        let ages = [limits.reject_older_than_ns, limits.retention.of(signal)];
+        let intake = limits.intake(signal);
+        let ages = [intake.reject_older_than_ns, limits.retention.of(signal)];
         let oldest = ages.into_iter().flatten().map(|age_ns| now_ns.saturating_sub(age_ns)).max();
         Self {
             oldest_ns: oldest.unwrap_or(i64::MIN),
-            newest_ns: now_ns.saturating_add(limits.reject_ahead_ns),
+            newest_ns: now_ns.saturating_add(intake.reject_ahead_ns),
         }
     }
 
@@ -270,7 +294,7 @@ struct BadLabels {
 }
 
 /// Checks the labels of a series (`is_metric`) or a stream.
-fn check_labels(bytes: &[u8], limits: &Limits, is_metric: bool) -> Result<(), BadLabels> {
+fn check_labels(bytes: &[u8], limits: &LabelLimits, is_metric: bool) -> Result<(), BadLabels> {
     let bad = |reason, text: String| Err(BadLabels { reason, text: shortened(text) });
     let labels = match Labels::from_bytes(bytes) {
         Ok(labels) => labels,
@@ -284,14 +308,14 @@ fn check_labels(bytes: &[u8], limits: &Limits, is_metric: bool) -> Result<(), Ba
         if name.is_empty() {
             return bad(Reason::InvalidLabels, format!("a label of {labels} has no name"));
         }
-        if name.len() > limits.max_label_name_bytes {
-            let most = limits.max_label_name_bytes;
+        if name.len() > limits.max_name_bytes {
+            let most = limits.max_name_bytes;
             let text =
                 format!("a label's name has {} bytes, at most {most} are allowed: {labels}", name.len());
             return bad(Reason::LabelNameTooLong, text);
         }
-        if value.len() > limits.max_label_value_bytes {
-            let most = limits.max_label_value_bytes;
+        if value.len() > limits.max_value_bytes {
+            let most = limits.max_value_bytes;
             let len = value.len();
             let text =
                 format!("the value of label {name} has {len} bytes, at most {most} are allowed: {labels}");
@@ -304,8 +328,8 @@ fn check_labels(bytes: &[u8], limits: &Limits, is_metric: bool) -> Result<(), Ba
     if count == 0 {
         return bad(Reason::InvalidLabels, "there is no label".to_owned());
     }
-    if count > limits.max_label_names {
-        let most = limits.max_label_names;
+    if count > limits.max_names {
+        let most = limits.max_names;
         return bad(Reason::TooManyLabels, format!("{count} labels, at most {most} are allowed: {labels}"));
     }
     Ok(())

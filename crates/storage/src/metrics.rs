@@ -109,6 +109,8 @@ pub(crate) struct Metrics {
     pub(crate) ingest_items: Family<ByPartition, Counter>,
     pub(crate) ingest_rejected: Family<ByReason, Counter>,
     pub(crate) ingest_refused: Family<BySignal, Counter>,
+    pub(crate) ingest_truncated: Family<ByPartition, Counter>,
+    pub(crate) ingest_active: Family<ByPartition, Gauge<i64>>,
     pub(crate) wal_records: Counter,
     pub(crate) wal_bytes: Counter,
     pub(crate) wal_groups: Counter,
@@ -165,6 +167,8 @@ impl Default for Metrics {
             ingest_items: Family::default(),
             ingest_rejected: Family::default(),
             ingest_refused: Family::default(),
+            ingest_truncated: Family::default(),
+            ingest_active: Family::default(),
             wal_records: Counter::default(),
             wal_bytes: Counter::default(),
             wal_groups: Counter::default(),
@@ -247,6 +251,14 @@ impl Metrics {
         r.register("ingest_items", "Items taken", self.ingest_items.clone());
         r.register("ingest_rejected_items", "Items not taken, by reason", self.ingest_rejected.clone());
         r.register("ingest_refused_batches", "Batches refused whole", self.ingest_refused.clone());
+        let truncated = self.ingest_truncated.clone();
+        r.register("ingest_truncated_lines", "Lines cut to the length that they may have", truncated);
+        let active = self.ingest_active.clone();
+        r.register(
+            "ingest_active",
+            "Series, streams or traces written lately, where they have a limit",
+            active,
+        );
         r.register("wal_records", "Records written to the log", self.wal_records.clone());
         r.register_with_unit("wal_written", "Bytes written to the log", Unit::Bytes, self.wal_bytes.clone());
         r.register(

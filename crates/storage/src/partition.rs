@@ -18,6 +18,7 @@ use crate::bounds::MAX_FROZEN_HEADS;
 use crate::error::StorageError;
 use crate::head::series::{HeadSeries, Known};
 use crate::head::{HeadView, Origin};
+use crate::ingest::guards::Guards;
 use crate::manifest::commit::Manifests;
 use crate::manifest::{Manifest, WalPosition};
 use crate::metrics::{ByLevel, ByPartition, BySignal, Metrics};
@@ -89,6 +90,8 @@ pub(crate) struct Partition {
     pub(crate) is_flush_failing: AtomicBool,
     /// Items taken; kept here so that writers look it up once.
     pub(crate) items: Counter,
+    /// What was sent lately, for the tenant's limits.
+    pub(crate) guards: Guards,
     /// Segments that are being written, by id: no manifest names them yet, and the sweep leaves them alone.
     claimed: Mutex<HashSet<String>>,
     /// The highest level of a segment that was counted.
@@ -155,6 +158,7 @@ impl Partition {
             memory,
             head_rows,
             items,
+            guards: Guards::default(),
             metrics,
             id,
             claimed: Mutex::default(),

@@ -34,7 +34,7 @@ pub(crate) fn map(
         let resource = view.resource()?;
         let Some((context, builder, receipt)) = tenants.of(resource.as_ref(), || spans) else { continue };
         let attributes = resource.as_ref().map_or(&[][..], |r| &r.attributes);
-        let max_bytes = context.limits().max_attribute_bytes;
+        let max_bytes = context.limits().traces.max_attribute_bytes;
         for scope in view.scopes() {
             let scope = scope?;
             lend_scope(scope, room)?;

@@ -2,7 +2,7 @@
 
 use model::Signal;
 use model::error::{Classified as _, Kind};
-use model::ingest::{Batch, Receipt};
+use model::ingest::{Batch, IngestError, Reason, Receipt};
 use model::tenant::TenantContext;
 
 use super::Collector;
@@ -31,14 +31,29 @@ impl Collector {
         result.map(|()| receipt)
     }
 
-    /// Writes batches one after the other.
+    /// Writes batches one after the other. A tenant over its rate does not stop the others: where something of a request
+    /// was taken, what was not is named as rejected, because a sender that tried again would send all of it.
     pub(super) async fn write(
         &self,
         batches: Vec<(TenantContext, Batch)>,
         receipt: &mut Receipt,
     ) -> Result<(), CollectorError> {
+        let mut limited = Vec::new();
         for (context, batch) in batches {
-            receipt.merge(self.components().ingest.ingest(&context, batch).await?);
+            let items = batch.items();
+            match self.components().ingest.ingest(&context, batch).await {
+                Ok(taken) => receipt.merge(taken),
+                Err(error @ IngestError::Limited { .. }) => limited.push((items, error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if receipt.accepted == 0
+            && let Some((_, error)) = limited.pop()
+        {
+            return Err(error.into());
+        }
+        for (items, error) in limited {
+            receipt.reject(Reason::RateLimited, items, || error.to_string());
         }
         Ok(())
     }

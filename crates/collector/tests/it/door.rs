@@ -24,6 +24,8 @@ pub(crate) enum Mood {
     /// Rejects so many items of each batch, and says that it took the others.
     Rejects(usize, Reason),
     Fails(IngestError),
+    /// Takes nothing of these tenants, which are over their rate.
+    Limits(&'static [&'static str]),
 }
 
 /// Keeps what it is given, with the tenant's name.
@@ -43,7 +45,11 @@ impl Ingest for Store {
         let mut receipt = Receipt { accepted: batch.items(), rejections: Vec::new() };
         let result = match mood {
             Mood::Fails(error) => Err(error),
-            Mood::Takes => Ok(receipt),
+            Mood::Limits(tenants) if tenants.contains(&context.tenant().as_str()) => {
+                let message = format!("rate_limited: tenant={}", context.tenant());
+                Err(IngestError::Limited { message, retry_after_s: 7 })
+            }
+            Mood::Takes | Mood::Limits(_) => Ok(receipt),
             Mood::Rejects(items, reason) => {
                 receipt.accepted -= items;
                 receipt.reject(reason, items, || "the first of them".to_owned());

@@ -171,6 +171,24 @@ async fn resources_go_to_the_tenants_that_they_name() {
 }
 
 #[tokio::test]
+async fn a_tenant_over_its_rate_does_not_stop_the_others_of_its_request() {
+    let door = Door::new();
+    let of = |tenant: &str| (resource(&[("tenant.id", tenant)]), vec![span("s")]);
+    let body = traces(vec![of("a"), of("b"), of("c")]).encode_to_vec();
+    let send = || door.send(door.collector.otlp_http(), anonymous("/v1/traces", &[PROTOBUF], body.clone()));
+    door.mood(Mood::Limits(&["a", "c"]));
+    let reply = send().await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let partial = ExportTraceServiceResponse::decode(reply.body).unwrap().partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 2);
+    assert!(partial.error_message.starts_with("rate_limited (2): rate_limited: tenant="), "{partial:?}");
+    assert_eq!(door.batch().items(), 1);
+    door.mood(Mood::Limits(&["a", "b", "c"]));
+    let reply = send().await;
+    assert_eq!((reply.status, reply.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "7"));
+}
+
+#[tokio::test]
 async fn a_request_of_refused_tenants_alone_is_refused() {
     let table = [
         (None, StatusCode::UNAUTHORIZED, 16),

@@ -107,7 +107,7 @@ async fn a_span_that_ends_before_it_begins_takes_no_time() {
 
 #[tokio::test]
 async fn long_text_is_cut_at_a_character() {
-    let most = model::Limits::default().max_attribute_bytes;
+    let most = model::Limits::default().traces.max_attribute_bytes;
     let long = "ü".repeat(most);
     let array = ArrayValue { values: vec![any(string(&long))] };
     let full = Span {

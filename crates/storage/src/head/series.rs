@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BinaryArray, RecordBatch, StringArray, UInt8Array};
 use hashbrown::HashMap;
+use model::Matcher;
 use model::labels::Labels;
-use model::{Limits, Matcher};
+use model::limits::LabelLimits;
 use parking_lot::{Mutex, RwLock};
 
 use super::index::LabelIndex;
@@ -55,10 +56,10 @@ impl Sizes {
         })
     }
 
-    const fn meet(self, limits: &Limits) -> bool {
-        self.labels <= limits.max_label_names
-            && self.longest_name as usize <= limits.max_label_name_bytes
-            && self.longest_value as usize <= limits.max_label_value_bytes
+    const fn meet(self, limits: &LabelLimits) -> bool {
+        self.labels <= limits.max_names
+            && self.longest_name as usize <= limits.max_name_bytes
+            && self.longest_value as usize <= limits.max_value_bytes
     }
 }
 
@@ -182,7 +183,7 @@ impl Inner {
 
 impl HeadSeries {
     /// Looks for the label sets of a batch: those that are there and meet the limits need not be checked again.
-    pub(crate) fn known(self: &Arc<Self>, labels: &BinaryArray, limits: &Limits) -> Known {
+    pub(crate) fn known(self: &Arc<Self>, labels: &BinaryArray, limits: &LabelLimits) -> Known {
         let inner = self.inner.read();
         let mut last = 0;
         let number = |row| match inner.number(labels.value(row), &mut last) {

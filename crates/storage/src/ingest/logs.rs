@@ -1,9 +1,15 @@
 //! Checks log lines.
 
-use arrow::array::{Array, BinaryArray, Int64Array, ListArray, StringArray, StructArray, UInt32Array};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt32Array,
+};
 use model::ingest::Reason;
 use model::log::{ENTRIES_SCHEMA, LogBatch, STREAMS_SCHEMA};
 
+use super::guards::column_bytes;
 use super::{Check, Kept, Verdicts, check_schema, column, compact, name_of};
 
 pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatch, String> {
@@ -29,13 +35,48 @@ pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatc
             kept.drop_row(row);
         }
     }
-    if kept.is_all() && verdicts.is_all_good() {
-        return Ok(LogBatch { streams, entries });
-    }
-    check.known = None;
-    let (streams, mut rows) = compact(&streams, vec![kept.apply(entries)?])?;
-    let entries = rows.pop().ok_or("one table stays one")?;
+    let (streams, entries) = if kept.is_all() && verdicts.is_all_good() {
+        (streams, entries)
+    } else {
+        check.known = None;
+        let (streams, mut rows) = compact(&streams, vec![kept.apply(entries)?])?;
+        (streams, rows.pop().ok_or("one table stays one")?)
+    };
+    let entries = if check.limits.logs.truncates_lines { truncated(entries, check)? } else { entries };
     Ok(LogBatch { streams, entries })
+}
+
+/// The bytes of the lines of a batch and of their structured metadata.
+pub(super) fn text_bytes(batch: &LogBatch) -> Result<usize, String> {
+    let metadata = Metadata::new(column(&batch.entries, 6))?;
+    let lines = column_bytes(column(&batch.entries, 2));
+    Ok((0..batch.entries.num_rows()).fold(lines, |bytes, row| bytes + metadata.bytes(row)))
+}
+
+/// Entries whose lines are as long as they may be: longer ones are cut, and end with the mark.
+fn truncated(entries: RecordBatch, check: &mut Check<'_>) -> Result<RecordBatch, String> {
+    let limits = &check.limits.logs;
+    let texts: &StringArray = column(&entries, 2);
+    let is_long = |text: Option<&str>| text.is_some_and(|text| text.len() > limits.max_line_bytes);
+    let long = texts.iter().filter(|text| is_long(*text)).count();
+    if long == 0 {
+        return Ok(entries);
+    }
+    let mark_bytes = limits.truncation_mark.floor_char_boundary(limits.max_line_bytes);
+    let mark = &limits.truncation_mark[..mark_bytes];
+    let lines = texts.iter().map(|text| {
+        let text = text.unwrap_or_default();
+        if text.len() <= limits.max_line_bytes {
+            return Cow::Borrowed(text);
+        }
+        let head = &text[..text.floor_char_boundary(limits.max_line_bytes - mark.len())];
+        Cow::Owned(format!("{head}{mark}"))
+    });
+    let lines: StringArray = lines.map(Some).collect();
+    let mut columns = entries.columns().to_vec();
+    columns[2] = Arc::new(lines);
+    check.truncated = long;
+    RecordBatch::try_new(entries.schema(), columns).map_err(|error| error.to_string())
 }
 
 struct Lines<'a> {
@@ -50,17 +91,22 @@ impl Lines<'_> {
         if let Some(reason) = check.window.verdict(timestamp_ns) {
             return Some((reason, check.window.explain(reason, timestamp_ns)));
         }
-        let (bytes, most) = (self.texts.value(row).len(), check.limits.max_line_bytes);
-        if bytes > most {
+        let limits = &check.limits.logs;
+        let (bytes, most) = (self.texts.value(row).len(), limits.max_line_bytes);
+        if bytes > most && !limits.truncates_lines {
             let text = format!("a line has {bytes} bytes, at most {most} are allowed");
             return Some((Reason::LineTooLong, text));
         }
-        let (pairs, most) = (self.metadata.pairs(row), check.limits.max_metadata_pairs);
+        let (pairs, most) = (self.metadata.pairs(row), limits.max_metadata_pairs);
+        if pairs > 0 && !limits.allows_metadata {
+            let text = format!("a line has {pairs} pairs of structured metadata, none are allowed");
+            return Some((Reason::MetadataNotAllowed, text));
+        }
         if pairs > most {
             let text = format!("a line has {pairs} pairs of structured metadata, at most {most} are allowed");
             return Some((Reason::MetadataTooLarge, text));
         }
-        let (bytes, most) = (self.metadata.bytes(row), check.limits.max_metadata_bytes);
+        let (bytes, most) = (self.metadata.bytes(row), limits.max_metadata_bytes);
         (bytes > most).then(|| {
             let text = format!("a line has {bytes} bytes of structured metadata, at most {most} are allowed");
             (Reason::MetadataTooLarge, text)

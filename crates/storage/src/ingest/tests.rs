@@ -14,16 +14,16 @@ use crate::partition::HeadCharge;
 const NOW_MS: i64 = 1_800_000_000_000;
 
 fn limits() -> Limits {
-    Limits {
-        reject_older_than_ns: Some(3_600 * NS_PER_S),
-        max_label_names: 3,
-        max_label_name_bytes: 8,
-        max_label_value_bytes: 10,
-        max_line_bytes: 20,
-        max_metadata_pairs: 2,
-        max_metadata_bytes: 30,
-        ..Limits::default()
+    let mut limits = Limits::default();
+    let labels = LabelLimits { max_names: 3, max_name_bytes: 8, max_value_bytes: 10 };
+    (limits.metrics.labels, limits.logs.labels) = (labels, labels);
+    for signal in Signal::ALL {
+        limits.intake_mut(signal).reject_older_than_ns = Some(3_600 * NS_PER_S);
     }
+    limits.logs.max_line_bytes = 20;
+    limits.logs.max_metadata_pairs = 2;
+    limits.logs.max_metadata_bytes = 30;
+    limits
 }
 
 fn checked(batch: Batch) -> (Batch, Vec<(Reason, usize, String)>) {
@@ -74,7 +74,8 @@ fn label_sets_that_a_head_knows_must_still_meet_the_limits() {
     assert!(again.known.as_ref().is_some_and(|known| known.has(0)));
     head.append(&again.batch, again.known);
     assert_eq!(head.series().count(), 1);
-    let stricter = Limits { max_label_value_bytes: 9, ..limits() };
+    let mut stricter = limits();
+    stricter.metrics.labels.max_value_bytes = 9;
     let refused = validate(batch, &stricter, now, Some(head.series())).unwrap();
     assert_eq!(refused.receipt.rejections[0].reason, Reason::LabelValueTooLong);
     assert!(refused.known.is_none());
@@ -177,6 +178,42 @@ fn lines_and_their_metadata_are_checked() {
     assert_eq!(reasons, expected);
     assert!(rejections[1].2.starts_with("{app=\"x\"}: a line has 21 bytes"), "{}", rejections[1].2);
     assert_eq!((kept.streams.num_rows(), kept.entries.num_rows()), (1, 1));
+}
+
+#[test]
+fn long_lines_are_cut_where_the_tenant_wants_that() {
+    let mut limits = limits();
+    limits.logs.truncates_lines = true;
+    limits.logs.truncation_mark = "[cut]".into();
+    let mut builder = LogBatchBuilder::default();
+    let stream = builder.stream(&Labels::from_pairs([("app", "x")]));
+    let lines = ["short", "123456789012345678901", "12345678901234é789012"];
+    for line in lines {
+        builder.entry(stream, Entry { timestamp_ns: NOW_MS * NS_PER_MS, line, ..Entry::default() });
+    }
+    let now = TimestampNs(NOW_MS * NS_PER_MS);
+    let checked = validate(Batch::Logs(builder.finish()), &limits, now, None).unwrap();
+    assert_eq!((checked.receipt.rejected(), checked.truncated), (0, 2));
+    let Batch::Logs(batch) = checked.batch else { panic!() };
+    let texts: &arrow::array::StringArray = column(&batch.entries, 2);
+    let texts: Vec<_> = texts.iter().flatten().collect();
+    assert_eq!(texts, ["short", "123456789012345[cut]", "12345678901234[cut]"]);
+}
+
+#[test]
+fn structured_metadata_may_be_forbidden() {
+    let mut limits = limits();
+    limits.logs.allows_metadata = false;
+    let mut builder = LogBatchBuilder::default();
+    let stream = builder.stream(&Labels::from_pairs([("app", "x")]));
+    let entry = Entry { timestamp_ns: NOW_MS * NS_PER_MS, line: "x", ..Entry::default() };
+    builder.entry(stream, entry);
+    builder.metadata("a", AttributeRef::Bool(true));
+    builder.entry(stream, entry);
+    let now = TimestampNs(NOW_MS * NS_PER_MS);
+    let checked = validate(Batch::Logs(builder.finish()), &limits, now, None).unwrap();
+    assert_eq!(checked.batch.items(), 1);
+    assert_eq!(checked.receipt.rejections[0].reason, Reason::MetadataNotAllowed);
 }
 
 #[test]

@@ -36,6 +36,6 @@ fn is_zero(id: &[u8]) -> bool {
     id.iter().all(|byte| *byte == 0)
 }
 
-fn hex(id: &[u8]) -> String {
+pub(super) fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

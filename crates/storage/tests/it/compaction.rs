@@ -161,8 +161,9 @@ async fn segments(world: &World, signal: Signal) -> usize {
 pub(crate) fn forever() -> World {
     let mut world = World::new();
     world.limits.retention = Retention { metrics_ns: None, logs_ns: None, traces_ns: None };
-    world.limits.reject_older_than_ns = None;
-    world.limits.reject_ahead_ns = i64::MAX;
+    for signal in Signal::ALL {
+        world.limits.intake_mut(signal).reject_ahead_ns = i64::MAX;
+    }
     world.settings.compaction.interval_ms = u64::MAX / 2;
     world
 }

@@ -17,7 +17,9 @@ use crate::fixture::{NOW_NS, World, batch, lines, open_store, write};
 fn forever() -> World {
     let mut world = World::new();
     world.limits.retention = Retention { metrics_ns: None, logs_ns: None, traces_ns: None };
-    world.limits.reject_ahead_ns = i64::MAX;
+    for signal in Signal::ALL {
+        world.limits.intake_mut(signal).reject_ahead_ns = i64::MAX;
+    }
     world
 }
 

@@ -1,9 +1,11 @@
 //! Partial success, and refusal when there is no room.
 
+use std::sync::Arc;
+
 use model::ingest::{IngestError, Reason};
 use model::log::{Entry, LogBatchBuilder};
 use model::time::NS_PER_S;
-use model::{Batch, Ingest, Labels, Signal};
+use model::{Batch, Ingest, Labels, Signal, TenantContext, TenantId};
 use prometheus_client::registry::Registry;
 use storage::StorageError;
 
@@ -13,7 +15,9 @@ use crate::fixture::{NOW_NS, World, batch, lines, write};
 #[tokio::test]
 async fn what_is_rejected_is_named_and_counted_and_the_rest_is_kept() {
     let mut world = World::new();
-    world.limits.reject_older_than_ns = Some(3_600 * NS_PER_S);
+    for signal in Signal::ALL {
+        world.limits.intake_mut(signal).reject_older_than_ns = Some(3_600 * NS_PER_S);
+    }
     let storage = world.open().await;
     let mut registry = Registry::default();
     storage.register_metrics(&mut registry);
@@ -36,6 +40,68 @@ async fn what_is_rejected_is_named_and_counted_and_the_rest_is_kept() {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn a_tenant_over_its_rate_is_told_when_to_come_back_and_others_are_not_slowed() {
+    let mut world = World::new();
+    for signal in Signal::ALL {
+        // Samples, or bytes of about one batch below.
+        let per_s = batch(signal, "a", [1, 2, 3]);
+        let per_s = if signal == Signal::Metrics { per_s.items() as u64 } else { 2_000 };
+        let intake = world.limits.intake_mut(signal);
+        (intake.rate_per_s, intake.burst) = (Some(per_s), Some(per_s));
+    }
+    let storage = world.open().await;
+    let mut free = world.limits.clone();
+    for signal in Signal::ALL {
+        free.intake_mut(signal).rate_per_s = None;
+    }
+    let free = TenantContext::new(TenantId::parse("b").unwrap(), Arc::new(free));
+    for signal in Signal::ALL {
+        let one = |number| batch(signal, "a", [number, number + 1, number + 2]);
+        let mut taken = 0;
+        let refused = loop {
+            match storage.ingest(&world.context("a"), one(taken * 3)).await {
+                Ok(receipt) => assert_eq!(receipt.rejected(), 0),
+                Err(error) => break error,
+            }
+            taken += 1;
+        };
+        let IngestError::Limited { message, retry_after_s } = &refused else { panic!("{refused}") };
+        assert!(
+            message.starts_with(&format!("rate_limited: tenant=a is over its rate of {signal}")),
+            "{message}"
+        );
+        assert_eq!(*retry_after_s, 1, "{message}");
+        for number in 0..50 {
+            write(&storage, &free, one(number * 3)).await;
+        }
+        world.clock.advance_ns(i64::from(*retry_after_s) * NS_PER_S);
+        write(&storage, &world.context("a"), one(taken * 3)).await;
+    }
+    assert_eq!(world.metric(&storage, "stella_ingest_refused_batches_total"), 3.0);
+    let rejected = world.metric(&storage, "stella_ingest_rejected_items_total");
+    assert_eq!(rejected, 9.0, "each item is counted, as rate_limited");
+}
+
+#[tokio::test]
+async fn a_limit_of_series_counts_those_that_are_in_the_head_already() {
+    let mut world = World::new();
+    let storage = world.open().await;
+    write(&storage, &world.context("a"), batch(Signal::Metrics, "one", [1])).await;
+    world.limits.metrics.intake.max_active = Some(1);
+    write(&storage, &world.context("a"), batch(Signal::Metrics, "one", [2])).await;
+    let receipt = storage.ingest(&world.context("a"), batch(Signal::Metrics, "two", [3])).await.unwrap();
+    assert_eq!(receipt.rejections[0].reason, Reason::TooManySeries);
+    assert_eq!(world.metric(&storage, "stella_ingest_active"), 1.0);
+    storage.flush().await.unwrap();
+    let receipt = storage.ingest(&world.context("a"), batch(Signal::Metrics, "two", [3])).await.unwrap();
+    assert_eq!(receipt.accepted, 0, "a flush does not make room");
+    // As long as two heads may live.
+    world.clock.advance_ns(3 * 600 * NS_PER_S);
+    let receipt = storage.ingest(&world.context("a"), batch(Signal::Metrics, "two", [3])).await.unwrap();
+    assert_eq!(receipt.rejected(), 0, "{receipt:?}");
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl Client {
         for _ in 0..=RETRIES {
             let wall_ns = shared.machine.wall_ns();
             let oldest_ns = shared.cutoff_ns(partition, wall_ns);
-            let newest_ns = wall_ns + context.limits().reject_ahead_ns;
+            let newest_ns = wall_ns + context.limits().intake(partition.1).reject_ahead_ns;
             let taken: Vec<Row> = rows
                 .iter()
                 .filter(|row| (oldest_ns..=newest_ns).contains(&row.timestamp_ns))
