@@ -126,8 +126,15 @@ pub(crate) const FULL_RUN_BYTES: usize = 32 << 20;
 /// Rows of a row group of samples, histograms and exemplars.
 pub(crate) const SAMPLE_ROW_GROUP_ROWS: usize = 1 << 19;
 
-/// Rows of a row group of log lines: each has a token filter.
+/// Rows of a row group of log lines.
 pub(crate) const ENTRY_ROW_GROUP_ROWS: usize = 1 << 14;
+
+/// Rows of a token filter: a page of lines, the least that is read for a needle.
+pub(crate) const TOKEN_FILTER_ROWS: usize = PAGE_ROWS;
+
+/// Bytes of decoded lines of a row group that are kept from the search for needles to the reading of what has them; of
+/// larger ones those that have them are decoded twice.
+pub(crate) const MAX_SEARCHED_BYTES: usize = 8 << 20;
 
 /// Rows of a row group of spans.
 pub(crate) const SPAN_ROW_GROUP_ROWS: usize = 1 << 15;

@@ -20,6 +20,8 @@ pub(crate) mod cache;
 
 pub(crate) mod keys;
 
+mod absent;
+
 mod cost;
 
 pub(crate) mod reader;

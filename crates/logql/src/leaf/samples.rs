@@ -78,6 +78,9 @@ pub(crate) struct SeriesSamples {
     stream: Option<Labels>,
     key_bytes: usize,
     key: Vec<u8>,
+    /// The key before, and its number: neighbours mostly have the same.
+    last_key: Vec<u8>,
+    last: Option<usize>,
     bytes: usize,
 }
 
@@ -100,14 +103,12 @@ impl SeriesSamples {
         if spec.is_fixed(pipeline, &row) {
             row.reset(entries.timestamp_ns(*first));
             let series = self.number(spec, &row);
-            for index in rows {
-                let amount = if spec.reads_line() { byte_length(entries.line(*index)) } else { 0 };
-                self.series[series].add_line(&spec.windows, entries.timestamp_ns(*index), amount);
-            }
+            self.series[series].add_stretches(spec, entries, rows);
             return Ok(());
         }
         let mut text = String::new();
         let kernel = spec.kernel();
+        let (mut windows, mut last_ns) = spec.windows.stretch(entries.timestamp_ns(*first));
         for index in rows {
             entries.load(*index, pipeline.metadata(), &mut row, &mut text);
             let Some(passed) = pipeline.process(entries.line(*index), &mut row) else { continue };
@@ -119,7 +120,12 @@ impl SeriesSamples {
             let accumulator = &mut self.series[series];
             match passed.sample {
                 Some(value) => accumulator.add_value(kernel, &spec.windows, row.timestamp_ns, value),
-                None => accumulator.add_line(&spec.windows, row.timestamp_ns, byte_length(&passed.line)),
+                None => {
+                    if row.timestamp_ns > last_ns {
+                        (windows, last_ns) = spec.windows.stretch(row.timestamp_ns);
+                    }
+                    accumulator.add_lines(&windows, 1, byte_length(&passed.line));
+                }
             }
         }
         Ok(())
@@ -127,6 +133,7 @@ impl SeriesSamples {
 
     fn forget(&mut self) {
         self.keys.clear();
+        self.last = None;
         self.key_bytes = 0;
     }
 
@@ -139,6 +146,16 @@ impl SeriesSamples {
             }
             _ => row.fingerprint(&mut self.key),
         }
+        if let Some(number) = self.last.filter(|_| self.key == self.last_key) {
+            return number;
+        }
+        let number = self.number_of_key(spec, row);
+        self.last = Some(number);
+        std::mem::swap(&mut self.key, &mut self.last_key);
+        number
+    }
+
+    fn number_of_key(&mut self, spec: &SampleSpec, row: &Row) -> usize {
         if let Some(number) = self.keys.get(self.key.as_slice()) {
             return *number;
         }
@@ -199,6 +216,24 @@ impl SeriesSamples {
             vec![Arc::new(labels.finish()), Arc::new(times.finish()), Arc::new(values.finish())];
         RecordBatch::try_new(Arc::clone(&SERIES_SCHEMA), columns)
             .map_err(|_| EvalError::Schema { column: "values" })
+    }
+}
+
+impl Accumulator {
+    /// Adds lines, which ascend in time, stretch by stretch of those that belong to the same windows.
+    fn add_stretches(&mut self, spec: &SampleSpec, entries: &Entries<'_>, mut rows: &[u32]) {
+        while let Some(first) = rows.first() {
+            let (windows, last_ns) = spec.windows.stretch(entries.timestamp_ns(*first));
+            let count = rows.partition_point(|row| entries.timestamp_ns(*row) <= last_ns);
+            let (stretch, rest) = rows.split_at(count);
+            let amount = if spec.reads_line() {
+                stretch.iter().map(|row| byte_length(entries.line(*row))).sum()
+            } else {
+                0
+            };
+            self.add_lines(&windows, i64::try_from(count).unwrap_or(i64::MAX), amount);
+            rows = rest;
+        }
     }
 }
 

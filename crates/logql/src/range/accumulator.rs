@@ -1,5 +1,7 @@
 //! What one series of a range aggregation has gathered, over all windows.
 
+use std::ops::Range;
+
 use super::{Kernel, Windows};
 
 /// The windows of one series.
@@ -42,17 +44,16 @@ impl Accumulator {
         }
     }
 
-    /// Adds a line of so many bytes.
-    pub(crate) fn add_line(&mut self, windows: &Windows, timestamp_ns: i64, amount: i64) {
-        if let Accumulator::Counts { lines, amounts } = self {
-            let of = windows.of(timestamp_ns);
-            if !of.is_empty() {
-                lines[of.start] += 1;
-                lines[of.end] -= 1;
-                if let Some(amounts) = amounts {
-                    amounts[of.start] += amount;
-                    amounts[of.end] -= amount;
-                }
+    /// Adds lines that all belong to these windows, and what is summed of them.
+    pub(crate) fn add_lines(&mut self, of: &Range<usize>, count: i64, amount: i64) {
+        if let Accumulator::Counts { lines, amounts } = self
+            && !of.is_empty()
+        {
+            lines[of.start] += count;
+            lines[of.end] -= count;
+            if let Some(amounts) = amounts {
+                amounts[of.start] += amount;
+                amounts[of.end] -= amount;
             }
         }
     }

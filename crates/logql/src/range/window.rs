@@ -30,12 +30,35 @@ impl Windows {
 
     /// The windows to which a moment belongs; empty when there is none.
     pub(crate) fn of(&self, timestamp_ns: i64) -> Range<usize> {
+        if let Some(windows) = self.near(timestamp_ns) {
+            return windows;
+        }
         let since = i128::from(timestamp_ns) + i128::from(self.offset_ns) - i128::from(self.start_ns);
         let step = i128::from(self.step_ns);
         let count = i128::try_from(self.count).unwrap_or(i128::MAX);
         let first = (since + step - 1).div_euclid(step).clamp(0, count);
         let end = ((since + i128::from(self.range_ns) - 1).div_euclid(step) + 1).clamp(first, count);
         usize::try_from(first).unwrap_or(0)..usize::try_from(end).unwrap_or(0)
+    }
+
+    /// As [`Windows::of`], where no sum leaves 64 bits.
+    fn near(&self, timestamp_ns: i64) -> Option<Range<usize>> {
+        let since = timestamp_ns.checked_add(self.offset_ns)?.checked_sub(self.start_ns)?;
+        let count = i64::try_from(self.count).ok()?;
+        let first = since.checked_add(self.step_ns - 1)?.div_euclid(self.step_ns).clamp(0, count);
+        let end = since.checked_add(self.range_ns - 1)?.div_euclid(self.step_ns).checked_add(1)?;
+        Some(usize::try_from(first).ok()?..usize::try_from(end.clamp(first, count)).ok()?)
+    }
+
+    /// The windows to which a moment belongs, and the last moment up to which all others belong to the same.
+    pub(crate) fn stretch(&self, timestamp_ns: i64) -> (Range<usize>, i64) {
+        let windows = self.of(timestamp_ns);
+        let is_window = |window: &usize| *window < self.count;
+        let ends = Some(windows.start).filter(is_window).map(|window| self.end_ns(window));
+        let begins = Some(windows.end).filter(is_window);
+        let begins = begins.map(|window| self.end_ns(window).saturating_sub(self.range_ns));
+        let last_ns = ends.into_iter().chain(begins).min().unwrap_or(i64::MAX);
+        (windows, last_ns.max(timestamp_ns))
     }
 
     /// The end of a window.
@@ -80,6 +103,11 @@ mod tests {
                 .filter(|i| { let end = windows.end_ns(*i); end - range < at && at <= end })
                 .collect();
             prop_assert_eq!(windows.of(at).collect::<Vec<_>>(), inside);
+            let (stretch, last_ns) = windows.stretch(at);
+            prop_assert_eq!(&stretch, &windows.of(at));
+            for later in at..=last_ns.min(200) {
+                prop_assert_eq!(windows.of(later).collect::<Vec<_>>(), stretch.clone().collect::<Vec<_>>());
+            }
         }
     }
 }

@@ -246,7 +246,8 @@ async fn whatever_spans_have_is_completed() {
         }
         let engine = fixture.engine(1);
         for (scope, expected) in names {
-            let (found, _) = engine.trace_tag_names(&context, Some(scope), TimeRange::ALL, None).await.unwrap();
+            let (found, _) =
+                engine.trace_tag_names(&context, Some(scope), TimeRange::ALL, None).await.unwrap();
             let found: Vec<String> = found.into_iter().map(|(_, names)| names.join(" ")).collect();
             assert_eq!(found, [expected], "{scope:?} flushed={flushed}");
         }
@@ -287,7 +288,10 @@ async fn what_reads_decode_is_held_and_refused_when_it_is_too_much() {
     let (engine, context) = (fixture.engine(1), fixture.context("a"));
     let everything = engine.traceql_search(&context, "{ span.text != \"\" }", request(4_000)).await;
     let error = everything.unwrap_err();
-    assert!(matches!(&error, QueryError::Execution(m) if m.contains("query_memory_bytes=2097152")), "{error}");
+    assert!(
+        matches!(&error, QueryError::Execution(m) if m.contains("query_memory_bytes=2097152")),
+        "{error}"
+    );
     assert_eq!(engine.memory_bytes(), 0, "what a refused query held is given back");
     // One segment after the other, and only the names: that fits.
     let tag = Tag { scope: Some(TagScope::Intrinsic), name: "name".into() };

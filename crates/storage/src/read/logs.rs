@@ -5,15 +5,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ListArray, RecordBatch, StringArray, UInt8Array, new_empty_array, new_null_array,
+    ArrayRef, AsArray, ListArray, RecordBatch, StringArray, UInt8Array, new_empty_array, new_null_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use futures::{StreamExt, TryStreamExt};
+use memchr::memmem::Finder;
 use model::labels::Labels;
 use model::log::ENTRIES_SCHEMA;
 use model::{Matcher, TimeRange};
-use parquet::bloom_filter::Sbbf;
 
 use super::listing;
 use super::merge::merge_all;
@@ -23,11 +24,11 @@ use super::prune;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered};
 use super::snapshot::Source;
 use super::{BatchStream, common};
-use crate::bounds::MAX_STREAMS_IN_TURN;
+use crate::bounds::{MAX_STREAMS_IN_TURN, TOKEN_FILTER_ROWS};
 use crate::error::StorageError;
 use crate::segment::filter::NeedleHashes;
 use crate::segment::parquet_file::Place;
-use crate::segment::reader::{Footer, SegmentFile};
+use crate::segment::reader::{Condition, Footer, SegmentFile};
 use crate::segment::schema::TOKEN_FILTERS_KEY;
 use crate::signal::{Duplicates, Table};
 
@@ -39,6 +40,10 @@ const METADATA_COLUMN: usize = 6;
 /// A bit for each column.
 pub(crate) const ALL_COLUMNS: u64 = 0b111_1111;
 const STREAM_AND_TIME: u64 = 0b11;
+
+/// Where token filters leave one part in so many of the rows, or less, lines with the needles are rare: they are looked for
+/// before the other columns are read. Where many lines have them, that would cost more than it saves.
+const RARE: usize = 4;
 
 /// A tenant's logs at one moment.
 #[derive(Clone, Debug)]
@@ -178,10 +183,12 @@ impl StreamSet {
     #[must_use]
     pub fn entries(&self, streams: Range<usize>, scan: LogScan) -> BatchStream {
         let LogScan { range, needles, columns } = scan;
+        let texts = needles.iter().filter(|text| !text.is_empty());
         let lines = Lines {
             selected: Arc::clone(&self.selected),
             range: common(range, self.range),
-            needles: Arc::new(NeedleHashes::new(&needles)),
+            hashes: Arc::new(NeedleHashes::new(&needles)),
+            needles: texts.map(|text| Finder::new(text).into_owned()).collect(),
             columns,
         };
         let shared = lines.shared_times(&streams);
@@ -206,7 +213,9 @@ impl StreamSet {
 struct Lines {
     selected: Arc<Selected>,
     range: TimeRange,
-    needles: Arc<NeedleHashes>,
+    needles: Arc<[Finder<'static>]>,
+    /// What the needles ask of token filters.
+    hashes: Arc<NeedleHashes>,
     columns: LogColumns,
 }
 
@@ -335,18 +344,24 @@ impl Lines {
         scan: Scan,
         columns: &LogColumns,
     ) -> BatchStream {
-        let (source, needles) = (Arc::clone(&self.selected.source), Arc::clone(&self.needles));
+        let source = Arc::clone(&self.selected.source);
+        let (hashes, needles) = (Arc::clone(&self.hashes), Arc::clone(&self.needles));
         let (part, reported, (columns, lists)) = (part.clone(), file.clone(), columns.read());
         let rows = async move {
             let footer = file.footer().await?;
             let mut places = part.places(&file, &footer, &scan, &numbers)?;
-            if !needles.is_empty() {
-                places = hopeful(&file, &footer, &needles, &places).await?;
+            let mut is_rare = false;
+            if !hashes.is_empty() {
+                let all = row_count(&places);
+                places = hopeful(&file, &footer, &hashes, &places).await?;
+                is_rare = row_count(&places) <= all / RARE;
             }
             let pieces = pieces(&file, &footer, &ENTRIES_SCHEMA, (columns, &lists), places).await?;
             let rows = futures::stream::iter(pieces).flat_map(move |(columns, places)| {
                 let (file, scan, numbers) = (file.clone(), scan.clone(), Arc::clone(&numbers));
-                file.rows(&footer, roots(columns), &places).map(move |batch| {
+                let condition = if is_rare { contains_all(&needles) } else { None };
+                let rows = file.rows_where(&footer, roots(columns), &places, condition);
+                rows.map(move |batch| {
                     file.decode(|| {
                         let batch = table_rows(&file, &batch?, columns)?;
                         renumbered(&file, &scan, &numbers, &batch)
@@ -369,7 +384,12 @@ fn roots(columns: u64) -> impl Iterator<Item = usize> {
     (0..ENTRIES_SCHEMA.fields().len()).filter(move |column| has(columns, *column))
 }
 
-/// The places less the row groups whose token filter says that no line has the needles.
+/// How many rows there are in places.
+fn row_count(places: &[Range<usize>]) -> usize {
+    places.iter().map(Range::len).sum()
+}
+
+/// The places less the pages whose token filter says that no line has the needles.
 async fn hopeful(
     file: &SegmentFile,
     footer: &Footer,
@@ -379,24 +399,41 @@ async fn hopeful(
     let Some(json) = footer.value(TOKEN_FILTERS_KEY) else {
         return Ok(places.to_vec());
     };
-    let filters: Vec<Option<Place>> = serde_json::from_str(json).map_err(|error| file.corrupt(error))?;
+    let filters: Vec<Vec<Option<Place>>> = serde_json::from_str(json).map_err(|error| file.corrupt(error))?;
     let mut hopeful = Vec::new();
     for (group, rows) in footer.row_groups().enumerate() {
         let of_group = prune::intersection(places, std::slice::from_ref(&rows));
         if of_group.is_empty() {
             continue;
         }
-        let filter: Option<Arc<Sbbf>> = match filters.get(group).copied().flatten() {
-            Some((offset, length)) => {
-                Some(file.filter(footer, group, offset..offset.saturating_add(length)).await?)
+        let places = filters.get(group).map(Vec::as_slice).unwrap_or_default().iter();
+        let places: Vec<_> =
+            places.map(|place| place.map(|(offset, length)| offset..offset.saturating_add(length))).collect();
+        let filters = file.filters(footer, group, &places).await?;
+        for (page, start) in rows.clone().step_by(TOKEN_FILTER_ROWS).enumerate() {
+            let filter = filters.get(page).and_then(Option::as_ref);
+            if filter.is_none_or(|filter| needles.may_match(filter)) {
+                let rows = start..rows.end.min(start + TOKEN_FILTER_ROWS);
+                hopeful.extend(prune::intersection(&of_group, std::slice::from_ref(&rows)));
             }
-            None => None,
-        };
-        if filter.is_none_or(|filter| needles.may_match(&filter)) {
-            hopeful.extend(of_group);
         }
     }
     Ok(prune::joined(hopeful))
+}
+
+/// That a line contains all of the texts; none where there is no text.
+fn contains_all(needles: &Arc<[Finder<'static>]>) -> Option<Condition> {
+    if needles.is_empty() {
+        return None;
+    }
+    let needles = Arc::clone(needles);
+    let is_met = move |rows: &RecordBatch| {
+        let lines = rows.column(0).as_string_opt::<i32>();
+        let lines = lines.ok_or_else(|| ArrowError::SchemaError("lines are not text".to_owned()))?;
+        let has_all = |line: &str| needles.iter().all(|needle| needle.find(line.as_bytes()).is_some());
+        Ok(lines.iter().map(|line| Some(has_all(line.unwrap_or_default()))).collect())
+    };
+    Some(Condition { column: LINE_COLUMN, is_met: Box::new(is_met) })
 }
 
 /// The columns of the schema; those that were not read are empty.

@@ -23,6 +23,9 @@ use crate::signal::{Duplicates, Key, Keys, Table};
 /// Slots beyond the sources' own that are kept before the first look for those that nobody needs: each holds a batch.
 const SPARE_SLOTS: usize = 8;
 
+/// Rows of one slot that are given out as they lie there.
+const UNCOPIED_ROWS: usize = 1_024;
+
 /// A batch that sources or the output still point into.
 #[derive(Debug)]
 struct Slot {
@@ -147,9 +150,11 @@ impl Merger {
         if self.is_full() || (over && self.picked_rows > 0) { self.emit(over) } else { Ok(None) }
     }
 
-    /// Whether there is a batch to give out. One row alone is not: it may have to be kept back.
-    const fn is_full(&self) -> bool {
+    /// Whether there is a batch to give out. One row alone is not: it may have to be kept back. Many rows of one slot are:
+    /// they need no copy.
+    fn is_full(&self) -> bool {
         self.picked_rows >= READ_BATCH_ROWS
+            || self.picks.last().is_some_and(|last| last.end - last.start >= UNCOPIED_ROWS)
             || (self.picked_rows > 1 && self.picked_bytes >= MERGE_BATCH_BYTES)
     }
 

@@ -385,7 +385,10 @@ async fn with_trace(
             Some(offset..offset.saturating_add(length))
         });
         let may_have = match place {
-            Some(place) => file.filter(footer, group, place).await?.check(&id[..]),
+            Some(place) => {
+                let filters = file.filters(footer, group, &[Some(place)]).await?;
+                filters.iter().flatten().all(|filter| filter.check(&id[..]))
+            }
             None => true,
         };
         if may_have {

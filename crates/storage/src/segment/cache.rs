@@ -19,8 +19,8 @@ const ENTRY_BYTES: usize = 256;
 enum Kind {
     Footer,
     Series,
-    /// The filter of a row group.
-    Filter(usize),
+    /// The filters of a row group.
+    Filters(usize),
     /// The attributes' keys of a row group, by the column.
     Keys(usize, usize),
 }
@@ -29,7 +29,7 @@ enum Kind {
 enum Value {
     Footer(Arc<Footer>),
     Series(Arc<SegmentSeries>),
-    Filter(Arc<Sbbf>),
+    Filters(Arc<[Option<Sbbf>]>),
     Keys(Arc<AttributeKeys>),
 }
 
@@ -39,7 +39,9 @@ impl Value {
             + match self {
                 Value::Footer(footer) => footer.bytes(),
                 Value::Series(series) => series.bytes(),
-                Value::Filter(filter) => filter.num_blocks() * 32,
+                Value::Filters(filters) => {
+                    filters.iter().flatten().map(|filter| filter.num_blocks() * 32).sum::<usize>()
+                }
                 Value::Keys(keys) => keys.bytes(),
             }
     }
@@ -96,15 +98,15 @@ impl SegmentCache {
         self.values.insert((path.clone(), Kind::Series), Value::Series(Arc::clone(series)));
     }
 
-    pub(super) fn filter(&self, path: &Path, row_group: usize) -> Option<Arc<Sbbf>> {
-        match self.values.get(&(path.clone(), Kind::Filter(row_group)))? {
-            Value::Filter(filter) => Some(filter),
+    pub(super) fn filters(&self, path: &Path, row_group: usize) -> Option<Arc<[Option<Sbbf>]>> {
+        match self.values.get(&(path.clone(), Kind::Filters(row_group)))? {
+            Value::Filters(filters) => Some(filters),
             _ => None,
         }
     }
 
-    pub(super) fn put_filter(&self, path: &Path, row_group: usize, filter: &Arc<Sbbf>) {
-        self.values.insert((path.clone(), Kind::Filter(row_group)), Value::Filter(Arc::clone(filter)));
+    pub(super) fn put_filters(&self, path: &Path, row_group: usize, filters: &Arc<[Option<Sbbf>]>) {
+        self.values.insert((path.clone(), Kind::Filters(row_group)), Value::Filters(Arc::clone(filters)));
     }
 
     pub(super) fn keys(&self, path: &Path, row_group: usize, column: usize) -> Option<Arc<AttributeKeys>> {

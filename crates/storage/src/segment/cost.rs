@@ -17,6 +17,8 @@ const OFFSET_BYTES: usize = 4;
 pub(super) struct Cost {
     /// Rows of a batch, so that it is of a bounded size when it is decoded.
     pub(super) batch_rows: usize,
+    /// What a row takes when it is decoded, where rows are the largest.
+    pub(super) row_bytes: usize,
     /// Bytes that are held at once: those of a row group, what decodes them, a batch and the one before it.
     pub(super) held_bytes: usize,
 }
@@ -48,7 +50,7 @@ impl Cost {
                 .sum()
         };
         let encoded: usize = groups.iter().map(of_group).max().unwrap_or(0);
-        Self { batch_rows, held_bytes: encoded + 2 * batch_rows.saturating_mul(widest) }
+        Self { batch_rows, row_bytes: widest, held_bytes: encoded + 2 * batch_rows.saturating_mul(widest) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The token filter of a row group of log lines: says that no line can contain a needle.
+//! The token filter of a page of log lines: says that no line can contain a needle.
 //!
 //! A token is a maximal run of ASCII letters and digits, `_`, and bytes of other scripts. The filter, a split block
 //! Bloom filter as Parquet has it, holds every token of less than [`WINDOW`] bytes. A needle's inner tokens are whole
@@ -6,9 +6,13 @@
 //! the filter holds long tokens as their minimizers: of every [`WINDOW`] bytes the gram of [`GRAM`] bytes with the least
 //! hash. Text with the same [`WINDOW`] bytes has the same minimizer, whatever stands around it.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use parquet::bloom_filter::Sbbf;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::reader::{Footer, SegmentFile};
 use crate::error::StorageError;
 
 /// Bytes of a token of which one minimizer is kept.
@@ -20,10 +24,10 @@ const GRAMS: usize = WINDOW - GRAM + 1;
 /// Keeps minimizers apart from tokens of the same bytes.
 const GRAM_SEED: u64 = 1;
 /// The share of needles that are not there and pass the filter anyway, at most. An id asks for several minimizers, which
-/// must all pass; a word that passes costs one row group.
+/// must all pass; a word that passes costs one page.
 const FALSE_POSITIVES: f64 = 0.15;
 /// The size that a filter is made in, in bytes; it is folded to the least that keeps the share.
-const FULL_BYTES: usize = 256 << 10;
+const FULL_BYTES: usize = 64 << 10;
 /// With more of its bits set a filter of the full size says too little, and is left out: the lines are encoded bodies,
 /// mostly. The eighth power of the share is the share of needles that pass.
 const MAX_FILL: f64 = 0.8;
@@ -84,7 +88,7 @@ fn minimizers(token: &[u8], mut found: impl FnMut(u64)) {
     }
 }
 
-/// Collects the lines of a row group.
+/// Collects the lines of a page.
 #[derive(Debug)]
 pub(crate) struct TokenFilterBuilder {
     filter: Sbbf,
@@ -135,7 +139,7 @@ impl TokenFilterBuilder {
     }
 }
 
-/// What a needle asks of a filter, hashed once for all row groups.
+/// What a needle asks of a filter, hashed once for all pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NeedleHashes(Vec<u64>);
 
@@ -165,6 +169,40 @@ impl NeedleHashes {
     /// Whether a line with all the needles may be among those that the filter was made of.
     pub(crate) fn may_match(&self, filter: &Sbbf) -> bool {
         self.0.iter().all(|hash| filter.check(&hash.cast_signed()))
+    }
+}
+
+impl SegmentFile {
+    /// Bloom filters that lie in the file, those of a row group, from the cache where they are there.
+    ///
+    /// # Errors
+    /// The store's; [`StorageError::Corrupt`] for what is not a filter.
+    pub(crate) async fn filters(
+        &self,
+        footer: &Footer,
+        row_group: usize,
+        places: &[Option<Range<u64>>],
+    ) -> Result<Arc<[Option<Sbbf>]>, StorageError> {
+        if let Some(filters) = self.cache.filters(&self.path, row_group) {
+            return Ok(filters);
+        }
+        let ranges: Vec<Range<u64>> = places.iter().flatten().cloned().collect();
+        let mut pieces = self.data(&footer.blocks, &ranges).await?.into_iter();
+        let filters = places.iter().map(|place| {
+            let bytes = place.as_ref().and_then(|_| pieces.next());
+            bytes.map(|bytes| self.bloom_filter(&bytes)).transpose()
+        });
+        let filters: Arc<[Option<Sbbf>]> = filters.collect::<Result<_, _>>()?;
+        self.cache.put_filters(&self.path, row_group, &filters);
+        Ok(filters)
+    }
+
+    fn bloom_filter(&self, bytes: &[u8]) -> Result<Sbbf, StorageError> {
+        let filter = self.decode(|| Sbbf::from_bytes(bytes).map_err(|error| self.corrupt(error)))?;
+        if filter.num_blocks() == 0 {
+            return Err(self.corrupt("a filter without blocks"));
+        }
+        Ok(filter)
     }
 }
 

@@ -10,26 +10,29 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, RowFilter, RowSelection,
+};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use prometheus_client::metrics::counter::Counter;
 
+use super::absent::Present;
 use super::blocks::{Blocks, Checksum, Tail, joined};
 use super::cache::SegmentCache;
 use super::cost::Cost;
 use super::schema::{BLOCKS_KEY, FORMAT, FORMAT_KEY};
-use crate::bounds::{MAX_FOOTER_BYTES, VERIFY_WINDOW_BYTES};
+use crate::bounds::{MAX_FOOTER_BYTES, MAX_SEARCHED_BYTES, VERIFY_WINDOW_BYTES};
 use crate::error::StorageError;
 use crate::read::memory::Bounded;
 use crate::runtime::Runtime;
@@ -56,6 +59,17 @@ pub(crate) struct SegmentFile {
     pub(crate) memory: Bounded,
     /// What a decoded batch has at most, about.
     pub(crate) batch_bytes: usize,
+}
+
+/// Says which rows of a batch meet a condition.
+type IsMet = dyn Fn(&RecordBatch) -> Result<BooleanArray, ArrowError> + Send;
+
+/// What rows must meet to be read.
+pub(crate) struct Condition {
+    /// The column at the top level that it looks at.
+    pub(crate) column: usize,
+    /// Which rows of a batch with this column alone meet it.
+    pub(crate) is_met: Box<IsMet>,
 }
 
 /// A file's footer, read and checked.
@@ -330,29 +344,6 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// A Bloom filter that lies in the file, by row group, from the cache where it is there.
-    ///
-    /// # Errors
-    /// The store's; [`StorageError::Corrupt`] for what is not a filter.
-    pub(crate) async fn filter(
-        &self,
-        footer: &Footer,
-        row_group: usize,
-        place: Range<u64>,
-    ) -> Result<Arc<Sbbf>, StorageError> {
-        if let Some(filter) = self.cache.filter(&self.path, row_group) {
-            return Ok(filter);
-        }
-        let bytes = self.data(&footer.blocks, &[place]).await?.swap_remove(0);
-        let filter = self.decode(|| Sbbf::from_bytes(&bytes).map_err(|error| self.corrupt(error)))?;
-        if filter.num_blocks() == 0 {
-            return Err(self.corrupt("a filter without blocks"));
-        }
-        let filter = Arc::new(filter);
-        self.cache.put_filter(&self.path, row_group, &filter);
-        Ok(filter)
-    }
-
     /// The rows at the places, of the columns at the top level, as batches of at most [`READ_BATCH_ROWS`] rows, fewer
     /// where rows are large. The memory that decoding takes is held from now to the stream's end.
     pub(crate) fn rows(
@@ -361,26 +352,50 @@ impl SegmentFile {
         columns: impl IntoIterator<Item = usize>,
         places: &[Range<usize>],
     ) -> BoxStream<'static, Result<RecordBatch, StorageError>> {
+        self.rows_where(footer, columns, places, None)
+    }
+
+    /// As [`SegmentFile::rows`], of the rows alone that meet a condition on the first of the columns that it names; the other
+    /// columns are read where rows meet it.
+    pub(crate) fn rows_where(
+        &self,
+        footer: &Arc<Footer>,
+        columns: impl IntoIterator<Item = usize>,
+        places: &[Range<usize>],
+        condition: Option<Condition>,
+    ) -> BoxStream<'static, Result<RecordBatch, StorageError>> {
         let (groups, selection) = select(footer, places);
         if groups.is_empty() {
             return futures::stream::empty().boxed();
         }
         let file = self.clone();
-        let mask = ProjectionMask::roots(footer.metadata.parquet_schema(), columns);
-        let cost = Cost::of(footer, &groups, &mask, self.batch_bytes);
+        let groups_alone: Vec<usize> = groups.iter().map(|(group, _)| *group).collect();
+        let present = Present::of(footer, columns, &groups_alone);
+        let cost = Cost::of(footer, &groups, &present.mask, self.batch_bytes);
+        let searched = match &condition {
+            Some(_) => groups.iter().map(|(_, rows)| rows.len().saturating_mul(cost.row_bytes)).max(),
+            None => None,
+        };
         let mut held = self.memory.hold();
-        if let Err(error) = held.resize(cost.held_bytes) {
+        if let Err(error) = held.resize(cost.held_bytes + searched.unwrap_or(0).min(MAX_SEARCHED_BYTES)) {
             return futures::stream::once(async { Err(error) }).boxed();
         }
         let reader = RangeReader { file: self.clone(), footer: Arc::clone(footer) };
         let built = self.decode(|| {
-            ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.metadata.clone())
-                .with_batch_size(cost.batch_rows)
-                .with_row_groups(groups.into_iter().map(|(group, _)| group).collect())
-                .with_row_selection(selection)
-                .with_projection(mask)
-                .build()
-                .map_err(|error| self.parquet_error(error))
+            let mut builder =
+                ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.metadata.clone())
+                    .with_batch_size(cost.batch_rows)
+                    .with_row_groups(groups_alone)
+                    .with_row_selection(selection)
+                    .with_projection(present.mask.clone());
+            if let Some(Condition { column, is_met }) = condition {
+                let looked_at = ProjectionMask::roots(footer.metadata.parquet_schema(), [column]);
+                let predicate = ArrowPredicateFn::new(looked_at, move |rows| is_met(&rows));
+                builder = builder
+                    .with_row_filter(RowFilter::new(vec![Box::new(predicate)]))
+                    .with_max_predicate_cache_size(MAX_SEARCHED_BYTES);
+            }
+            builder.build().map_err(|error| self.parquet_error(error))
         });
         let batches = match built {
             Ok(batches) => batches,
@@ -392,7 +407,7 @@ impl SegmentFile {
             .map(move |batch| {
                 let _until_the_last = &held;
                 match batch {
-                    Ok(batch) => batch.map_err(|error| file.parquet_error(error)),
+                    Ok(batch) => present.whole(batch.map_err(|error| file.parquet_error(error))?),
                     Err(panic) => Err(panicked(&file.path, &*panic)),
                 }
             })

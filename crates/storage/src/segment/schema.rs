@@ -32,7 +32,10 @@ pub(crate) const FORMAT: &str = "1";
 pub(crate) const BLOCKS_KEY: &str = "stella.blocks";
 /// The streams of a logs file in order, as JSON: labels and the number of rows of each.
 pub(crate) const STREAMS_KEY: &str = "stella.streams";
-/// Where the token filter of each row group of a logs file lies, as JSON: `[[offset, length], ...]`.
+/// Where the token filters of each row group of a logs file lie, one for each [`TOKEN_FILTER_ROWS`] rows, as JSON:
+/// `[[[offset, length], null, ...], ...]`, null where there is none.
+///
+/// [`TOKEN_FILTER_ROWS`]: crate::bounds::TOKEN_FILTER_ROWS
 pub(crate) const TOKEN_FILTERS_KEY: &str = "stella.token_filters";
 /// The first and the last time of each row group of a samples file, as JSON: `[[first_ms, last_ms], ...]`.
 pub(crate) const TIMES_KEY: &str = "stella.times";
@@ -139,6 +142,17 @@ fn delta(builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilde
         .set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED)
 }
 
+/// A column of few values, which runs and dictionaries make as small as it can be: to decompress it would cost more than
+/// to read it.
+fn plain(builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilder {
+    builder.set_column_compression(column(name), Compression::UNCOMPRESSED)
+}
+
+/// A column whose values hardly repeat: a dictionary would be as long as they are, and be read for each of them.
+fn direct(builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilder {
+    builder.set_column_dictionary_enabled(column(name), false)
+}
+
 /// A column that reads are pruned by, page by page.
 fn paged(builder: WriterPropertiesBuilder, name: &str) -> WriterPropertiesBuilder {
     builder.set_column_statistics_enabled(column(name), EnabledStatistics::Page)
@@ -164,7 +178,9 @@ pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<Write
             let builder = paged(properties(&[0, 2], QUICK_LEVEL)?, "timestamp_base_ms");
             let builder = paged(delta(builder, "timestamp_offset_ms"), "timestamp_offset_ms");
             let builder = delta(paged(delta(builder, "series"), "series"), "scaled_offset");
-            builder
+            let runs = ["timestamp_base_ms", "start_ms", "scale", "scaled_base", "scaled_step"];
+            runs.into_iter()
+                .fold(builder, plain)
                 .set_data_page_row_count_limit(SAMPLE_PAGE_ROWS)
                 .set_column_dictionary_enabled(column("value"), false)
                 .set_column_encoding(column("value"), Encoding::BYTE_STREAM_SPLIT)
@@ -176,17 +192,19 @@ pub(crate) fn table_properties(table: Table, is_rewritten: bool) -> Result<Write
         }
         Table::Entries => {
             let builder = paged(delta(properties(&[0, 1], QUICK_LEVEL)?, "timestamp_ns"), "timestamp_ns");
-            let builder = delta(paged(builder, "stream"), "stream");
-            // Neighbours begin alike: what they share costs no match.
-            let builder = builder
-                .set_column_dictionary_enabled(column("line"), false)
-                .set_column_encoding(column("line"), Encoding::DELTA_BYTE_ARRAY);
-            builder.set_column_statistics_enabled(column("line"), EnabledStatistics::None).build()
+            let builder = plain(delta(paged(builder, "stream"), "stream"), "stream");
+            let builder = ["trace_id", "span_id", "line"].into_iter().fold(builder, direct);
+            plain(builder, "span_id")
+                // Neighbours begin alike: what they share costs no match.
+                .set_column_encoding(column("line"), Encoding::DELTA_BYTE_ARRAY)
+                .set_column_statistics_enabled(column("line"), EnabledStatistics::None)
+                .build()
         }
         Table::Spans => {
             let builder = paged(properties(&[0, 7, 1], level(is_rewritten))?, "trace_id");
-            let builder = paged(paged(delta(builder, "start_ns"), "start_ns"), "duration_ns");
-            builder
+            let builder = paged(paged(builder, "start_ns"), "duration_ns");
+            let builder = ["span_id", "start_ns", "duration_ns"].into_iter().fold(builder, direct);
+            plain(builder, "span_id")
                 .set_column_bloom_filter_enabled(column("trace_id"), true)
                 .set_column_bloom_filter_fpp(column("trace_id"), 0.01)
                 .set_column_bloom_filter_max_ndv(column("trace_id"), SPAN_ROW_GROUP_ROWS as u64)

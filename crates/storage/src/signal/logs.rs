@@ -1,5 +1,5 @@
-//! The file of a logs segment: a row per line with the labels of its stream; token filters between the row groups; the
-//! streams in the footer.
+//! The file of a logs segment: a row per line with the labels of its stream; token filters of its pages between the row
+//! groups; the streams in the footer.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics::label_arrays;
 use super::{Keys, Table};
-use crate::bounds::ENTRY_ROW_GROUP_ROWS;
+use crate::bounds::{ENTRY_ROW_GROUP_ROWS, TOKEN_FILTER_ROWS};
 use crate::error::StorageError;
 use crate::head::series::Info;
 use crate::segment::filter::TokenFilterBuilder;
@@ -35,8 +35,47 @@ pub(crate) struct LinesFile {
     pub(crate) file: ParquetFile,
     schema: SchemaRef,
     labels: LabelColumns,
-    tokens: TokenFilterBuilder,
-    filters: Vec<Option<Place>>,
+    tokens: Tokens,
+    filters: Vec<Vec<Option<Place>>>,
+}
+
+/// The token filters of a row group.
+#[derive(Default)]
+struct Tokens {
+    builder: TokenFilterBuilder,
+    /// Lines in the builder.
+    rows: usize,
+    finished: Vec<Option<Vec<u8>>>,
+}
+
+impl Tokens {
+    fn enter(&mut self, rows: &RecordBatch) -> Result<(), StorageError> {
+        let lines: &StringArray =
+            rows.column(LINE_COLUMN).as_any().downcast_ref().expect("the batch is of its table's schema");
+        for line in lines {
+            self.builder.line(line.unwrap_or_default());
+            self.rows += 1;
+            if self.rows == TOKEN_FILTER_ROWS {
+                self.end_page()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_page(&mut self) -> Result<(), StorageError> {
+        self.finished.push(self.builder.finish()?);
+        self.rows = 0;
+        Ok(())
+    }
+
+    /// Puts the filters behind their row group, and begins the next.
+    fn embed(&mut self, file: &mut ParquetFile) -> Result<Vec<Option<Place>>, StorageError> {
+        if self.rows > 0 {
+            self.end_page()?;
+        }
+        let finished = std::mem::take(&mut self.finished).into_iter();
+        finished.map(|bytes| bytes.map(|bytes| file.embed(&bytes)).transpose()).collect()
+    }
 }
 
 impl LinesFile {
@@ -50,7 +89,7 @@ impl LinesFile {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
         let properties = schema::table_properties(Table::Entries, is_rewritten)?;
         let file = ParquetFile::new(Arc::clone(&schema), properties, ENTRY_ROW_GROUP_ROWS)?;
-        Ok(Self { file, schema, labels, tokens: TokenFilterBuilder::default(), filters: Vec::new() })
+        Ok(Self { file, schema, labels, tokens: Tokens::default(), filters: Vec::new() })
     }
 
     /// Adds lines, in the order of their table.
@@ -61,16 +100,13 @@ impl LinesFile {
         let mut columns = batch.columns().to_vec();
         columns.extend(self.labels.arrays(batch)?);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        // The two callbacks take turns with the builder.
-        let tokens = RefCell::new(&mut self.tokens);
+        let (tokens, filters) = (RefCell::new(&mut self.tokens), &mut self.filters);
+        // The two callbacks take turns with the filters.
         self.file.write(
             &batch,
-            |part| {
-                enter_lines(part, &mut tokens.borrow_mut());
-                Ok(())
-            },
+            |part| tokens.borrow_mut().enter(part),
             |file| {
-                self.filters.push(embed(file, &mut tokens.borrow_mut())?);
+                filters.push(tokens.borrow_mut().embed(file)?);
                 Ok(())
             },
         )
@@ -86,22 +122,12 @@ impl LinesFile {
         counts: &[u64],
     ) -> Result<Finished, StorageError> {
         if self.file.end_group()? {
-            self.filters.push(embed(&mut self.file, &mut self.tokens)?);
+            self.filters.push(self.tokens.embed(&mut self.file)?);
         }
         let footer =
             vec![(STREAMS_KEY, streams_json(streams, counts)?), (TOKEN_FILTERS_KEY, json(&self.filters)?)];
         self.file.finish(footer)
     }
-}
-
-fn enter_lines(rows: &RecordBatch, tokens: &mut TokenFilterBuilder) {
-    let lines: &StringArray =
-        rows.column(LINE_COLUMN).as_any().downcast_ref().expect("the batch is of its table's schema");
-    lines.iter().flatten().for_each(|line| tokens.line(line));
-}
-
-fn embed(file: &mut ParquetFile, tokens: &mut TokenFilterBuilder) -> Result<Option<Place>, StorageError> {
-    tokens.finish()?.map(|bytes| file.embed(&bytes)).transpose()
 }
 
 pub(super) fn json(value: &impl Serialize) -> Result<String, StorageError> {

@@ -414,6 +414,48 @@ fn histograms_and_exemplars_come_back_and_metadata_is_known() {
 }
 
 #[test]
+fn a_rare_needle_is_found_wherever_it_stands() {
+    run(async {
+        let rig = Rig::new().await;
+        // A full row group and one page of the next.
+        let rare = [4_096_usize, 5_000, 8_191];
+        let id = |row: usize| {
+            format!("{:032x}", (row as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+        };
+        let line = |row: usize| {
+            let rarity = if rare.contains(&row) { "zebra-crossing-42" } else { "plain" };
+            let metadata = if row.is_multiple_of(2) { u8::try_from(row % 200).ok() } else { None };
+            (0, row as i64, format!("{rarity} trace={}", id(row)), metadata)
+        };
+        let lines: Vec<Line> = (0..20_000).map(line).collect();
+        write_lines(&rig, &lines).await;
+        rig.storage.flush().await.unwrap();
+        for columns in [
+            LogColumns::ALL,
+            LogColumns { line: true, metadata: LogMetadata::None },
+            LogColumns { line: true, metadata: LogMetadata::Keys(vec!["n".to_owned()]) },
+        ] {
+            let has_metadata = columns.metadata != LogMetadata::None;
+            let find = async |needle: String| {
+                let needles = vec![needle];
+                read_lines(&rig, LogScan { range: TimeRange::ALL, needles, columns: columns.clone() }).await
+            };
+            let expected = |row: usize| {
+                let (stream, time, text, metadata) = line(row);
+                (stream, time, text, metadata.filter(|_| has_metadata))
+            };
+            for row in [0, 1, 4_095, 4_096, 12_345, 16_384, 19_999] {
+                assert_eq!(find(id(row)).await, [expected(row)], "{columns:?}");
+            }
+            let found = find("zebra-crossing-42".to_owned()).await;
+            let found: Vec<Line> = found.into_iter().filter(|line| line.2.starts_with("zebra")).collect();
+            assert_eq!(found, rare.map(expected));
+            assert!(find("0".repeat(32)).await.is_empty());
+        }
+    });
+}
+
+#[test]
 fn lines_of_one_moment_keep_the_order_of_their_arrival() {
     run(async {
         let rig = Rig::new().await;
