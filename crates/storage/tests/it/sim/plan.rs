@@ -60,7 +60,8 @@ impl World {
             655..850 => self.pass(ms(1 + self.machine().below(3_000)))?,
             850..880 => self.pass(ms(1_000 * (1 + self.machine().below(120))))?,
             880..890 => self.pass(ms(60_000 * (1 + self.machine().below(30))))?,
-            890..920 => self.change_weather(),
+            890..915 => self.change_weather(),
+            915..920 => self.hold_requests(node),
             920..940 => self.trouble_disk(node),
             940..955 => self.crash(node, self.some_end()),
             955..970 => self.nodes[node].disk.end_after(self.machine().below(40)),
@@ -132,6 +133,17 @@ impl World {
         };
         self.note(&format_args!("{weather:?}"));
         self.store.set_weather(weather);
+    }
+
+    /// Requests of a kind wait for a while: shorter than what the sweep's grace leaves to a commit.
+    fn hold_requests(&mut self, node: usize) {
+        let Some(alive) = &self.nodes[node].alive else { return };
+        let machine = self.machine();
+        let kinds = ["/manifest/", "/segments/", "put ", "list ", "delete "];
+        let part = kinds[usize::try_from(machine.below(kinds.len() as u64)).unwrap_or(0)];
+        let ns = machine.below(ms(GRACE_MS / 4));
+        self.note(&format_args!("`{part}` of life {} waits", alive.life));
+        self.store.hold(alive.life, part, ns);
     }
 
     fn trouble_disk(&mut self, node: usize) {
@@ -219,6 +231,7 @@ impl World {
     fn heal(&mut self) {
         self.store.set_weather(Weather::default());
         self.store.end_none();
+        self.store.let_go();
         for node in &self.nodes {
             node.disk.trouble(0, None, false);
             node.disk.end_none();

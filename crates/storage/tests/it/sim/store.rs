@@ -42,8 +42,8 @@ struct State {
     weather: Weather,
     /// Requests until the life ends at one.
     calls_left: BTreeMap<Life, u64>,
-    /// Requests that wait: whose, and a part of what they ask.
-    held: Option<(Life, &'static str)>,
+    /// Requests that wait: whose, a part of what they ask, and how long.
+    held: Option<(Life, &'static str, u64)>,
     /// By tenant and signal, the versions that are there.
     manifests: BTreeMap<String, BTreeMap<u64, Manifest>>,
     /// Since when no manifest names a segment, of those that the newest one does not name.
@@ -109,9 +109,10 @@ impl SharedStore {
         self.state.lock().calls_left.clear();
     }
 
-    /// Lets requests of a life wait whose description has a part, until they are let go.
-    pub(crate) fn hold(&self, life: Life, part: &'static str) {
-        self.state.lock().held = Some((life, part));
+    /// Lets requests of a life wait whose description has a part, for so long or until they are let go.
+    pub(crate) fn hold(&self, life: Life, part: &'static str, ns: u64) {
+        let until_ns = self.machine.now_ns().saturating_add(ns);
+        self.state.lock().held = Some((life, part, until_ns));
     }
 
     /// Lets go what was held.
@@ -326,8 +327,12 @@ impl LifeStore {
             }
             return std::future::pending().await;
         }
-        let is_held =
-            || self.store.state.lock().held.is_some_and(|(l, part)| l == self.life && what.contains(part));
+        let is_held = || {
+            let held = self.store.state.lock().held;
+            held.is_some_and(|(life, part, until_ns)| {
+                life == self.life && what.contains(part) && machine.now_ns() < until_ns
+            })
+        };
         while is_held() {
             machine.sleep(ms(HELD_MS)).await;
         }

@@ -103,7 +103,7 @@ fn an_upload_that_was_named_and_merged_away_between_two_sweeps_stays_for_the_gra
         let before = files(&world);
         write(&mut world, METRICS, START_NS);
         let life = ask(&mut world, 0, "flush");
-        world.store.hold(life, "/manifest/");
+        world.store.hold(life, "/manifest/", u64::MAX);
         world.until("an upload", |world| files(world) == 2 * before).unwrap();
         // The other node sees an object that nobody has named yet.
         done(&mut world, 1, "retain");
@@ -132,7 +132,7 @@ fn a_segment_that_took_too_long_is_not_named_when_another_node_may_have_swept_it
         write(&mut world, KEPT, START_NS - i64::try_from(ms(20 * 60 * 60 * 1_000)).unwrap());
         write(&mut world, KEPT, START_NS);
         let life = ask(&mut world, 0, "flush");
-        world.store.hold(life, "/segments/2026-01-31/");
+        world.store.hold(life, "/segments/2026-01-31/", u64::MAX);
         world.until("an upload", |world| files(world) == 2 * before).unwrap();
         done(&mut world, 1, "retain");
         sweep(&mut world, 1, 3);
@@ -155,7 +155,7 @@ fn without_a_grace_a_merge_that_goes_on_keeps_its_files() {
         done(&mut world, 0, "flush");
         let life = ask(&mut world, 0, "compact");
         world.until("a file", |world| files(world) == 2 * before + 1).unwrap();
-        world.store.hold(life, "put tenants");
+        world.store.hold(life, "put tenants", u64::MAX);
         done(&mut world, 0, "retain");
         world.store.let_go();
         world.until("a merge", World::is_calm).unwrap();
