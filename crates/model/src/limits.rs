@@ -73,6 +73,23 @@ pub struct LabelLimits {
     pub max_value_bytes: usize,
 }
 
+/// What queries of one signal may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Time that one query may take.
+    pub timeout_ns: i64,
+    /// Time between the first and the last moment of a query; `None` allows any.
+    pub max_length_ns: Option<i64>,
+    /// What is older is not looked at; `None` looks at all that is kept.
+    pub max_lookback_ns: Option<i64>,
+    /// Series that a query of metrics may return; `None` allows any number.
+    pub max_series: Option<usize>,
+    /// Bytes that a query may read of segments and heads; `None` allows any number.
+    pub max_bytes_read: Option<u64>,
+    /// Queries that run at once; what is more waits. `None` leaves it to the server's own number.
+    pub max_concurrent: Option<usize>,
+}
+
 /// Limits of samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricLimits {
@@ -80,6 +97,10 @@ pub struct MetricLimits {
     pub intake: Intake,
     /// Labels of a series.
     pub labels: LabelLimits,
+    /// What may be asked for.
+    pub query: QueryLimits,
+    /// Samples that one query may load.
+    pub max_query_samples: usize,
 }
 
 /// Limits of lines.
@@ -101,6 +122,10 @@ pub struct LogLimits {
     pub max_metadata_pairs: usize,
     /// Structured metadata of a line, all pairs together.
     pub max_metadata_bytes: usize,
+    /// What may be asked for.
+    pub query: QueryLimits,
+    /// Lines that one query may return.
+    pub max_query_entries: usize,
 }
 
 /// Limits of spans.
@@ -112,6 +137,8 @@ pub struct TraceLimits {
     pub max_trace_bytes: Option<u64>,
     /// An attribute's value; longer text is cut.
     pub max_attribute_bytes: usize,
+    /// What may be asked for.
+    pub query: QueryLimits,
 }
 
 /// The limits of one tenant. Sizes are in bytes, times in nanoseconds.
@@ -125,18 +152,10 @@ pub struct Limits {
     pub logs: LogLimits,
     /// Spans.
     pub traces: TraceLimits,
-    /// Time that one query may take.
-    pub query_timeout_ns: i64,
     /// Memory that one query may hold.
     pub query_memory_bytes: usize,
     /// Memory that all queries of the tenant may hold together.
     pub tenant_query_memory_bytes: usize,
-    /// Samples that one PromQL query may load.
-    pub max_query_samples: usize,
-    /// Series that one LogQL metric query may return.
-    pub max_query_series: usize,
-    /// Lines that one log query may return.
-    pub max_entries_per_query: usize,
     /// Bytes of columns that one SQL query may return.
     pub max_sql_answer_bytes: usize,
 }
@@ -161,7 +180,26 @@ impl Limits {
         }
     }
 
+    /// What queries of one signal may ask for.
+    #[must_use]
+    pub const fn query(&self, signal: Signal) -> &QueryLimits {
+        match signal {
+            Signal::Metrics => &self.metrics.query,
+            Signal::Logs => &self.logs.query,
+            Signal::Traces => &self.traces.query,
+        }
+    }
+
     /// The same, to be changed.
+    pub const fn query_mut(&mut self, signal: Signal) -> &mut QueryLimits {
+        match signal {
+            Signal::Metrics => &mut self.metrics.query,
+            Signal::Logs => &mut self.logs.query,
+            Signal::Traces => &mut self.traces.query,
+        }
+    }
+
+    /// What may be sent of one signal, to be changed.
     pub const fn intake_mut(&mut self, signal: Signal) -> &mut Intake {
         match signal {
             Signal::Metrics => &mut self.metrics.intake,
@@ -183,6 +221,19 @@ impl Default for Intake {
     }
 }
 
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self {
+            timeout_ns: 120 * NS_PER_S,
+            max_length_ns: None,
+            max_lookback_ns: None,
+            max_series: None,
+            max_bytes_read: None,
+            max_concurrent: None,
+        }
+    }
+}
+
 impl Default for LabelLimits {
     fn default() -> Self {
         Self { max_names: 64, max_name_bytes: 1_024, max_value_bytes: 2_048 }
@@ -191,14 +242,14 @@ impl Default for LabelLimits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let (intake, labels) = (Intake::default(), LabelLimits::default());
+        let (intake, labels, query) = (Intake::default(), LabelLimits::default(), QueryLimits::default());
         Self {
             retention: Retention {
                 metrics_ns: Some(30 * DAY_NS),
                 logs_ns: Some(30 * DAY_NS),
                 traces_ns: Some(14 * DAY_NS),
             },
-            metrics: MetricLimits { intake, labels },
+            metrics: MetricLimits { intake, labels, query, max_query_samples: 50_000_000 },
             logs: LogLimits {
                 intake,
                 labels,
@@ -208,14 +259,12 @@ impl Default for Limits {
                 allows_metadata: true,
                 max_metadata_pairs: 128,
                 max_metadata_bytes: 64 << 10,
+                query: QueryLimits { max_series: Some(500), ..query },
+                max_query_entries: 5_000,
             },
-            traces: TraceLimits { intake, max_trace_bytes: None, max_attribute_bytes: 16 << 10 },
-            query_timeout_ns: 120 * NS_PER_S,
+            traces: TraceLimits { intake, max_trace_bytes: None, max_attribute_bytes: 16 << 10, query },
             query_memory_bytes: 1 << 30,
             tenant_query_memory_bytes: 2 << 30,
-            max_query_samples: 50_000_000,
-            max_query_series: 500,
-            max_entries_per_query: 5_000,
             max_sql_answer_bytes: 1 << 30,
         }
     }

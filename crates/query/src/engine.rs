@@ -15,8 +15,9 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
+use model::limits::QueryLimits;
 use model::time::NS_PER_MS;
-use model::{Clock, TenantContext, TenantId, TimestampNs};
+use model::{Clock, Signal, TenantContext, TenantId, TimestampNs};
 use parking_lot::Mutex;
 use storage::{ReplayProgress, Storage};
 use tokio::runtime::Handle;
@@ -136,7 +137,7 @@ impl QueryEngine {
     /// Runs a query: waits for its turn, gives it a pool of memory, and stops it when its time is over.
     pub(crate) async fn run<T, F, Fut>(
         &self,
-        context: &TenantContext,
+        (context, signal): (&TenantContext, Signal),
         timeout_ns: Option<i64>,
         query: F,
     ) -> Result<T, QueryError>
@@ -145,9 +146,11 @@ impl QueryEngine {
         F: FnOnce(Self, TenantContext, Arc<Running>) -> Fut,
         Fut: Future<Output = Result<T, QueryError>> + Send + 'static,
     {
-        let (timeout, timeout_ms) = timeout(context, timeout_ns)?;
+        let (timeout, timeout_ms) = timeout(context.limits().query(signal), timeout_ns)?;
         let turn = async {
-            let running = self.running(context, self.inner.turns.take(context.tenant().clone()).await?);
+            let most = context.limits().query(signal).max_concurrent;
+            let turn = self.inner.turns.take(context.tenant().clone(), most).await?;
+            let running = self.running((context, signal), turn);
             let work = query(self.clone(), context.clone(), Arc::new(running));
             // The set stops the query when this future is dropped: at its time-out, or when the caller has gone.
             let mut task = JoinSet::new();
@@ -171,7 +174,7 @@ impl QueryEngine {
     /// When it has no time at all.
     pub(crate) fn start<T, F, Fut>(
         &self,
-        context: &TenantContext,
+        (context, signal): (&TenantContext, Signal),
         timeout_ns: Option<i64>,
         query: F,
     ) -> Result<Started<T>, QueryError>
@@ -180,10 +183,12 @@ impl QueryEngine {
         F: FnOnce(Self, TenantContext, Arc<Running>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, QueryError>> + Send + 'static,
     {
-        let (timeout, timeout_ms) = timeout(context, timeout_ns)?;
+        let (timeout, timeout_ms) = timeout(context.limits().query(signal), timeout_ns)?;
         let (engine, context) = (self.clone(), context.clone());
         let work = async move {
-            let running = engine.running(&context, engine.inner.turns.take(context.tenant().clone()).await?);
+            let most = context.limits().query(signal).max_concurrent;
+            let turn = engine.inner.turns.take(context.tenant().clone(), most).await?;
+            let running = engine.running((&context, signal), turn);
             query(engine.clone(), context, Arc::new(running)).await
         };
         let mut task = JoinSet::new();
@@ -197,13 +202,14 @@ impl QueryEngine {
         Ok(Started { task, timeout, timeout_ms })
     }
 
-    fn running(&self, context: &TenantContext, turn: Turn) -> Running {
+    fn running(&self, (context, signal): (&TenantContext, Signal), turn: Turn) -> Running {
         let limits = PoolLimits::new(context.limits(), self.inner.settings.memory_bytes);
         let budget = self.budget(context.tenant());
         let pool = Arc::new(QueryPool::new(Arc::clone(&self.inner.memory), budget, limits));
         let memory: Arc<dyn MemoryPool> = Arc::clone(&pool) as _;
+        let reads = Reads::new(&memory, signal, context.limits().query(signal).max_bytes_read);
         Running {
-            storage: self.inner.storage.bounded_by(Arc::new(Reads::new(&memory))),
+            storage: self.inner.storage.bounded_by(Arc::new(reads)),
             results: MemoryConsumer::new("results").register(&memory),
             pool,
             counters: Arc::default(),
@@ -216,8 +222,8 @@ impl QueryEngine {
 }
 
 /// The time that a query may take, also in milliseconds for messages.
-fn timeout(context: &TenantContext, asked_ns: Option<i64>) -> Result<(Duration, i64), QueryError> {
-    let limit_ns = context.limits().query_timeout_ns;
+fn timeout(limits: &QueryLimits, asked_ns: Option<i64>) -> Result<(Duration, i64), QueryError> {
+    let limit_ns = limits.timeout_ns;
     let timeout_ns = asked_ns.map_or(limit_ns, |asked_ns| asked_ns.min(limit_ns));
     let timeout = Duration::from_nanos(u64::try_from(timeout_ns).unwrap_or(0));
     if timeout.is_zero() {

@@ -4,7 +4,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type, UInt32Type};
 use futures::TryStreamExt;
 use model::attributes::AttributesView;
-use model::{AttributeRef, Labels, TenantContext, TimeRange};
+use model::{AttributeRef, Labels, Signal, TenantContext, TimeRange};
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
@@ -42,7 +42,7 @@ impl QueryEngine {
     ) -> Result<Vec<SeriesExemplars>, QueryError> {
         let expr = promql::parse(query)?;
         let selectors: Vec<_> = expr.selectors().iter().map(|selector| selector.matchers.clone()).collect();
-        self.run(context, None, move |_engine, context, running| async move {
+        self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
             let snapshot = running.storage.metrics(&context, range).await?;
             let mut pace = running.pace();
             let mut found: Vec<SeriesExemplars> = Vec::new();

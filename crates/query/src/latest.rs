@@ -7,7 +7,7 @@ use arrow::datatypes::{Float64Type, Int64Type, UInt32Type};
 use futures::TryStreamExt;
 use model::metric::is_stale;
 use model::time::NS_PER_MS;
-use model::{Labels, Matcher, TenantContext, TimeRange};
+use model::{Labels, Matcher, Signal, TenantContext, TimeRange};
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
@@ -37,7 +37,7 @@ impl QueryEngine {
     ) -> Result<Vec<LatestSample>, QueryError> {
         let lookback_ms = self.settings().lookback_ms;
         let range = TimeRange::new((at_ms - lookback_ms) * NS_PER_MS + 1, at_ms * NS_PER_MS);
-        self.run(context, None, move |_engine, context, running| async move {
+        self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
             let snapshot = running.storage.metrics(&context, range).await?;
             let mut latest: BTreeMap<Labels, (i64, f64)> = BTreeMap::new();
             for matchers in &sets {

@@ -30,6 +30,8 @@ mod tags;
 
 mod memory;
 
+mod limits;
+
 mod turns;
 
 mod pace;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use model::{Labels, Matcher, TenantContext, TimeRange};
+use model::{Labels, Matcher, Signal, TenantContext, TimeRange};
 
 use crate::answer::Limited;
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
+use crate::limits::within_lookback;
 
 /// What carries labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,16 @@ pub enum Labelled {
     Series,
     /// Streams of logs.
     Streams,
+}
+
+impl Labelled {
+    /// The signal that has them.
+    const fn signal(self) -> Signal {
+        match self {
+            Self::Series => Signal::Metrics,
+            Self::Streams => Signal::Logs,
+        }
+    }
 }
 
 impl QueryEngine {
@@ -31,7 +42,8 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<Labels>>, QueryError> {
         let sets = any(sets);
-        self.run(context, None, move |_engine, context, running| async move {
+        let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
+        self.run((context, of.signal()), None, move |_engine, context, running| async move {
             let mut found: BTreeSet<Labels> = BTreeSet::new();
             match of {
                 Labelled::Series => {
@@ -65,7 +77,8 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let sets = any(sets);
-        self.run(context, None, move |_engine, context, running| async move {
+        let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
+        self.run((context, of.signal()), None, move |_engine, context, running| async move {
             let names = match of {
                 Labelled::Series => {
                     running.storage.metrics(&context, range).await?.label_names(&sets).await?
@@ -91,7 +104,8 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let (name, sets) = (name.to_owned(), any(sets));
-        self.run(context, None, move |_engine, context, running| async move {
+        let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
+        self.run((context, of.signal()), None, move |_engine, context, running| async move {
             let values = match of {
                 Labelled::Series => {
                     running.storage.metrics(&context, range).await?.label_values(&name, &sets).await?

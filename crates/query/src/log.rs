@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use model::time::NS_PER_S;
-use model::{Matcher, TenantContext, TimeRange};
+use model::{Matcher, Signal, TenantContext, TimeRange};
 use storage::StreamSet;
 
 use crate::answer::LogAnswer;
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::logs::LogsWork;
+use crate::limits::{check_length, check_ranges, within_lookback};
 use crate::prom::hull;
 use crate::request::{Direction, LogRequest};
 
@@ -69,7 +70,9 @@ impl QueryEngine {
         request: LogRequest,
     ) -> Result<LogAnswer, QueryError> {
         let expr = logql::parse(query)?;
-        self.run(context, request.timeout_ns, |engine, context, running| async move {
+        let most_ns = context.limits().logs.query.max_length_ns;
+        check_length(Signal::Logs, "max_query_length", most_ns, asked(&expr, &request))?;
+        self.run((context, Signal::Logs), request.timeout_ns, |engine, context, running| async move {
             engine.evaluate_logql(&context, &expr, request, &running).await
         })
         .await
@@ -91,10 +94,13 @@ impl QueryEngine {
                 Direction::Forward => logql::Direction::Forward,
                 Direction::Backward => logql::Direction::Backward,
             },
-            max_series: context.limits().max_query_series,
+            max_series: context.limits().logs.query.max_series.unwrap_or(usize::MAX),
         };
         let plan = logql::plan(expr, &params)?;
-        let max_entries = context.limits().max_entries_per_query;
+        let limits = &context.limits().logs.query;
+        let reads = plan.leaves.iter().map(|leaf| leaf.range());
+        check_ranges(Signal::Logs, limits.max_length_ns, asked(expr, &request), reads)?;
+        let max_entries = context.limits().logs.max_query_entries;
         if plan.is_log_query() && request.limit > max_entries {
             return Err(QueryError::Parse(format!(
                 "max entries limit per query exceeded, limit > max_entries_limit_per_query ({} > {max_entries})",
@@ -102,7 +108,8 @@ impl QueryEngine {
             )));
         }
         let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
-        let snapshot = running.storage.logs(context, range).await?;
+        let seen = within_lookback(limits, self.now(), range);
+        let snapshot = running.storage.logs(context, seen).await?;
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         for leaf in &plan.leaves {
             let set = snapshot.select(leaf.matchers()).await?;
@@ -143,6 +150,12 @@ impl QueryEngine {
         }
         Ok(batches)
     }
+}
+
+/// From the first to the last moment that is asked for.
+const fn asked(expr: &logql::Expr, request: &LogRequest) -> TimeRange {
+    let is_instant = request.step_ns.is_none() && !matches!(expr, logql::Expr::Logs(_));
+    TimeRange::new(if is_instant { request.end_ns } else { request.start_ns }, request.end_ns)
 }
 
 /// Cuts a range into windows that follow each other from one end, each four times as long as the one before.

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
-use model::Limits;
+use model::{Limits, Signal};
 use storage::{ReadMemory, Refusal};
 
 use crate::error::QueryError;
 use crate::leaf::from_datafusion;
+use crate::limits::over;
 
 /// What all queries of one tenant, or of all tenants, hold together.
 #[derive(Debug, Default)]
@@ -130,21 +131,33 @@ impl MemoryPool for QueryPool {
 
 /// What reads of the store hold for a query, in its pool.
 #[derive(Debug)]
-pub(crate) struct Reads(MemoryReservation);
+pub(crate) struct Reads {
+    held: MemoryReservation,
+    signal: Signal,
+    /// All bytes that were decoded so far, also those that are given back.
+    read: AtomicU64,
+    max_bytes: Option<u64>,
+}
 
 impl Reads {
-    pub(crate) fn new(pool: &Arc<dyn MemoryPool>) -> Self {
-        Self(MemoryConsumer::new("reads").register(pool))
+    pub(crate) fn new(pool: &Arc<dyn MemoryPool>, signal: Signal, max_bytes: Option<u64>) -> Self {
+        let held = MemoryConsumer::new("reads").register(pool);
+        Self { held, signal, read: AtomicU64::new(0), max_bytes }
     }
 }
 
 impl ReadMemory for Reads {
     fn take(&self, bytes: usize) -> std::result::Result<(), Refusal> {
-        self.0.try_grow(bytes).map_err(|error| Box::new(from_datafusion(&error)) as _)
+        let read = self.read.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if let Some(most) = self.max_bytes.filter(|most| read > *most) {
+            let key = "max_query_bytes_read";
+            return Err(Box::new(over(self.signal, key, &read.to_string(), &most.to_string())));
+        }
+        self.held.try_grow(bytes).map_err(|error| Box::new(from_datafusion(&error)) as _)
     }
 
     fn give_back(&self, bytes: usize) {
-        self.0.shrink(bytes);
+        self.held.shrink(bytes);
     }
 }
 

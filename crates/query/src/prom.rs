@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use model::metric::MetricType;
-use model::{Matcher, TenantContext, TimeRange};
+use model::time::NS_PER_MS;
+use model::{Matcher, Signal, TenantContext, TimeRange};
 use storage::MetricMetadata;
 
 use crate::answer::PromAnswer;
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::metrics::MetricsWork;
+use crate::limits::{check_length, check_ranges, check_series, within_lookback};
 use crate::request::PromRequest;
 
 impl From<promql::ParseError> for QueryError {
@@ -63,7 +65,9 @@ impl QueryEngine {
         request: PromRequest,
     ) -> Result<PromAnswer, QueryError> {
         let expr = promql::parse(query)?;
-        self.run(context, request.timeout_ns, |engine, context, running| async move {
+        let most_ns = context.limits().metrics.query.max_length_ns;
+        check_length(Signal::Metrics, "max_query_length", most_ns, asked(&request))?;
+        self.run((context, Signal::Metrics), request.timeout_ns, |engine, context, running| async move {
             engine.evaluate_promql(&context, &expr, request, &running).await
         })
         .await
@@ -81,16 +85,23 @@ impl QueryEngine {
             end_ms: request.end_ms,
             step_ms: request.step_ms.unwrap_or(0),
             lookback_ms: request.lookback_ms.unwrap_or(self.settings().lookback_ms),
-            max_samples: context.limits().max_query_samples,
+            max_samples: context.limits().metrics.max_query_samples,
         };
         let plan = promql::plan(expr, &params)?;
+        let limits = &context.limits().metrics.query;
+        let reads = plan.leaves.iter().map(|leaf| leaf.range());
+        check_ranges(Signal::Metrics, limits.max_length_ns, asked(&request), reads)?;
         running.hold(plan.bytes_per_series())?;
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         // One snapshot for all leaves, so that both sides of an operator see the same data.
         let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
-        let snapshot = running.storage.metrics(context, range).await?;
+        let seen = within_lookback(limits, self.now(), range);
+        let snapshot = running.storage.metrics(context, seen).await?;
+        let mut series = 0;
         for leaf in &plan.leaves {
             let set = snapshot.select(leaf.matchers()).await?;
+            series += set.labels().len();
+            check_series(context, Signal::Metrics, series)?;
             let parallelism = self.settings().parallelism;
             let counters = Arc::clone(&running.counters);
             leaves.push(running.leaf(MetricsWork::new(Arc::clone(leaf), set, parallelism, counters)).await?);
@@ -119,12 +130,18 @@ impl QueryEngine {
     /// # Errors
     /// When it takes too long or the store fails.
     pub async fn metric_metadata(&self, context: &TenantContext) -> Result<Vec<MetricMetadata>, QueryError> {
-        self.run(context, None, |_engine, context, running| async move {
+        self.run((context, Signal::Metrics), None, |_engine, context, running| async move {
             let metadata = running.storage.metrics(&context, TimeRange::ALL).await?.metadata().await?;
             Ok(by_family(metadata))
         })
         .await
     }
+}
+
+/// From the first to the last moment that is asked for.
+const fn asked(request: &PromRequest) -> TimeRange {
+    let start_ms = if request.step_ms.is_some() { request.start_ms } else { request.end_ms };
+    TimeRange::new(start_ms.saturating_mul(NS_PER_MS), request.end_ms.saturating_mul(NS_PER_MS))
 }
 
 fn by_family(metadata: Vec<MetricMetadata>) -> Vec<MetricMetadata> {

@@ -37,7 +37,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
 use futures::StreamExt;
-use model::TenantContext;
+use model::{Signal, TenantContext};
 use tokio::sync::{mpsc, oneshot};
 
 pub use answer::{SqlAnswer, SqlEnd};
@@ -75,16 +75,20 @@ impl QueryEngine {
         let (batches, waiting) = mpsc::channel(MAX_WAITING_BATCHES);
         let (schema, columns) = oneshot::channel();
         let text = query.to_owned();
-        let task = self.start(context, request.timeout_ns, move |engine, context, running| async move {
-            let tenant = Tenant {
-                storage: running.storage.clone(),
-                parallelism: engine.settings().parallelism,
-                range: request.range,
-                context,
-                running,
-            };
-            evaluate(&engine, tenant, text, request, schema, batches).await
-        })?;
+        let task = self.start(
+            (context, Signal::Metrics),
+            request.timeout_ns,
+            move |engine, context, running| async move {
+                let tenant = Tenant {
+                    storage: running.storage.clone(),
+                    parallelism: engine.settings().parallelism,
+                    range: request.range,
+                    context,
+                    running,
+                };
+                evaluate(&engine, tenant, text, request, schema, batches).await
+            },
+        )?;
         SqlAnswer::begun(task, columns, waiting).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use model::labels::METRIC_NAME;
-use model::{Labels, TenantContext, TimeRange};
+use model::{Labels, Signal, TenantContext, TimeRange};
 use storage::ReplayProgress;
 use storage::manifest::SegmentMeta;
 
@@ -50,7 +50,7 @@ impl QueryEngine {
         range: TimeRange,
         limit: usize,
     ) -> Result<Cardinality, QueryError> {
-        self.run(context, None, move |_engine, context, running| async move {
+        self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
             let snapshot = running.storage.metrics(&context, range).await?;
             let set = snapshot.select(&[]).await?;
             Ok(Cardinality { time: snapshot.time_bounds(), ..counted(set.labels(), limit) })
@@ -63,7 +63,7 @@ impl QueryEngine {
     /// # Errors
     /// When it takes too long or the store fails.
     pub async fn metric_segments(&self, context: &TenantContext) -> Result<Vec<SegmentMeta>, QueryError> {
-        self.run(context, None, |_engine, context, running| async move {
+        self.run((context, Signal::Metrics), None, |_engine, context, running| async move {
             Ok(running.storage.metrics(&context, TimeRange::ALL).await?.segments())
         })
         .await

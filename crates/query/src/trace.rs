@@ -6,13 +6,14 @@ use arrow::array::RecordBatch;
 use futures::StreamExt;
 use model::time::NS_PER_S;
 use model::trace::SpansView;
-use model::{TenantContext, TimeRange};
+use model::{Signal, TenantContext, TimeRange};
 use storage::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
 
 use crate::answer::{QueryStats, TagValue, TraceAnswer};
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::leaf::traces::{Traces, TracesWork};
+use crate::limits::check_length;
 use crate::request::{Tag, TagScope, TagSearch, TraceRequest};
 use crate::tags::{TagNames, TagValues, view};
 
@@ -68,7 +69,7 @@ impl QueryEngine {
         trace_id: [u8; 16],
         range: TimeRange,
     ) -> Result<Option<RecordBatch>, QueryError> {
-        self.run(context, None, move |_engine, context, running| async move {
+        self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
             let snapshot = running.storage.traces(&context, range).await?;
             let scan = TraceScan { trace_ids: TraceIds::One(trace_id), range, service: None };
             Traces::new(snapshot.scan(scan), Arc::clone(&running.counters), running.pace()).next().await
@@ -118,7 +119,7 @@ impl QueryEngine {
                 spans_per_spanset: request.spans_per_span_set,
             },
         )?;
-        self.run(context, request.timeout_ns, move |engine, context, running| async move {
+        self.run((context, Signal::Traces), request.timeout_ns, move |engine, context, running| async move {
             engine.evaluate_traceql(&context, &plan, request.limit, &running).await
         })
         .await
@@ -132,6 +133,8 @@ impl QueryEngine {
         running: &Arc<Running>,
     ) -> Result<TraceAnswer, QueryError> {
         let asked = plan.leaf.range();
+        let most_ns = context.limits().traces.query.max_length_ns;
+        check_length(Signal::Traces, "read.max_search_duration", most_ns, asked)?;
         let scanned =
             TimeRange::new(asked.start_ns.saturating_sub(MARGIN_NS), asked.end_ns.saturating_add(MARGIN_NS));
         let snapshot = running.storage.traces(context, scanned).await?;
@@ -166,7 +169,7 @@ impl QueryEngine {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<(Vec<(TagScope, Vec<String>)>, QueryStats), QueryError> {
-        self.run(context, None, move |_engine, context, running| async move {
+        self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
             let mut names = TagNames::default();
             if scope != Some(TagScope::Intrinsic) {
                 let snapshot = running.storage.traces(&context, range).await?;
@@ -194,7 +197,7 @@ impl QueryEngine {
     ) -> Result<(Vec<TagValue>, QueryStats), QueryError> {
         let filter = filter.and_then(traceql::parse_valid_matchers);
         let tag = tag.clone();
-        self.run(context, None, move |_engine, context, running| async move {
+        self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
             let snapshot = running.storage.traces(&context, range).await?;
             let mut values = TagValues::new(tag);
             let Some(filter) = filter else {

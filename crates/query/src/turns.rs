@@ -32,6 +32,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Queue {
     running: usize,
+    /// What the tenant may have at once, as its last query said.
+    most: usize,
     waiting: VecDeque<(u64, oneshot::Sender<Turn>)>,
 }
 
@@ -50,17 +52,22 @@ impl Turns {
         Arc::new(Self { per_tenant, state: Mutex::new(state) })
     }
 
-    /// Waits for a turn. Who stops waiting loses nothing but its place.
+    /// Waits for a turn; of the tenant at most so many run at once. Who stops waiting loses nothing but its place.
     ///
     /// # Errors
     /// When too many queries of the tenant wait already.
-    pub(crate) async fn take(self: &Arc<Self>, tenant: TenantId) -> Result<Turn, QueryError> {
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        most: Option<usize>,
+    ) -> Result<Turn, QueryError> {
         let waiting = {
             let mut guard = self.state.lock();
             let state = &mut *guard;
             let queue = state.tenants.entry(tenant.clone()).or_default();
+            queue.most = most.map_or(self.per_tenant, |most| most.clamp(1, self.per_tenant));
             queue.waiting.retain(|(_, waiting)| !waiting.is_closed());
-            if state.free > 0 && queue.running < self.per_tenant && queue.waiting.is_empty() {
+            if state.free > 0 && queue.running < queue.most && queue.waiting.is_empty() {
                 state.free -= 1;
                 queue.running += 1;
                 return Ok(Turn { turns: Arc::clone(self), tenant });
@@ -87,7 +94,7 @@ impl Turns {
             if let Some(queue) = state.tenants.get_mut(tenant) {
                 queue.running -= 1;
             }
-            while let Some((tenant, waiting)) = state.next(self.per_tenant) {
+            while let Some((tenant, waiting)) = state.next() {
                 let turn = Turn { turns: Arc::clone(self), tenant };
                 returned.extend(waiting.send(turn).err());
             }
@@ -100,11 +107,11 @@ impl Turns {
 
 impl State {
     /// Takes the one who waits that comes next, where a turn is free for it.
-    fn next(&mut self, per_tenant: usize) -> Option<(TenantId, oneshot::Sender<Turn>)> {
+    fn next(&mut self) -> Option<(TenantId, oneshot::Sender<Turn>)> {
         if self.free == 0 {
             return None;
         }
-        let may = self.tenants.iter_mut().filter(|(_, queue)| queue.running < per_tenant);
+        let may = self.tenants.iter_mut().filter(|(_, queue)| queue.running < queue.most);
         let first = may.filter_map(|(tenant, queue)| {
             let ticket = queue.waiting.front()?.0;
             Some(((queue.running, ticket), tenant, queue))
@@ -138,10 +145,10 @@ mod tests {
         let turns = Turns::new(4);
         let (heavy, light) = (tenant("heavy"), tenant("light"));
         let mut held: Vec<Turn> =
-            (0..3).map(|_| turns.take(heavy.clone()).now_or_never().unwrap().unwrap()).collect();
-        let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(turns.take(heavy.clone()))).collect();
+            (0..3).map(|_| turns.take(heavy.clone(), None).now_or_never().unwrap().unwrap()).collect();
+        let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(turns.take(heavy.clone(), None))).collect();
         assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
-        let other = turns.take(light).now_or_never().expect("a turn is kept for others").unwrap();
+        let other = turns.take(light, None).now_or_never().expect("a turn is kept for others").unwrap();
         drop(other);
         held.pop();
         let mut handed = waiting.iter_mut().map(|one| one.as_mut().now_or_never());
@@ -153,9 +160,10 @@ mod tests {
     #[tokio::test]
     async fn the_tenant_with_the_fewest_running_comes_first() {
         let turns = Turns::new(2);
-        let (a, b) = (turns.take(tenant("a")).await.unwrap(), turns.take(tenant("b")).await.unwrap());
-        let mut a_waits = Box::pin(turns.take(tenant("a")));
-        let mut b_waits = Box::pin(turns.take(tenant("b")));
+        let (a, b) =
+            (turns.take(tenant("a"), None).await.unwrap(), turns.take(tenant("b"), None).await.unwrap());
+        let mut a_waits = Box::pin(turns.take(tenant("a"), None));
+        let mut b_waits = Box::pin(turns.take(tenant("b"), None));
         assert!(a_waits.as_mut().now_or_never().is_none() && b_waits.as_mut().now_or_never().is_none());
         drop(b);
         assert!(a_waits.as_mut().now_or_never().is_none(), "it has one already");
@@ -165,13 +173,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tenant_has_as_many_turns_as_it_may() {
+        let turns = Turns::new(8);
+        let first = turns.take(tenant("a"), Some(1)).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(turns.take(tenant("a"), Some(1)));
+        assert!(second.as_mut().now_or_never().is_none());
+        let _other = turns.take(tenant("b"), None).now_or_never().expect("others do not wait").unwrap();
+        drop(first);
+        assert!(second.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
     async fn who_stops_waiting_leaves_nothing_behind() {
         let turns = Turns::new(1);
-        let held = turns.take(tenant("a")).await.unwrap();
+        let held = turns.take(tenant("a"), None).await.unwrap();
         for _ in 0..2 * MAX_WAITING_PER_TENANT {
-            assert!(turns.take(tenant("a")).now_or_never().is_none());
+            assert!(turns.take(tenant("a"), None).now_or_never().is_none());
         }
-        let mut waits = Box::pin(turns.take(tenant("b")));
+        let mut waits = Box::pin(turns.take(tenant("b"), None));
         assert!(waits.as_mut().now_or_never().is_none());
         drop(held);
         drop(waits.as_mut().now_or_never().expect("the turn is handed over"));
@@ -182,11 +201,11 @@ mod tests {
     #[tokio::test]
     async fn not_more_may_wait_than_there_is_room_for() {
         let turns = Turns::new(1);
-        let _held = turns.take(tenant("a")).await.unwrap();
+        let _held = turns.take(tenant("a"), None).await.unwrap();
         let mut waiting: Vec<_> =
-            (0..MAX_WAITING_PER_TENANT).map(|_| Box::pin(turns.take(tenant("a")))).collect();
+            (0..MAX_WAITING_PER_TENANT).map(|_| Box::pin(turns.take(tenant("a"), None))).collect();
         assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
-        let refused = turns.take(tenant("a")).await.unwrap_err();
+        let refused = turns.take(tenant("a"), None).await.unwrap_err();
         assert!(matches!(refused, QueryError::Limited(_)), "{refused}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::middleware::from_fn;
-use model::limits::{Limits, LimitsSource, Retention, SameLimits};
+use model::limits::LimitsSource;
 use model::{Clock, Ingest, TenantId};
 use prometheus_client::registry::Registry;
 use query::{QueryEngine, QuerySettings};
@@ -23,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::certificates::CertificateMetrics;
 use crate::clock::SystemClock;
-use crate::config::{Config, Fsync, Role, units};
+use crate::config::{Config, Fsync, Role};
 use crate::exposition::Exposition;
 use crate::listeners::Listener;
 use crate::memory::{Budget, MemoryMetrics, Part};
+use crate::overrides::Overrides;
 use crate::own::layer::OwnRecords;
 use crate::own::{self, writer::OwnWriter};
 use crate::process::ProcessMetrics;
@@ -47,6 +48,7 @@ pub struct Assembled {
     own: Option<(OwnWriter, OwnRecords)>,
     authority: Authority,
     issuers: Vec<Arc<ExternalIssuer>>,
+    overrides: Arc<Overrides>,
 }
 
 /// Puts the parts together.
@@ -60,7 +62,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let budget = Budget::find(config.memory.limit.map(|size| size.0), Path::new("/"))?;
     budget.tell();
 
-    let limits: Arc<dyn LimitsSource> = Arc::new(SameLimits(Arc::new(limits(config))));
+    let overrides = Arc::new(Overrides::open(&config.tenants(), config.limits())?);
+    let limits: Arc<dyn LimitsSource> = Arc::clone(&overrides) as _;
     let store = who::open_store(config, &clock)?;
     store.probe().await?;
     let objects = store.objects();
@@ -71,6 +74,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let mut registry = Registry::default();
     storage.register_metrics(&mut registry);
     store.register_metrics(&mut registry);
+    overrides.register_metrics(&mut registry);
     let started_s = clock.now().0 as f64 / 1e9;
     registry.register_collector(Box::new(ProcessMetrics { started_s }));
     if let Some(records) = &records {
@@ -123,7 +127,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         }
         None => None,
     };
-    Ok(Assembled { storage, listeners, addresses, own, authority, issuers })
+    Ok(Assembled { storage, listeners, addresses, own, authority, issuers, overrides })
 }
 
 /// Reads the certificates of listeners, where any are configured.
@@ -159,6 +163,7 @@ impl Assembled {
         // These only read, and end when they are dropped.
         let mut looking = JoinSet::new();
         looking.spawn(async move { self.authority.keep_fresh().await });
+        looking.spawn(self.overrides.keep_fresh());
         for issuer in self.issuers {
             looking.spawn(async move { issuer.keep_fresh().await });
         }
@@ -206,19 +211,6 @@ fn register_memory(
     registry.register_collector(Box::new(MemoryMetrics { budget, used }));
 }
 
-fn limits(config: &Config) -> Limits {
-    let period = |duration: units::Duration| (duration.as_ms() > 0).then(|| duration.as_ns());
-    Limits {
-        retention: Retention {
-            metrics_ns: period(config.retention.metrics),
-            logs_ns: period(config.retention.logs),
-            traces_ns: period(config.retention.traces),
-        },
-        query_timeout_ns: config.query.timeout.as_ns(),
-        ..Limits::default()
-    }
-}
-
 fn storage_settings(config: &Config, budget: Budget, store: &Store) -> storage::Settings {
     let heads_bytes = budget.of(Part::Heads);
     let defaults = storage::Settings::default();
@@ -249,8 +241,6 @@ fn storage_settings(config: &Config, budget: Budget, store: &Store) -> storage::
         compaction: storage::CompactionSettings {
             interval_ms: config.compaction.interval.as_ms(),
             max_concurrent: config.compaction.max_concurrent,
-            max_segment_bytes: config.compaction.max_segment_size.0 as u64,
-            settle_ms: config.compaction.settle.as_ms(),
             ..defaults.compaction
         },
         retention: storage::RetentionSettings {

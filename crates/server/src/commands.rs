@@ -12,6 +12,10 @@ pub mod tls;
 
 pub mod authority;
 
+pub mod config;
+
+pub mod tenant;
+
 mod connect;
 
 mod table;
@@ -44,6 +48,10 @@ pub enum Command {
     Tls(tls::Tls),
     /// Clients, tokens and keys of the Authority.
     Authority(authority::Authority),
+    /// Look at configuration without starting anything.
+    Config(config::ConfigCommand),
+    /// The limits of tenants.
+    Tenant(tenant::Tenant),
     /// Other words for `authority`.
     Auth(authority::Auth),
 }

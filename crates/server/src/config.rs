@@ -1,6 +1,6 @@
 //! `stella.yaml`: our own keys, and what they mean when they are left out.
 //!
-//! An unknown key is an error that names its line. Durations are written as Prometheus writes them (`15s`, `30d`),
+//! Every unknown key is named with its line, and is an error. Durations are written as Prometheus writes them (`15s`, `30d`),
 //! sizes as `64MiB`.
 
 pub mod identity;
@@ -11,10 +11,12 @@ pub mod tls;
 
 pub mod units;
 
+pub mod yaml;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use model::TenantId;
+use model::{Limits, Signal, TenantId};
 use serde::Deserialize;
 use storage::StoreConfig;
 
@@ -22,6 +24,7 @@ use identity::{Authority, Identity};
 use store::Store;
 use tls::Tls;
 use units::{ByteSize, Duration};
+use yaml::{Problem, Value};
 
 /// One of the jobs that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, clap::ValueEnum)]
@@ -78,6 +81,8 @@ pub struct Config {
     pub compaction: Compaction,
     /// How long telemetry is kept.
     pub retention: Retention,
+    /// The folder with the override files of tenants; `<data_dir>/tenants` where it is left out.
+    pub tenants: Option<PathBuf>,
     /// Queries.
     pub query: Query,
 }
@@ -100,6 +105,7 @@ impl Default for Config {
             flush: Flush::default(),
             compaction: Compaction::default(),
             retention: Retention::default(),
+            tenants: None,
             query: Query::default(),
         }
     }
@@ -234,20 +240,11 @@ pub struct Compaction {
     pub interval: Duration,
     /// Merges that run at once.
     pub max_concurrent: usize,
-    /// What is merged into one segment at the most.
-    pub max_segment_size: ByteSize,
-    /// How long after a day's end, and after its last late row, the day is merged as a whole.
-    pub settle: Duration,
 }
 
 impl Default for Compaction {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_ms(10_000),
-            max_concurrent: 1,
-            max_segment_size: ByteSize(512 << 20),
-            settle: Duration::from_ms(3_600_000),
-        }
+        Self { interval: Duration::from_ms(10_000), max_concurrent: 1 }
     }
 }
 
@@ -310,16 +307,20 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The text is not a configuration; the message has the line.
-    #[error("the configuration is not valid: path={path}: {message}")]
+    #[error("the configuration is not valid: path={path}: {}", joined(.problems))]
     Parse {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
-        message: String,
+        problems: Vec<Problem>,
     },
     /// A value that cannot be honoured.
     #[error("{0}")]
     Value(String),
+}
+
+fn joined(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Config {
@@ -331,16 +332,45 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
         let config =
-            Self::parse(&text).map_err(|message| ConfigError::Parse { path: path.to_owned(), message })?;
+            Self::parse(&text).map_err(|problems| ConfigError::Parse { path: path.to_owned(), problems })?;
         config.check()?;
         Ok(config)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        if text.trim().is_empty() {
-            return Ok(Self::default());
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// Every unknown key, and the first value that cannot be read.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let root = yaml::parse(text).map_err(|problem| vec![problem])?;
+        match root.value {
+            Value::Null => Ok(Self::default()),
+            _ => root.read(),
         }
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The folder with the override files of tenants.
+    #[must_use]
+    pub fn tenants(&self) -> PathBuf {
+        self.tenants.clone().unwrap_or_else(|| self.data_dir.join("tenants"))
+    }
+
+    /// The limits of a tenant for which no override file says otherwise.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let period = |duration: Duration| (duration.as_ms() > 0).then(|| duration.as_ns());
+        let mut limits = Limits {
+            retention: model::limits::Retention {
+                metrics_ns: period(self.retention.metrics),
+                logs_ns: period(self.retention.logs),
+                traces_ns: period(self.retention.traces),
+            },
+            ..Limits::default()
+        };
+        for signal in Signal::ALL {
+            limits.query_mut(signal).timeout_ns = self.query.timeout.as_ns();
+        }
+        limits
     }
 
     /// Checks what the types do not say.
@@ -411,8 +441,10 @@ mod tests {
         assert_eq!(config.retention.logs.as_ms(), 7 * 86_400_000);
         assert_eq!(config.flush.max_head_size.0, 1 << 20);
         assert_eq!(config.roles, [Role::Metrics, Role::Logs]);
-        let error = Config::parse("data_dir: x\nwall: {}\n").unwrap_err();
-        assert!(error.contains("wall") && error.contains('2'), "{error}");
+        let problems = Config::parse("data_dir: x\nwall: {}\nwal:\n  fsink: always\n").unwrap_err();
+        let lines: Vec<_> = problems.iter().map(|problem| (problem.line, problem.to_string())).collect();
+        assert_eq!(lines.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4], "{lines:?}");
+        assert!(lines[0].1.contains("`wall`") && lines[1].1.contains("`wal.fsink`"), "{lines:?}");
     }
 
     #[test]
@@ -428,8 +460,8 @@ mod tests {
         let map = store(text);
         assert_eq!(map.endpoint.as_deref(), Some("http://minio:9000"));
         assert_eq!((map.allow_http, map.patience.request_timeout_ms), (true, 5_000));
-        let error = Config::parse("store:\n  url: s3://b\n  secret_key: x\n").unwrap_err();
-        assert!(error.contains("secret_key") && error.contains('3'), "{error}");
+        let problems = Config::parse("store:\n  url: s3://b\n  secret_key: x\n").unwrap_err();
+        assert!(problems[0].message.contains("secret_key") && problems[0].line == 3, "{problems:?}");
         assert!(Config::parse("store: [a]\n").is_err());
     }
 

@@ -6,6 +6,8 @@ pub mod commands;
 
 pub mod config;
 
+pub mod overrides;
+
 pub mod assemble;
 
 mod cgroup;

@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         Command::Segment(segment) => segment.run(),
         Command::Tls(tls) => tls.run(),
         Command::Authority(authority) => authority.run(),
+        Command::Config(config) => config.run(),
+        Command::Tenant(tenant) => tenant.run(),
         Command::Auth(auth) => auth.run(),
     };
     match result {

@@ -1,5 +1,6 @@
 //! LogQL and the lists of streams and labels.
 
+use model::limits::Limits;
 use model::log::{Entry, LogBatchBuilder};
 use model::time::NS_PER_S;
 use model::{Batch, Labels, TimeRange};
@@ -91,4 +92,36 @@ async fn lists_and_limits() {
     );
     let error = engine.logql(&a, "{app=\"shop\"}", request(5_001, Direction::Backward)).await.unwrap_err();
     assert!(matches!(&error, QueryError::Parse(m) if m.contains("(5001 > 5000)")), "{error}");
+}
+
+#[tokio::test]
+async fn a_tenants_limits_of_queries_are_named_with_who_can_raise_them() {
+    let mut limits = Limits::default();
+    limits.logs.query.max_length_ns = Some(60 * NS_PER_S);
+    limits.logs.query.max_bytes_read = Some(10);
+    let fixture = Fixture::with_limits(limits).await;
+    fixture.write("a", lines(1)).await;
+    fixture.storage.flush().await.unwrap();
+    let (engine, a) = (fixture.engine(2), fixture.context("a"));
+    let end_ns = NOW_S * NS_PER_S;
+    let asked = |seconds: i64| {
+        let start_ns = end_ns - seconds * NS_PER_S;
+        LogRequest { start_ns, end_ns, ..request(10, Direction::Backward) }
+    };
+    let error = engine.logql(&a, "{app=\"shop\"}", asked(61)).await.unwrap_err().to_string();
+    assert!(error.contains("max_query_length=60s, asked for 61s"), "{error}");
+    assert!(error.contains("have the operator raise max_query_length in loki-overrides.yaml"), "{error}");
+    let error = engine.logql(&a, "{app=\"shop\"}", asked(60)).await.unwrap_err().to_string();
+    assert!(error.contains("max_query_bytes_read=10, asked for "), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_further_back_than_a_tenant_may_look_is_not_seen() {
+    let mut limits = Limits::default();
+    limits.logs.query.max_lookback_ns = Some(25 * NS_PER_S);
+    let fixture = Fixture::with_limits(limits).await;
+    fixture.write("a", lines(1)).await;
+    let (engine, a) = (fixture.engine(2), fixture.context("a"));
+    let answer = engine.logql(&a, "{app=\"shop\"}", request(10, Direction::Backward)).await.unwrap();
+    assert_eq!(answer.stats.items, 3, "the lines of now and of 10 and 20 seconds ago");
 }

@@ -108,6 +108,27 @@ async fn a_tenant_sees_its_own_alone() {
 }
 
 #[tokio::test]
+async fn series_and_ranges_over_a_tenants_limits_are_refused() {
+    let mut limits = Limits::default();
+    limits.metrics.query.max_series = Some(2);
+    limits.metrics.query.max_length_ns = Some(3_600_000_000_000);
+    let fixture = Fixture::with_limits(limits).await;
+    fixture.write("a", requests(3)).await;
+    let (engine, a) = (fixture.engine(2), fixture.context("a"));
+    engine.promql(&a, "requests_total{pod!=\"p002\"}", instant(NOW_MS)).await.unwrap();
+    let error = engine.promql(&a, "requests_total", instant(NOW_MS)).await.unwrap_err().to_string();
+    assert!(error.contains("max_query_series=2, asked for 3"), "{error}");
+    let request = PromRequest { start_ms: NOW_MS - 7_200_000, step_ms: Some(60_000), ..instant(NOW_MS) };
+    let error = engine.promql(&a, "vector(1)", request).await.unwrap_err().to_string();
+    assert!(error.contains("raise max_query_length in metrics-overrides.yaml"), "{error}");
+    let inside = PromRequest { start_ms: NOW_MS - 3_600_000, step_ms: Some(60_000), ..instant(NOW_MS) };
+    engine.promql(&a, "rate(requests_total{pod=\"p001\"}[30m])", inside).await.unwrap();
+    let around = "sum_over_time(requests_total{pod=\"p001\"}[2h])";
+    let error = engine.promql(&a, around, instant(NOW_MS)).await.unwrap_err().to_string();
+    assert!(error.contains("max_query_length=3600s, asked for 7200s"), "{error}");
+}
+
+#[tokio::test]
 async fn limits_give_errors_that_name_them() {
     let limits = Limits { query_memory_bytes: 1_000, ..Limits::default() };
     let fixture = Fixture::with_limits(limits).await;

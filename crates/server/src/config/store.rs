@@ -43,14 +43,8 @@ pub struct Keys {
     pub instance_metadata: bool,
     /// Certificates of authorities that are trusted besides those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Requests for one operation, at most.
-    pub max_attempts: u32,
-    /// The time for a connection.
-    pub connect_timeout: Duration,
     /// The time for one request.
     pub request_timeout: Duration,
-    /// The time for an operation with all its requests.
-    pub total_timeout: Duration,
     /// What is kept of a bucket on this machine.
     pub cache: Cache,
 }
@@ -86,10 +80,7 @@ impl Default for Keys {
             anonymous: false,
             instance_metadata: false,
             ca_file: None,
-            max_attempts: patience.max_attempts,
-            connect_timeout: Duration::from_ms(patience.connect_timeout_ms),
             request_timeout: Duration::from_ms(patience.request_timeout_ms),
-            total_timeout: Duration::from_ms(patience.total_timeout_ms),
             cache: Cache::default(),
         }
     }
@@ -118,13 +109,7 @@ impl Store {
             anonymous: keys.anonymous,
             instance_metadata: keys.instance_metadata,
             ca_file: keys.ca_file,
-            patience: Patience {
-                max_attempts: keys.max_attempts.max(1),
-                connect_timeout_ms: keys.connect_timeout.as_ms(),
-                request_timeout_ms: keys.request_timeout.as_ms(),
-                total_timeout_ms: keys.total_timeout.as_ms(),
-                ..Patience::default()
-            },
+            patience: Patience { request_timeout_ms: keys.request_timeout.as_ms(), ..Patience::default() },
         }
     }
 }

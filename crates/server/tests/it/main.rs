@@ -18,6 +18,7 @@ mod doors;
 mod grafana;
 mod kill;
 mod ledger;
+mod limits;
 mod memory;
 mod own;
 mod prometheus;

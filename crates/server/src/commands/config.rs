@@ -1,0 +1,118 @@
+//! `stella config`: whether configuration and overrides can be used, without starting anything.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+
+use crate::config::{Config, ConfigError};
+use crate::overrides::{self, Finding};
+
+/// Look at configuration without starting anything.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigCommand {
+    /// What to do.
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum What {
+    /// Check the configuration file and the override files of tenants. Every key that is unknown or has no effect is named
+    /// with its line. It fails where something is unknown or cannot be.
+    Check(Check),
+}
+
+/// Where the files are.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// The configuration file; the defaults hold where none is named.
+    #[arg(long, env = "STELLA_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder with the override files; that of the configuration where none is named.
+    #[arg(long)]
+    tenants: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    place: Place,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Place {
+    /// The configuration file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(super) fn read(&self) -> Result<Config, ConfigError> {
+        self.file().map_or_else(|| Ok(Config::default()), Config::read)
+    }
+
+    /// The folder with the override files.
+    pub(super) fn tenants(&self, config: &Config) -> PathBuf {
+        self.tenants.clone().unwrap_or_else(|| config.tenants())
+    }
+}
+
+impl ConfigCommand {
+    /// Looks at the files and prints what was found.
+    ///
+    /// # Errors
+    /// When something is unknown or cannot be used.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let What::Check(check) = &self.what;
+        let findings = findings(&check.place);
+        tell(&findings, check.json)?;
+        let errors = findings.iter().filter(|finding| finding.is_error).count();
+        if errors > 0 {
+            bail!("the configuration has to be mended: errors={errors}");
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is to be said of the files. Where the configuration is broken its overrides are those of the folder
+/// that is named, or of the default one.
+fn findings(place: &Place) -> Vec<Finding> {
+    let (config, mut findings) = match place.read() {
+        Ok(config) => (config, Vec::new()),
+        Err(error) => (Config::default(), of_config(place.file(), &error)),
+    };
+    findings.extend(overrides::check(&place.tenants(&config)));
+    findings
+}
+
+fn of_config(path: Option<&Path>, error: &ConfigError) -> Vec<Finding> {
+    let path = path.unwrap_or(Path::new("stella.yaml"));
+    let finding = |line, message| Finding { is_error: true, path: path.to_owned(), line, message };
+    match error {
+        ConfigError::Parse { problems, .. } => {
+            problems.iter().map(|problem| finding(problem.line, problem.message.clone())).collect()
+        }
+        error => vec![finding(0, error.to_string())],
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the findings are the command's answer")]
+fn tell(findings: &[Finding], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(findings)?);
+        return Ok(());
+    }
+    for finding in findings {
+        println!("{finding}");
+    }
+    if findings.is_empty() {
+        println!("the configuration is good");
+    }
+    Ok(())
+}

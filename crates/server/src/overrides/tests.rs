@@ -1,0 +1,103 @@
+//! Files that change while the server runs.
+
+use model::Signal;
+
+use super::*;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.0.path().join(file), text).unwrap();
+    }
+
+    fn open(&self) -> Result<Overrides, OverridesError> {
+        Overrides::open(self.0.path(), Limits::default())
+    }
+}
+
+fn period_s(overrides: &Overrides, tenant: &str) -> Option<i64> {
+    let limits = overrides.limits(&TenantId::parse(tenant).unwrap());
+    limits.retention.of(Signal::Logs).map(|ns| ns / 1_000_000_000)
+}
+
+fn logs_for(period: &str) -> String {
+    format!("overrides:\n  acme:\n    retention_period: {period}\n")
+}
+
+#[test]
+fn a_changed_file_comes_into_force_and_a_broken_one_does_not() {
+    let folder = Folder::new();
+    let overrides = folder.open().unwrap();
+    let default = period_s(&overrides, "acme");
+    folder.write("loki-overrides.yaml", &logs_for("10m"));
+    overrides.look();
+    assert_eq!(period_s(&overrides, "acme"), Some(600));
+    assert_eq!(period_s(&overrides, "globex"), default);
+    // Of the same length, and perhaps of the same moment: the text decides after what was broken.
+    for broken in [logs_for("1x!"), "overrides: [\n".to_owned()] {
+        folder.write("loki-overrides.yaml", &broken);
+        overrides.look();
+        overrides.look();
+        assert_eq!(period_s(&overrides, "acme"), Some(600), "what was good stays");
+    }
+    let label = ByFile { file: "loki-overrides.yaml" };
+    assert_eq!(overrides.metrics.good.get_or_create(&label).get(), 0);
+    assert_eq!(overrides.metrics.failures.get_or_create(&label).get(), 2);
+    folder.write("loki-overrides.yaml", &logs_for("1h30m"));
+    folder.write("tempo-overrides.yaml", "overrides:\n  \"*\":\n    block_retention: 3m\n");
+    overrides.look();
+    assert_eq!(period_s(&overrides, "acme"), Some(5_400));
+    assert_eq!(overrides.metrics.good.get_or_create(&label).get(), 1);
+    for tenant in ["acme", "globex"] {
+        let limits = overrides.limits(&TenantId::parse(tenant).unwrap());
+        assert_eq!(limits.retention.of(Signal::Traces), Some(180_000_000_000), "{tenant}");
+    }
+}
+
+#[test]
+fn a_file_that_has_gone_stays_in_force_and_is_told() {
+    let folder = Folder::new();
+    folder.write("loki-overrides.yaml", &logs_for("10m"));
+    let overrides = folder.open().unwrap();
+    std::fs::remove_file(folder.0.path().join("loki-overrides.yaml")).unwrap();
+    overrides.look();
+    assert_eq!(period_s(&overrides, "acme"), Some(600));
+    let label = ByFile { file: "loki-overrides.yaml" };
+    assert_eq!(overrides.metrics.good.get_or_create(&label).get(), 0);
+    folder.write("loki-overrides.yaml", &logs_for("10m"));
+    overrides.look();
+    assert_eq!(overrides.metrics.good.get_or_create(&label).get(), 1);
+}
+
+#[test]
+fn a_broken_file_keeps_a_server_from_starting() {
+    let folder = Folder::new();
+    folder.write("tempo-overrides.yaml", "overrides:\n  acme:\n    block_retention: soon\n");
+    let error = folder.open().unwrap_err().to_string();
+    assert!(
+        error.contains("tempo-overrides.yaml: line 3: block_retention: \"soon\" is no duration"),
+        "{error}"
+    );
+}
+
+#[test]
+fn limits_are_explained_with_file_and_line() {
+    let folder = Folder::new();
+    folder.write("loki-overrides.yaml", &format!("# ours\n{}", logs_for("10m")));
+    let tenant = TenantId::parse("acme").unwrap();
+    let base = |_, _: &str| Origin::Default;
+    let all = explain(folder.0.path(), &Limits::default(), &tenant, base).unwrap();
+    let of = |signal: &str, key: &str| all.iter().find(|e| e.signal == signal && e.key == key).unwrap();
+    let retention = of("logs", "retention_period");
+    assert_eq!(retention.value, "10m");
+    let path = folder.0.path().join("loki-overrides.yaml");
+    assert_eq!(retention.origin, Origin::File { path, line: 4 });
+    assert_eq!((of("metrics", "retention_period").value.as_str()), "30d");
+    assert_eq!(of("traces", "ingestion.rate_limit_bytes").value, "none");
+    assert_eq!(of("logs", "max_line_size").value, "256KB");
+}
