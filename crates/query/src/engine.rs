@@ -149,7 +149,7 @@ impl QueryEngine {
         let (timeout, timeout_ms) = timeout(context.limits().query(signal), timeout_ns)?;
         let turn = async {
             let most = context.limits().query(signal).max_concurrent;
-            let turn = self.inner.turns.take(context.tenant().clone(), most).await?;
+            let turn = self.inner.turns.take((context.tenant().clone(), signal), most).await?;
             let running = self.running((context, signal), turn);
             let work = query(self.clone(), context.clone(), Arc::new(running));
             // The set stops the query when this future is dropped: at its time-out, or when the caller has gone.
@@ -187,7 +187,7 @@ impl QueryEngine {
         let (engine, context) = (self.clone(), context.clone());
         let work = async move {
             let most = context.limits().query(signal).max_concurrent;
-            let turn = engine.inner.turns.take(context.tenant().clone(), most).await?;
+            let turn = engine.inner.turns.take((context.tenant().clone(), signal), most).await?;
             let running = engine.running((&context, signal), turn);
             query(engine.clone(), context, Arc::new(running)).await
         };

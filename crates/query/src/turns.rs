@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use model::TenantId;
+use model::{Signal, TenantId};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -31,10 +31,19 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Queue {
-    running: usize,
-    /// What the tenant may have at once, as its last query said.
+    /// By signal, in the order of [`Signal::ALL`].
+    running: [usize; 3],
+    waiting: VecDeque<Waiting>,
+}
+
+/// A query that waits.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    signal: Signal,
+    /// How many of the signal the tenant may have at once.
     most: usize,
-    waiting: VecDeque<(u64, oneshot::Sender<Turn>)>,
+    sender: oneshot::Sender<Turn>,
 }
 
 /// The right to run, until it is dropped.
@@ -42,6 +51,7 @@ struct Queue {
 pub(crate) struct Turn {
     turns: Arc<Turns>,
     tenant: TenantId,
+    signal: Signal,
 }
 
 impl Turns {
@@ -52,25 +62,26 @@ impl Turns {
         Arc::new(Self { per_tenant, state: Mutex::new(state) })
     }
 
-    /// Waits for a turn; of the tenant at most so many run at once. Who stops waiting loses nothing but its place.
+    /// Waits for a turn; of the tenant's signal at most so many run at once. Who stops waiting loses nothing but its place.
     ///
     /// # Errors
     /// When too many queries of the tenant wait already.
     pub(crate) async fn take(
         self: &Arc<Self>,
-        tenant: TenantId,
+        (tenant, signal): (TenantId, Signal),
         most: Option<usize>,
     ) -> Result<Turn, QueryError> {
+        let most = most.unwrap_or(usize::MAX).max(1);
         let waiting = {
             let mut guard = self.state.lock();
             let state = &mut *guard;
             let queue = state.tenants.entry(tenant.clone()).or_default();
-            queue.most = most.map_or(self.per_tenant, |most| most.clamp(1, self.per_tenant));
-            queue.waiting.retain(|(_, waiting)| !waiting.is_closed());
-            if state.free > 0 && queue.running < queue.most && queue.waiting.is_empty() {
+            queue.waiting.retain(|waiting| !waiting.sender.is_closed());
+            let has_room = queue.has_room(self.per_tenant, signal, most);
+            if state.free > 0 && has_room && queue.next(self.per_tenant).is_none() {
                 state.free -= 1;
-                queue.running += 1;
-                return Ok(Turn { turns: Arc::clone(self), tenant });
+                queue.running[signal as usize] += 1;
+                return Ok(Turn { turns: Arc::clone(self), tenant, signal });
             }
             if queue.waiting.len() >= MAX_WAITING_PER_TENANT {
                 return Err(QueryError::Limited(format!(
@@ -79,46 +90,62 @@ impl Turns {
                 )));
             }
             let (sender, receiver) = oneshot::channel();
-            queue.waiting.push_back((state.next_ticket, sender));
+            queue.waiting.push_back(Waiting { ticket: state.next_ticket, signal, most, sender });
             state.next_ticket += 1;
             receiver
         };
         waiting.await.map_err(|_| QueryError::Internal("a turn was not handed over".into()))
     }
 
-    fn give_back(self: &Arc<Self>, tenant: &TenantId) {
+    fn give_back(self: &Arc<Self>, tenant: &TenantId, signal: Signal) {
         let mut returned = Vec::new();
         {
             let mut state = self.state.lock();
             state.free += 1;
             if let Some(queue) = state.tenants.get_mut(tenant) {
-                queue.running -= 1;
+                queue.running[signal as usize] -= 1;
             }
-            while let Some((tenant, waiting)) = state.next() {
-                let turn = Turn { turns: Arc::clone(self), tenant };
-                returned.extend(waiting.send(turn).err());
+            while let Some((tenant, waiting)) = state.next(self.per_tenant) {
+                let turn = Turn { turns: Arc::clone(self), tenant, signal: waiting.signal };
+                returned.extend(waiting.sender.send(turn).err());
             }
-            state.tenants.retain(|_, queue| queue.running > 0 || !queue.waiting.is_empty());
+            state.tenants.retain(|_, queue| queue.all() > 0 || !queue.waiting.is_empty());
         }
         // Of those who wait no longer; each comes back here, so not under the lock.
         drop(returned);
     }
 }
 
+impl Queue {
+    /// How many run.
+    fn all(&self) -> usize {
+        self.running.iter().sum()
+    }
+
+    /// Whether another query of a signal may run beside those that do.
+    fn has_room(&self, per_tenant: usize, signal: Signal, most: usize) -> bool {
+        self.all() < per_tenant && self.running[signal as usize] < most
+    }
+
+    /// The place of the first that may run.
+    fn next(&self, per_tenant: usize) -> Option<usize> {
+        self.waiting.iter().position(|waiting| self.has_room(per_tenant, waiting.signal, waiting.most))
+    }
+}
+
 impl State {
     /// Takes the one who waits that comes next, where a turn is free for it.
-    fn next(&mut self) -> Option<(TenantId, oneshot::Sender<Turn>)> {
+    fn next(&mut self, per_tenant: usize) -> Option<(TenantId, Waiting)> {
         if self.free == 0 {
             return None;
         }
-        let may = self.tenants.iter_mut().filter(|(_, queue)| queue.running < queue.most);
-        let first = may.filter_map(|(tenant, queue)| {
-            let ticket = queue.waiting.front()?.0;
-            Some(((queue.running, ticket), tenant, queue))
+        let first = self.tenants.iter_mut().filter_map(|(tenant, queue)| {
+            let place = queue.next(per_tenant)?;
+            Some(((queue.all(), queue.waiting.get(place)?.ticket), place, tenant, queue))
         });
-        let (_, tenant, queue) = first.min_by_key(|(rank, ..)| *rank)?;
-        let (_, waiting) = queue.waiting.pop_front()?;
-        queue.running += 1;
+        let (_, place, tenant, queue) = first.min_by_key(|(rank, ..)| *rank)?;
+        let waiting = queue.waiting.remove(place)?;
+        queue.running[waiting.signal as usize] += 1;
         self.free -= 1;
         Some((tenant.clone(), waiting))
     }
@@ -126,7 +153,7 @@ impl State {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.give_back(&self.tenant);
+        self.turns.give_back(&self.tenant, self.signal);
     }
 }
 
@@ -136,8 +163,8 @@ mod tests {
 
     use super::*;
 
-    fn tenant(name: &str) -> TenantId {
-        TenantId::parse(name).unwrap()
+    fn tenant(name: &str) -> (TenantId, Signal) {
+        (TenantId::parse(name).unwrap(), Signal::Metrics)
     }
 
     #[tokio::test]
@@ -179,6 +206,9 @@ mod tests {
         let mut second = Box::pin(turns.take(tenant("a"), Some(1)));
         assert!(second.as_mut().now_or_never().is_none());
         let _other = turns.take(tenant("b"), None).now_or_never().expect("others do not wait").unwrap();
+        let logs = (tenant("a").0, Signal::Logs);
+        let _logs = turns.take(logs, Some(1)).now_or_never().expect("another signal is by itself").unwrap();
+        assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         assert!(second.as_mut().now_or_never().is_some());
     }

@@ -72,8 +72,11 @@ pub fn explain(
             setting.apply(&mut limits);
             set.push(setting);
         }
+        // A burst that nobody set follows from the rate.
+        let intake = limits.intake_mut(keys.signal);
+        intake.burst = intake.rate().map_or(intake.burst, |rate| Some(rate.burst));
         for key in keys.set {
-            // Two keys may set the same limit: the one that was set last says where it comes from.
+            // An entry of `*` and one of the tenant may both set it: the later one holds.
             let setter = set.iter().rev().find(|setting| std::ptr::eq(setting.key, key));
             let origin = match setter {
                 Some(setting) => Origin::File { path: path.clone(), line: setting.line },

@@ -88,7 +88,7 @@ fn a_broken_file_keeps_a_server_from_starting() {
 #[test]
 fn limits_are_explained_with_file_and_line() {
     let folder = Folder::new();
-    folder.write("loki-overrides.yaml", &format!("# ours\n{}", logs_for("10m")));
+    folder.write("loki-overrides.yaml", &format!("# ours\n{}    ingestion_rate_mb: 2\n", logs_for("10m")));
     let tenant = TenantId::parse("acme").unwrap();
     let base = |_, _: &str| Origin::Default;
     let all = explain(folder.0.path(), &Limits::default(), &tenant, base).unwrap();
@@ -100,4 +100,6 @@ fn limits_are_explained_with_file_and_line() {
     assert_eq!((of("metrics", "retention_period").value.as_str()), "30d");
     assert_eq!(of("traces", "ingestion.rate_limit_bytes").value, "none");
     assert_eq!(of("logs", "max_line_size").value, "256KB");
+    let burst = of("logs", "ingestion_burst_size_mb");
+    assert_eq!((burst.value.as_str(), &burst.origin), ("3", &Origin::Default), "it follows from the rate");
 }

@@ -3,6 +3,9 @@
 use model::Signal;
 use model::limits::Rate;
 use model::time::NS_PER_S;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
 
 use super::super::keys::{FILES, logs, metrics, traces};
 use super::*;
@@ -247,5 +250,29 @@ fn no_two_keys_have_one_name() {
             .collect();
         let distinct: BTreeSet<_> = names.iter().collect();
         assert_eq!(names.len(), distinct.len(), "{}", keys.file);
+    }
+}
+
+#[test]
+fn damaged_files_are_named_and_never_panic() {
+    let good = "overrides:\n  \"*\": { retention_period: 30d }\n  acme:\n    ingestion_rate_mb: 1.5\n    max_line_size: 4KB\n    \
+                reject_old_samples: true\n    ingestion: { rate_limit_bytes: 15000000 }\n    read:\n      - x\n";
+    let mut random = StdRng::seed_from_u64(7);
+    for _ in 0..2_000 {
+        let mut bytes = good.as_bytes().to_vec();
+        for _ in 0..random.random_range(1..6) {
+            let at = random.random_range(0..bytes.len());
+            match random.random_range(0..3) {
+                0 => bytes[at] = random.random_range(0..=255),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, *b"{}[]:-&*!|>'\"\n #".choose(&mut random).unwrap()),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        for keys in FILES {
+            if let Ok(file) = File::parse(keys, &text) {
+                limits(&file, "acme");
+            }
+        }
     }
 }
