@@ -114,6 +114,20 @@ async fn many_kept_traces_hold_only_their_own_memory() {
     assert_eq!(answer.traces.len(), 2_000);
 }
 
+#[tokio::test]
+async fn searches_over_more_time_than_a_tenant_may_ask_for_are_refused() {
+    let mut limits = Limits::default();
+    limits.traces.query.max_length_ns = Some(3_600 * NS_PER_S);
+    let fixture = Fixture::with_limits(limits).await;
+    fixture.write("a", traces(2)).await;
+    let (engine, a) = (fixture.engine(1), fixture.context("a"));
+    assert_eq!(engine.traceql_search(&a, "{}", request(20)).await.unwrap().traces.len(), 2);
+    let range = TimeRange::new(NOW_NS - 3_601 * NS_PER_S, NOW_NS);
+    let error = engine.traceql_search(&a, "{}", TraceRequest { range, ..request(20) }).await.unwrap_err();
+    let wanted = "read.max_search_duration=3600s, asked for 3601s";
+    assert!(matches!(&error, QueryError::Execution(m) if m.contains(wanted)), "{error}");
+}
+
 /// A trace whose two spans have something of everything that can be asked for, and one without.
 fn rich() -> Batch {
     let mut builder = TraceBatchBuilder::default();
