@@ -59,7 +59,10 @@ impl QueryEngine {
                     }
                 }
             }
-            Ok(Limited::cut(found.into_iter().collect(), limit))
+            let found = Limited::cut(found.into_iter().collect::<Vec<_>>(), limit);
+            // As they are, and as the text that they become.
+            running.hold(found.value.iter().map(|labels| 2 * labels.as_bytes().len()).sum())?;
+            Ok(found)
         })
         .await
     }

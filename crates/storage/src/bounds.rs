@@ -157,8 +157,8 @@ pub(crate) const MAX_SERVICES_PER_ROW_GROUP: usize = 256;
 /// A footer with its indexes and tables, in bytes; what claims more is damaged.
 pub(crate) const MAX_FOOTER_BYTES: usize = 256 << 20;
 
-/// Segments whose footers and tables are read at the same time by one query.
-pub(crate) const READ_CONCURRENCY: usize = 8;
+/// Segments whose tables of series or streams are read at the same time by one query; each may take some megabytes.
+pub(crate) const TABLE_CONCURRENCY: usize = 4;
 
 /// Streams that a reading of lines takes one after the other, because two sources have a line of them at the same moment;
 /// with more all streams are read whole.

@@ -19,6 +19,8 @@ pub(crate) mod merge;
 
 pub(crate) mod overlap;
 
+pub(crate) mod union;
+
 pub mod memory;
 
 pub mod metrics;

@@ -16,7 +16,8 @@ use crate::manifest::commit::Change;
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::BySignal;
 use crate::read::Source as ReadSource;
-use crate::read::select::{file_series, series_part, united};
+use crate::read::select::{file_series, series_part};
+use crate::read::union::Union;
 use crate::retry::retried;
 use crate::segment::build::Build;
 use crate::segment::reader::SegmentFile;
@@ -75,17 +76,17 @@ impl Engine {
     /// Opens the inputs.
     async fn prepare(&self, due: &Due, source: &ReadSource) -> Result<Build, Failure> {
         let signal = due.partition.id.signal;
-        let mut series_of = Vec::with_capacity(due.inputs.len());
+        let mut numbering = Numbering::default();
         for input in &due.inputs {
             if signal != Signal::Traces {
                 let file = open(source, input, series_part(signal))?;
                 let file =
                     file.ok_or_else(|| StorageError::corrupt(&input.id, "it has no list of series"))?;
                 let series = file_series(signal, &file).await;
-                series_of.push(series.map_err(|error| Failure { file: Some(file), error })?);
+                numbering.add(&*series.map_err(|error| Failure { file: Some(file), error })?);
             }
         }
-        let (series, mut numbers) = numbered(&series_of);
+        let (series, mut numbers) = numbering.finish();
         numbers.resize(due.inputs.len(), Arc::default());
         let range = TimeRange::new(due.moment.expired_before_ns(), i64::MAX);
         let mut tables = Vec::new();
@@ -176,29 +177,44 @@ fn open(source: &ReadSource, input: &SegmentMeta, name: &str) -> Result<Option<S
 /// For each of an input's numbers the merge's.
 type NumbersOfInput = Arc<[u32]>;
 
-/// The series or streams of all inputs under one numbering, and for each input the numbers of its own. Of what is told
-/// twice the later input holds.
-fn numbered(inputs: &[Arc<SegmentSeries>]) -> (Vec<(Labels, Info)>, Vec<NumbersOfInput>) {
-    let lists = inputs.iter().map(|series| {
-        let with_rows = (0..series.count()).filter(|number| series.has_rows(*number));
-        with_rows.map(|number| (number, series.index.labels()[number as usize].clone())).collect()
-    });
-    let (labels, places) = united(lists.collect());
-    let empty: Arc<str> = "".into();
-    let unknown = Info { metric_type: 0, unit: Arc::clone(&empty), help: empty };
-    let mut all: Vec<(Labels, Info)> = labels.into_iter().map(|labels| (labels, unknown.clone())).collect();
-    let mut numbers = Vec::with_capacity(inputs.len());
-    for (series, places) in inputs.iter().zip(places) {
-        let mut of_input = vec![NO_NUMBER; series.count() as usize];
-        for (number, own) in places.iter() {
-            of_input[*own as usize] = *number;
-            if let Some(told) = series.infos.get(*own as usize) {
-                all[*number as usize].1.learn(told);
-            }
-        }
-        numbers.push(of_input.into());
+/// The series or streams of all inputs under one numbering. Of an input's table nothing stays but what is new in it.
+#[derive(Default)]
+struct Numbering {
+    union: Union,
+    /// What each input tells of each of its own.
+    infos: Vec<Vec<Info>>,
+    counts: Vec<u32>,
+}
+
+impl Numbering {
+    fn add(&mut self, series: &SegmentSeries) {
+        let with_rows: Vec<u32> = (0..series.count()).filter(|number| series.has_rows(*number)).collect();
+        let labels = series.index.labels();
+        self.union.add(with_rows.into_iter().map(|number| (number, labels[number as usize].clone())));
+        self.infos.push(series.infos.clone());
+        self.counts.push(series.count());
     }
-    (all, numbers)
+
+    /// The series or streams, and for each input the numbers of its own. Of what is told twice the later input holds.
+    fn finish(self) -> (Vec<(Labels, Info)>, Vec<NumbersOfInput>) {
+        let (labels, places) = self.union.finish();
+        let empty: Arc<str> = "".into();
+        let unknown = Info { metric_type: 0, unit: Arc::clone(&empty), help: empty };
+        let mut all: Vec<(Labels, Info)> =
+            labels.into_iter().map(|labels| (labels, unknown.clone())).collect();
+        let mut numbers = Vec::with_capacity(places.len());
+        for ((infos, count), places) in self.infos.iter().zip(self.counts).zip(places) {
+            let mut of_input = vec![NO_NUMBER; count as usize];
+            for (number, own) in places.iter() {
+                of_input[*own as usize] = *number;
+                if let Some(told) = infos.get(*own as usize) {
+                    all[*number as usize].1.learn(told);
+                }
+            }
+            numbers.push(of_input.into());
+        }
+        (all, numbers)
+    }
 }
 
 fn has_all(manifest: &Manifest, inputs: &[SegmentMeta]) -> bool {

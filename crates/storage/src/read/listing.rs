@@ -8,7 +8,7 @@ use model::{Matcher, TimeRange};
 
 use super::select::segment_series;
 use super::snapshot::Source;
-use crate::bounds::READ_CONCURRENCY;
+use crate::bounds::TABLE_CONCURRENCY;
 use crate::error::StorageError;
 use crate::head::index::LabelIndex;
 use crate::manifest::SegmentMeta;
@@ -59,7 +59,7 @@ async fn gathered(
         let source = Arc::clone(source);
         async move { segment_series(&source, &meta).await }
     });
-    let mut loaded = futures::stream::iter(loads).buffered(READ_CONCURRENCY);
+    let mut loaded = futures::stream::iter(loads).buffered(TABLE_CONCURRENCY);
     while let Some(series) = loaded.next().await {
         if let Some(series) = series? {
             add(&series.index, series.count(), &mut texts);

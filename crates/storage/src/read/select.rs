@@ -1,7 +1,5 @@
 //! Series or streams that meet matchers, over all sources of a snapshot, under one numbering: the order of the labels.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,10 +9,13 @@ use futures::StreamExt;
 use model::labels::Labels;
 use model::{Matcher, Signal, TimeRange};
 
+use super::memory::Held;
 use super::merge::Rows;
 use super::prune;
 use super::snapshot::Source;
-use crate::bounds::READ_CONCURRENCY;
+pub(crate) use super::union::Numbers;
+use super::union::Union;
+use crate::bounds::TABLE_CONCURRENCY;
 use crate::error::StorageError;
 use crate::head::HeadView;
 use crate::head::scan::Wanted;
@@ -22,17 +23,14 @@ use crate::manifest::SegmentMeta;
 use crate::segment::packed::{TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::{ONLY_PART, SERIES_PART, part};
-use crate::segment::series::SegmentSeries;
+use crate::segment::series::{Places, SegmentSeries};
 use crate::signal::{Keys, Table};
-
-/// The reader's number and the source's, ascending in both where the source is a segment.
-pub(crate) type Numbers = Arc<[(u32, u32)]>;
 
 /// A segment with selected series or streams.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentPart {
     pub(crate) meta: SegmentMeta,
-    series: Arc<SegmentSeries>,
+    places: Arc<Places>,
     numbers: Numbers,
 }
 
@@ -50,6 +48,7 @@ pub(crate) struct Selected {
     pub(crate) labels: Vec<Labels>,
     pub(crate) segments: Vec<SegmentPart>,
     pub(crate) heads: Vec<HeadPart>,
+    _held: Held,
 }
 
 /// What of a table is read.
@@ -72,26 +71,6 @@ fn within(numbers: &Numbers, range: &Range<usize>) -> Numbers {
     } else {
         numbers[start..end.max(start)].into()
     }
-}
-
-/// The labels of all lists, sorted and once each, and each list's numbers under the new numbering.
-pub(crate) fn united(lists: Vec<Vec<(u32, Labels)>>) -> (Vec<Labels>, Vec<Numbers>) {
-    let mut numbers: Vec<Vec<(u32, u32)>> = lists.iter().map(|list| Vec::with_capacity(list.len())).collect();
-    let mut labels: Vec<Labels> = Vec::new();
-    let mut lists: Vec<_> = lists.into_iter().map(Vec::into_iter).collect();
-    let mut heap = BinaryHeap::with_capacity(lists.len());
-    for (list, entries) in lists.iter_mut().enumerate() {
-        heap.extend(entries.next().map(|(local, labels)| Reverse((labels, list, local))));
-    }
-    while let Some(Reverse((next, list, local))) = heap.pop() {
-        if labels.last() != Some(&next) {
-            labels.push(next);
-        }
-        let global = u32::try_from(labels.len() - 1).expect("the memory for 2^32 series is never there");
-        numbers[list].push((global, local));
-        heap.extend(lists[list].next().map(|(local, labels)| Reverse((labels, list, local))));
-    }
-    (labels, numbers.into_iter().map(Arc::from).collect())
 }
 
 /// The series or streams of a segment; none where it does not read back.
@@ -141,7 +120,8 @@ impl Selected {
         range: TimeRange,
         matchers: &[Matcher],
     ) -> Result<Self, StorageError> {
-        let mut lists = Vec::new();
+        let mut union = Union::default();
+        let mut held = source.memory.hold();
         let mut segments = Vec::new();
         let metas: Vec<SegmentMeta> = source.segments(range).cloned().collect();
         let loads = metas.into_iter().map(|meta| {
@@ -151,15 +131,15 @@ impl Selected {
                 series.map(|series| series.map(|series| (meta, series)))
             }
         });
-        let mut loaded = futures::stream::iter(loads).buffered(READ_CONCURRENCY);
+        let mut loaded = futures::stream::iter(loads).buffered(TABLE_CONCURRENCY);
         while let Some(loaded) = loaded.next().await {
             let Some((meta, series)) = loaded? else { continue };
-            let numbers = series.index.select(matchers, series.count());
-            let labels = series.index.labels();
-            let list: Vec<_> = numbers.iter().map(|n| (n, labels[n as usize].clone())).collect();
-            if !list.is_empty() {
-                lists.push(list);
-                segments.push((meta, series));
+            let numbers: Vec<u32> = series.index.select(matchers, series.count()).iter().collect();
+            if !numbers.is_empty() {
+                let labels = series.index.labels();
+                union.add(numbers.into_iter().map(|n| (n, labels[n as usize].clone())));
+                segments.push((meta, Arc::clone(&series.places)));
+                held.resize(union.bytes())?;
             }
         }
         drop(loaded);
@@ -167,26 +147,27 @@ impl Selected {
         for view in source.heads(range) {
             let list = view.series().select(matchers, view.series_count());
             if !list.is_empty() {
-                lists.push(list);
+                union.add(list.into_iter());
                 heads.push(view.clone());
             }
         }
-        let (labels, numbers) = united(lists);
+        held.resize(union.bytes())?;
+        let (labels, numbers) = union.finish();
         let mut numbers = numbers.into_iter();
         let segments = segments
             .into_iter()
             .zip(numbers.by_ref())
-            .map(|((meta, series), numbers)| SegmentPart { meta, series, numbers })
+            .map(|((meta, places), numbers)| SegmentPart { meta, places, numbers })
             .collect();
         let heads =
             heads.into_iter().zip(numbers).map(|(view, numbers)| HeadPart { view, numbers }).collect();
-        Ok(Self { source, labels, segments, heads })
+        Ok(Self { source, labels, segments, heads, _held: held })
     }
 
     /// Whether a table has rows of what is selected; heads answer for all of theirs.
     pub(crate) fn has(&self, table: Table) -> bool {
         let in_segment = |segment: &SegmentPart| {
-            segment.numbers.iter().any(|(_, local)| !segment.series.rows(table, *local).is_empty())
+            segment.numbers.iter().any(|(_, local)| !segment.places.rows(table, *local).is_empty())
         };
         self.heads.iter().any(|head| head.view.has(table)) || self.segments.iter().any(in_segment)
     }
@@ -211,7 +192,7 @@ impl SegmentPart {
             return None;
         }
         let numbers = within(&self.numbers, &scan.numbers);
-        if numbers.iter().all(|(_, local)| self.series.rows(scan.table, *local).is_empty()) {
+        if numbers.iter().all(|(_, local)| self.places.rows(scan.table, *local).is_empty()) {
             return None;
         }
         Some((source.file(&self.meta, part(scan.table))?, numbers))
@@ -225,7 +206,7 @@ impl SegmentPart {
         scan: &Scan,
         numbers: &Numbers,
     ) -> Result<Vec<Range<usize>>, StorageError> {
-        let places = numbers.iter().map(|(_, local)| self.series.rows(scan.table, *local));
+        let places = numbers.iter().map(|(_, local)| self.places.rows(scan.table, *local));
         let places = prune::joined(places);
         if places.last().is_some_and(|last| last.end > footer.rows()) {
             return Err(file.corrupt("the series say more rows than there are"));

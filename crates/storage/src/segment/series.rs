@@ -26,24 +26,30 @@ pub(crate) struct SegmentSeries {
     pub(crate) index: LabelIndex,
     /// What is known of each besides its labels; empty for streams.
     pub(crate) infos: Vec<Info>,
-    /// For each table where each one's rows begin, and at the end how many rows there are.
-    starts: Vec<(Table, Vec<u64>)>,
+    /// Where each one's rows are.
+    pub(crate) places: Arc<Places>,
 }
 
-impl SegmentSeries {
+/// For each table where each one's rows begin, and at the end how many rows there are.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Vec<(Table, Vec<u64>)>);
+
+impl Places {
     /// The rows of one of them in a table's file.
     pub(crate) fn rows(&self, table: Table, number: u32) -> Range<usize> {
-        let Some((_, starts)) = self.starts.iter().find(|(t, _)| *t == table) else {
+        let Some((_, starts)) = self.0.iter().find(|(t, _)| *t == table) else {
             return 0..0;
         };
         let at = |i: usize| starts.get(i).map_or(0, |start| usize::try_from(*start).unwrap_or(usize::MAX));
         let number = number as usize;
         at(number)..at(number + 1)
     }
+}
 
+impl SegmentSeries {
     /// Whether one of them has rows in any table.
     pub(crate) fn has_rows(&self, number: u32) -> bool {
-        self.starts.iter().any(|(table, _)| !self.rows(*table, number).is_empty())
+        self.places.0.iter().any(|(table, _)| !self.places.rows(*table, number).is_empty())
     }
 
     /// How many there are.
@@ -54,7 +60,7 @@ impl SegmentSeries {
     pub(super) fn bytes(&self) -> usize {
         self.index.bytes()
             + self.infos.len() * size_of::<Info>()
-            + self.starts.len() * self.count() as usize * 8
+            + self.places.0.len() * self.count() as usize * 8
     }
 
     fn push_labels(&mut self, file: &SegmentFile, labels: Labels) -> Result<(), StorageError> {
@@ -105,10 +111,12 @@ impl SegmentFile {
             let batch = batch.map_err(|error| self.corrupt(error))?;
             self.take_series(&batch, &mut series, &mut counts)?;
         }
+        let mut places = Places::default();
         for ((table, _), counts) in COUNT_COLUMNS.into_iter().zip(counts) {
             let starts = prefix_sums(counts.into_iter()).ok_or_else(|| self.corrupt("too many rows"))?;
-            series.starts.push((table, starts));
+            places.0.push((table, starts));
         }
+        series.places = Arc::new(places);
         Ok(series)
     }
 
@@ -177,7 +185,7 @@ impl SegmentFile {
         let starts = prefix_sums(streams.iter().map(|stream| stream.rows));
         let starts = starts.filter(|starts| starts.last() == Some(&(footer.rows() as u64)));
         let starts = starts.ok_or_else(|| self.corrupt("the streams' rows are not the file's"))?;
-        series.starts.push((Table::Entries, starts));
+        series.places = Arc::new(Places(vec![(Table::Entries, starts)]));
         let series = Arc::new(series);
         self.cache.put_series(&self.path, &series);
         Ok(series)
