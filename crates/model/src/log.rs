@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    BinaryArray, BinaryBuilder, FixedSizeBinaryBuilder, Int64Builder, RecordBatch, StringBuilder,
-    UInt8Builder, UInt32Builder,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, FixedSizeBinaryBuilder, Int64Builder, RecordBatch,
+    StringBuilder, UInt8Builder, UInt32Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
@@ -132,18 +132,18 @@ impl LogBatchBuilder {
     pub fn finish(&mut self) -> LogBatch {
         self.stream_count = 0;
         let streams = RecordBatch::try_new(Arc::clone(&STREAMS_SCHEMA), vec![Arc::new(self.labels.finish())]);
-        let entries = RecordBatch::try_new(
-            Arc::clone(&ENTRIES_SCHEMA),
-            vec![
-                Arc::new(self.streams.finish()),
-                Arc::new(self.timestamps.finish()),
-                Arc::new(self.lines.finish()),
-                Arc::new(self.severities.finish()),
-                Arc::new(self.trace_ids.finish()),
-                Arc::new(self.span_ids.finish()),
-                Arc::new(self.metadata.finish()),
-            ],
-        );
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.streams.finish()),
+            Arc::new(self.timestamps.finish()),
+            Arc::new(self.lines.finish()),
+            Arc::new(self.severities.finish()),
+            Arc::new(self.trace_ids.finish()),
+            Arc::new(self.span_ids.finish()),
+            Arc::new(self.metadata.finish()),
+        ];
+        // It stays in memory for a while, and the builders have grown by doubling.
+        columns.iter_mut().for_each(|column| column.shrink_to_fit());
+        let entries = RecordBatch::try_new(Arc::clone(&ENTRIES_SCHEMA), columns);
         LogBatch {
             streams: streams.expect("the builders are of the schema's types"),
             entries: entries.expect("the builders are of the schema's types"),

@@ -25,11 +25,11 @@ const MACHINE_SHARE: usize = 2;
 const UNKNOWN_MACHINE_BYTES: usize = 2 << 30;
 
 /// What the process takes by itself: code, threads, connections.
-const PROCESS_BYTES: usize = 48 * MIB;
+const PROCESS_BYTES: usize = 64 * MIB;
 
 /// The part of the limit, one in so many, that stays free for what is not counted: free pages that the allocator keeps,
 /// copies that live for a moment.
-const SLACK: usize = 8;
+const SLACK: usize = 6;
 
 /// One part of the process that holds memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ mod tests {
             assert!(Part::ALL.iter().all(|part| budget.of(*part) >= 8 * MIB), "{limit_bytes}");
         }
         let small = Budget { limit_bytes: 512 * MIB, source: Source::Setting };
-        assert_eq!(small.of(Part::Heads) / MIB, 100);
-        assert_eq!(small.of(Part::Requests) / MIB, 80);
+        assert_eq!(small.of(Part::Heads) / MIB, 90);
+        assert_eq!(small.of(Part::Requests) / MIB, 72);
     }
 }

@@ -240,8 +240,8 @@ pub(crate) const UPLOAD_PART_BYTES: usize = 8 << 20;
 /// Rows that a segment's writer takes before it gives its thread away.
 pub(crate) const BUILD_ROWS_PER_STEP: usize = 1 << 18;
 
-/// Bytes of a batch that a merge takes of a segment, before decoding; with short rows it has [`READ_BATCH_ROWS`] before.
-pub(crate) const MERGE_SOURCE_BYTES: usize = 1 << 20;
+/// Bytes of the decoded batches of all segments of a merge together, each of at most [`READ_BATCH_BYTES`].
+pub(crate) const MERGE_SOURCES_BYTES: usize = 8 << 20;
 
 /// How long a compaction waits at a time while heads are near their bound.
 pub(crate) const GIVE_WAY_MS: u64 = 100;

@@ -22,7 +22,7 @@ use crate::partition::HeadCharge;
 use crate::read::snapshot::Age;
 use crate::signal::{Keys, Table};
 use runs::{Run, Runs};
-use scan::{BatchIter, Wanted};
+use scan::{HeadRows, Wanted};
 use series::{HeadSeries, Known};
 
 /// Where the rows of a head come from. While the log of an earlier run is replayed, writers go on: what is replayed is
@@ -196,7 +196,7 @@ impl HeadView {
     }
 
     /// The wanted rows of a table within the range, as sorted sources, the oldest first.
-    pub(crate) fn sources(&self, table: Table, wanted: &Wanted, range: TimeRange) -> Vec<BatchIter> {
+    pub(crate) fn sources(&self, table: Table, wanted: &Wanted, range: TimeRange) -> Vec<HeadRows> {
         match self.runs(table) {
             Some(runs) => scan::sources(table, runs, wanted, self.series_count, range),
             None => Vec::new(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, FixedSizeBinaryBuilder, Int64Builder, ListArray, RecordBatch, StringBuilder, StructArray,
-    UInt8Builder, UInt32Builder,
+    Array, ArrayRef, FixedSizeBinaryBuilder, Int64Builder, ListArray, RecordBatch, StringBuilder,
+    StructArray, UInt8Builder, UInt32Builder,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Fields};
@@ -245,6 +245,8 @@ impl TraceBatchBuilder {
                 }
             }
         }));
+        // They stay in memory for a while, and the builders have grown by doubling.
+        columns.iter_mut().for_each(|column| column.shrink_to_fit());
         let spans = RecordBatch::try_new(Arc::clone(&SPANS_SCHEMA), columns);
         TraceBatch { spans: spans.expect("the builders are of the schema's types") }
     }

@@ -9,6 +9,7 @@ use model::labels::Labels;
 use model::{Signal, TimeRange};
 
 use super::{CompactionReport, Due};
+use crate::bounds::{MERGE_SOURCES_BYTES, READ_BATCH_BYTES};
 use crate::building::{Built, Failure, Pace};
 use crate::error::StorageError;
 use crate::head::series::Info;
@@ -89,6 +90,7 @@ impl Engine {
         let (series, mut numbers) = numbering.finish();
         numbers.resize(due.inputs.len(), Arc::default());
         let range = TimeRange::new(due.moment.expired_before_ns(), i64::MAX);
+        let batch_bytes = (MERGE_SOURCES_BYTES / due.inputs.len().max(1)).min(READ_BATCH_BYTES);
         let mut tables = Vec::new();
         for table in Table::of(signal) {
             let mut sources = Vec::new();
@@ -98,7 +100,7 @@ impl Engine {
                     Ok(footer) => footer,
                     Err(error) => return Err(Failure { file: Some(file), error }),
                 };
-                let rows = SegmentRows::new(file, footer, *table, Arc::clone(numbers), range);
+                let rows = SegmentRows::new(file, footer, *table, Arc::clone(numbers), range, batch_bytes);
                 sources.push(Source::Segment(Box::new(rows)));
             }
             tables.push((*table, sources));

@@ -62,7 +62,7 @@ impl HeadDay {
         };
         let tables = Table::of(signal).iter().map(|table| {
             let sources = view.sources(*table, &wanted, self.range);
-            (*table, sources.into_iter().map(Source::Head).collect())
+            (*table, sources.into_iter().map(|rows| Source::Head(rows.batches)).collect())
         });
         Build::new(tables.collect(), SegmentWriter::new(signal, self.series.clone(), false))
     }

@@ -8,12 +8,26 @@ use arrow::compute::take_record_batch;
 use hashbrown::HashMap;
 use model::TimeRange;
 
-use super::runs::{Place, Run, sorted};
+use super::runs::{Place, Run, batch_bytes, sorted};
 use crate::bounds::READ_BATCH_ROWS;
 use crate::signal::{Key, Table};
 
 /// A sorted source of batches that are in memory.
 pub(crate) type BatchIter = Box<dyn Iterator<Item = RecordBatch> + Send>;
+
+/// A source of a head's rows, and the memory of the copies that it gives.
+pub(crate) struct HeadRows {
+    /// The rows.
+    pub(crate) batches: BatchIter,
+    /// What they take besides the head; nothing where they are the head's own.
+    pub(crate) copied_bytes: usize,
+}
+
+impl HeadRows {
+    fn own(batches: impl Iterator<Item = RecordBatch> + Send + 'static) -> Self {
+        Self { batches: Box::new(batches), copied_bytes: 0 }
+    }
+}
 
 /// The rows that a reader wants.
 #[derive(Clone, Debug)]
@@ -31,9 +45,9 @@ pub(crate) fn sources(
     wanted: &Wanted,
     series_count: u32,
     range: TimeRange,
-) -> Vec<BatchIter> {
+) -> Vec<HeadRows> {
     let bounds = table.bounds(range);
-    let mut sources: Vec<BatchIter> = Vec::new();
+    let mut sources: Vec<HeadRows> = Vec::new();
     let mut arrived = Vec::new();
     for run in runs.iter().filter(|run| run.range().overlaps(range)) {
         if !run.is_sorted() {
@@ -45,14 +59,18 @@ pub(crate) fn sources(
         match wanted {
             Wanted::Numbers(numbers) => {
                 let numbers = Arc::clone(numbers);
-                sources.push(Box::new(NumberedScan { run, numbers, next: 0, rest: 0..0, bounds }));
+                sources.push(HeadRows::own(NumberedScan { run, numbers, next: 0, rest: 0..0, bounds }));
             }
-            Wanted::Traces(first, last) => sources.push(Box::new(trace_scan(run, *first, *last, bounds))),
+            Wanted::Traces(first, last) => {
+                sources.push(HeadRows::own(trace_scan(run, *first, *last, bounds)));
+            }
         }
     }
     if !arrived.is_empty() {
         let lookup = Lookup::new(wanted, series_count);
-        sources.push(Box::new(slices(arrived_rows(table, &arrived, &lookup, bounds))));
+        let rows = arrived_rows(table, &arrived, &lookup, bounds);
+        let copied_bytes = batch_bytes(&rows);
+        sources.push(HeadRows { batches: Box::new(slices(rows)), copied_bytes });
     }
     sources
 }

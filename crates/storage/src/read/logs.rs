@@ -235,7 +235,8 @@ impl Lines {
 
     /// The rows of the heads, the oldest first.
     fn heads(&self, scan: &Scan) -> Vec<BatchStream> {
-        self.selected.heads.iter().flat_map(|head| head.sources(scan)).collect()
+        let memory = &self.selected.source.memory;
+        self.selected.heads.iter().flat_map(|head| head.sources(scan, memory)).collect()
     }
 
     /// Where two segments, or a segment and the heads, have time in common.

@@ -205,7 +205,8 @@ impl SeriesSet {
         }
         let segments = sources.len();
         for head in &self.selected.heads {
-            sources.extend(head.sources(&scan).into_iter().map(|rows| (head.view.age(), rows)));
+            sources
+                .extend(head.sources(&scan, &source.memory).into_iter().map(|rows| (head.view.age(), rows)));
         }
         // Of one age they are in their order already.
         sources.sort_by_key(|(age, _)| *age);

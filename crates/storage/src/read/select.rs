@@ -9,7 +9,7 @@ use futures::StreamExt;
 use model::labels::Labels;
 use model::{Matcher, Signal, TimeRange};
 
-use super::memory::Held;
+use super::memory::{Bounded, Held};
 use super::merge::Rows;
 use super::prune;
 use super::snapshot::Source;
@@ -18,7 +18,7 @@ use super::union::Union;
 use crate::bounds::TABLE_CONCURRENCY;
 use crate::error::StorageError;
 use crate::head::HeadView;
-use crate::head::scan::Wanted;
+use crate::head::scan::{HeadRows, Wanted};
 use crate::manifest::SegmentMeta;
 use crate::segment::packed::{TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
 use crate::segment::reader::{Footer, SegmentFile};
@@ -175,14 +175,27 @@ impl Selected {
 
 impl HeadPart {
     /// The rows of a scan as sorted streams, the oldest first.
-    pub(crate) fn sources(&self, scan: &Scan) -> Vec<Rows> {
+    pub(crate) fn sources(&self, scan: &Scan, memory: &Bounded) -> Vec<Rows> {
         let numbers = within(&self.numbers, &scan.numbers);
         if numbers.is_empty() {
             return Vec::new();
         }
         let sources = self.view.sources(scan.table, &Wanted::Numbers(numbers), scan.range);
-        sources.into_iter().map(|batches| futures::stream::iter(batches.map(Ok)).boxed()).collect()
+        sources.into_iter().map(|rows| streamed(rows, memory)).collect()
     }
+}
+
+/// Rows of a head as a stream; the memory of copies is held to its end.
+pub(crate) fn streamed(rows: HeadRows, memory: &Bounded) -> Rows {
+    let mut held = memory.hold();
+    if let Err(error) = held.resize(rows.copied_bytes) {
+        return futures::stream::once(async { Err(error) }).boxed();
+    }
+    let batches = rows.batches.map(move |batch| {
+        let _until_the_last = &held;
+        Ok(batch)
+    });
+    futures::stream::iter(batches).boxed()
 }
 
 impl SegmentPart {

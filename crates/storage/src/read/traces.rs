@@ -18,7 +18,7 @@ use super::look;
 use super::merge::merge_all;
 use super::pieces::{has, pieces};
 use super::prune;
-use super::select::in_time;
+use super::select::{in_time, streamed};
 use super::snapshot::Source;
 use super::{BatchStream, common};
 use crate::error::StorageError;
@@ -259,13 +259,13 @@ impl TracesSnapshot {
         }
         let segments = sources.len();
         for view in self.source.heads(self.range) {
-            for batches in view.sources(Table::Spans, &wanted, range) {
+            for rows in view.sources(Table::Spans, &wanted, range) {
                 let scan = Arc::clone(&scan);
-                let batches = batches.map(move |batch| match &scan.trace_ids {
-                    TraceIds::Some(_) => wanted_rows(&batch, &scan),
-                    _ => Ok(batch),
+                let rows = streamed(rows, &self.source.memory).map(move |batch| match &scan.trace_ids {
+                    TraceIds::Some(_) => wanted_rows(&batch?, &scan),
+                    _ => batch,
                 });
-                sources.push(futures::stream::iter(batches).boxed());
+                sources.push(rows.boxed());
             }
         }
         (sources, segments)

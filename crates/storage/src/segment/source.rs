@@ -16,8 +16,8 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::cost::Cost;
 use super::reader::{Footer, SegmentFile};
-use crate::bounds::{MERGE_SOURCE_BYTES, READ_BATCH_ROWS};
 use crate::error::StorageError;
 use crate::head::renumbered;
 use crate::head::scan::BatchIter;
@@ -76,21 +76,25 @@ pub(crate) struct SegmentRows {
     numbers: Arc<[u32]>,
     /// Rows outside of it are left out.
     range: TimeRange,
+    /// What a decoded batch has at most, about.
+    batch_bytes: usize,
     next_group: usize,
     reader: Option<ParquetRecordBatchReader>,
     group_bytes: usize,
 }
 
 impl SegmentRows {
-    /// The rows of a table within a range of time; `numbers` has the merge's number for each of the file's.
+    /// The rows of a table within a range of time; `numbers` has the merge's number for each of the file's. Batches have
+    /// about so many bytes.
     pub(crate) fn new(
         file: SegmentFile,
         footer: Arc<Footer>,
         table: Table,
         numbers: Arc<[u32]>,
         range: TimeRange,
+        batch_bytes: usize,
     ) -> Self {
-        Self { file, footer, table, numbers, range, next_group: 0, reader: None, group_bytes: 0 }
+        Self { file, footer, table, numbers, range, batch_bytes, next_group: 0, reader: None, group_bytes: 0 }
     }
 
     /// The file's footer.
@@ -98,11 +102,15 @@ impl SegmentRows {
         &self.footer
     }
 
-    /// The memory that its largest row group takes, as bytes and as a batch with the one before it.
+    /// The memory that its largest row group takes: as bytes, as what decodes them, as a batch with the one before it.
     pub(crate) fn expected_bytes(&self) -> usize {
-        let groups = self.footer.parquet().row_groups().iter();
-        let largest = groups.map(|group| group.compressed_size()).max().unwrap_or(0);
-        usize::try_from(largest).unwrap_or(usize::MAX).saturating_add(2 * MERGE_SOURCE_BYTES)
+        self.cost(0..self.footer.parquet().num_row_groups()).held_bytes
+    }
+
+    fn cost(&self, groups: Range<usize>) -> Cost {
+        let rows = |group| usize::try_from(self.footer.parquet().row_group(group).num_rows()).unwrap_or(0);
+        let groups: Vec<_> = groups.map(|group| (group, 0..rows(group))).collect();
+        Cost::of(&self.footer, &groups, &self.mask(), self.batch_bytes)
     }
 
     fn columns(&self) -> usize {
@@ -145,10 +153,7 @@ impl SegmentRows {
         self.next_group += 1;
         self.group_bytes = bytes.len();
         let input = GroupBytes { start, bytes, file_bytes: self.file.bytes };
-        let meta = self.footer.parquet().row_group(group);
-        let rows = usize::try_from(meta.num_rows()).unwrap_or(0).max(1);
-        let row_bytes = usize::try_from(meta.total_byte_size()).unwrap_or(0) / rows;
-        let batch_rows = (MERGE_SOURCE_BYTES / row_bytes.max(1)).clamp(1, READ_BATCH_ROWS);
+        let batch_rows = self.cost(group..group + 1).batch_rows;
         let reader = self.file.decode(|| {
             ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.footer.metadata.clone())
                 .with_batch_size(batch_rows)

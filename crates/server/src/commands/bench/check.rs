@@ -48,7 +48,8 @@ impl Check {
                 0 => format!("{}.{:03}", to_ms / 1_000, to_ms % 1_000),
                 unit_ns => (to_ms * unit_ns).to_string(),
             };
-            let answer = self.client.get(&url, &[("query", query), ("time", time)]).await?.into_text();
+            let answer =
+                self.client.get_in_time(&url, &[("query", query), ("time", time)]).await?.into_text();
             let answer = answer.context("the server does not answer what it has")?;
             items += number(&serde_json::from_str(&answer)?);
             from_ms = to_ms;
@@ -68,7 +69,7 @@ impl Check {
         // Of a load that was cut nobody knows which traces were sent whole.
         for witness in witnesses.iter().filter(|_| !sum.is_cut) {
             let url = format!("{}/api/traces/{}", self.base, witness.trace_id);
-            let answer = self.client.get(&url, &[]).await?;
+            let answer = self.client.get_in_time(&url, &[]).await?;
             found.of += witness.spans;
             if answer.status != http::StatusCode::NOT_FOUND {
                 found.items += spans(&serde_json::from_str(&answer.into_text()?)?);

@@ -36,6 +36,8 @@ pub(super) struct Client {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// How long the server asks to wait, where it refused.
+    wait_s: u64,
     pub(super) body: Vec<u8>,
     /// From before the request to the last byte of the answer.
     pub(super) took_ns: u64,
@@ -97,6 +99,26 @@ impl Client {
         self.answer(url, self.http.get(url).query(parameters)).await
     }
 
+    /// Asks until the server is not too busy to answer, waiting as long as refusals ask for.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is too large.
+    pub(super) async fn get_in_time(
+        &self,
+        url: &str,
+        parameters: &[(&str, String)],
+    ) -> anyhow::Result<Answer> {
+        let mut refusals = 0;
+        loop {
+            let answer = self.get(url, parameters).await?;
+            if !is_refusal(answer.status) || refusals == MAX_RETRIES {
+                return Ok(answer);
+            }
+            refusals += 1;
+            tokio::time::sleep(Duration::from_secs(answer.wait_s)).await;
+        }
+    }
+
     /// Tells the server to do something; a server that does not know the path has nothing to do.
     ///
     /// # Errors
@@ -133,7 +155,7 @@ impl Client {
             let took_ns = self.now_ns() - began_ns;
             match status {
                 status if status.is_success() => return Ok(Sent { took_ns, refusals }),
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if refusals < MAX_RETRIES => {
+                status if is_refusal(status) && refusals < MAX_RETRIES => {
                     refusals += 1;
                     tokio::time::sleep(Duration::from_secs(wait_s)).await;
                 }
@@ -146,7 +168,7 @@ impl Client {
         let began_ns = self.now_ns();
         let request = self.credentials.authorize(request.header("X-Scope-OrgID", &self.tenant))?;
         let mut response = request.send().await.with_context(|| format!("cannot ask {url}"))?;
-        let status = response.status();
+        let (status, wait_s) = (response.status(), retry_after_s(response.headers()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
@@ -154,8 +176,13 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body, took_ns: self.now_ns() - began_ns })
+        Ok(Answer { status, wait_s, body, took_ns: self.now_ns() - began_ns })
     }
+}
+
+/// Whether the same request may be taken later.
+const fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 fn retry_after_s(headers: &http::HeaderMap) -> u64 {
