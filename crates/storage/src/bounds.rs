@@ -103,7 +103,7 @@ pub(crate) const READ_BATCH_ROWS: usize = 8_192;
 pub(crate) const READ_BATCH_BYTES: usize = 1 << 20;
 
 /// Bytes of such batches of all segments of a read together: a merge holds one of each.
-pub(crate) const READ_BATCHES_BYTES: usize = 8 << 20;
+pub(crate) const READ_BATCHES_BYTES: usize = 4 << 20;
 
 /// Rows that a batch of a segment has at least, however large they are.
 pub(crate) const MIN_READ_BATCH_ROWS: usize = 256;
