@@ -114,6 +114,9 @@ pub(crate) const MAX_UNSORTED_BATCHES: usize = 32;
 /// Rows of arrived batches that a head keeps unsorted.
 pub(crate) const MAX_UNSORTED_ROWS: usize = 1 << 16;
 
+/// Bytes of arrived batches that a head keeps unsorted: a read that wants them copies them.
+pub(crate) const MAX_UNSORTED_BYTES: usize = 8 << 20;
+
 /// Sorted runs of one level that a head merges into one of the next.
 pub(crate) const RUNS_PER_LEVEL: usize = 8;
 

@@ -79,7 +79,7 @@ impl Engine {
                 return first.map(|()| report);
             }
             let mut merges = stream::iter(round)
-                .map(|due| async move { (due.partition.id.clone(), Box::pin(self.merge(&due)).await) })
+                .map(|due| async move { (due.partition.id.clone(), Box::pin(self.merge(due)).await) })
                 .buffer_unordered(self.settings.compaction.max_concurrent);
             while let Some((id, merged)) = merges.next().await {
                 match merged {

@@ -16,6 +16,7 @@ use crate::head::series::Info;
 use crate::manifest::commit::Change;
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::BySignal;
+use crate::partition::PartitionId;
 use crate::read::Source as ReadSource;
 use crate::read::select::{file_series, series_part};
 use crate::read::union::Union;
@@ -29,17 +30,21 @@ use crate::segment::writer::SegmentWriter;
 use crate::signal::Table;
 use crate::storage::Engine;
 
+/// Fewer than these are no merge.
+const MIN_INPUTS: usize = 2;
+
 impl Engine {
     /// Merges, and reports what was done: nothing where an input is gone or does not read back.
-    pub(super) async fn merge(&self, due: &Due) -> Result<CompactionReport, StorageError> {
+    pub(super) async fn merge(&self, mut due: Due) -> Result<CompactionReport, StorageError> {
         let start_ns = self.clock().monotonic_ns();
-        let id = &due.partition.id;
         let (manifest, confirmed_ns) = (Arc::clone(&due.manifest), due.partition.confirmed_ns());
-        let source = self.read_from(id.tenant.clone(), id.signal, manifest, confirmed_ns, Vec::new());
-        let built = match self.prepare(due, &source).await {
-            Ok(build) => self.build_merged(due, build).await,
+        let PartitionId { tenant, signal } = due.partition.id.clone();
+        let source = self.read_from(tenant, signal, manifest, confirmed_ns, Vec::new());
+        let built = match self.prepare(&mut due, &source).await {
+            Ok(build) => self.build_merged(&due, build).await,
             Err(failure) => Err(failure),
         };
+        let due = &due;
         let built = match built {
             Ok(built) => built,
             Err(Failure { file: None, error }) => return Err(error),
@@ -49,7 +54,7 @@ impl Engine {
             }
         };
         if !self.commit_merge(due, &built).await? {
-            self.metrics.compaction_failures.get_or_create(&BySignal::new(id.signal)).inc();
+            self.metrics.compaction_failures.get_or_create(&BySignal::new(signal)).inc();
             return Ok(CompactionReport::default());
         }
         let report = CompactionReport {
@@ -61,22 +66,36 @@ impl Engine {
             rows_dropped: built.rows_in.saturating_sub(built.meta.as_ref().map_or(0, |meta| meta.rows)),
             peak_bytes: built.peak_bytes,
         };
-        self.count_merge(id.signal, &report, self.clock().monotonic_ns().saturating_sub(start_ns));
+        self.count_merge(signal, &report, self.clock().monotonic_ns().saturating_sub(start_ns));
         Ok(report)
     }
 
-    /// Builds the segment when there is room for it. Half of the room is left to flushes.
+    /// What one merge may take of the room: half of it is left to flushes.
+    fn merge_share_bytes(&self) -> usize {
+        self.settings.memory.merge_bytes / 2 / self.settings.compaction.max_concurrent.max(1)
+    }
+
+    /// Builds the segment when there is room for it. Two inputs that need more than the share are merged all the same.
     async fn build_merged(&self, due: &Due, build: Build) -> Result<Built, Failure> {
-        let settings = &self.settings;
-        let share = settings.memory.merge_bytes / 2 / settings.compaction.max_concurrent;
-        let _room = self.merges.take(build.expected_bytes().min(share)).await?;
+        let _room = self.merges.take(build.expected_bytes().min(self.merge_share_bytes())).await?;
         let day = due.inputs.first().map_or("", |input| input.day.as_str());
         self.build_segment(&due.partition, day, due.level, build, Pace::Last).await
     }
 
-    /// Opens the inputs.
-    async fn prepare(&self, due: &Due, source: &ReadSource) -> Result<Build, Failure> {
+    /// Opens the inputs: as many of them, from the first on, as fit into the share of a merge.
+    async fn prepare(&self, due: &mut Due, source: &ReadSource) -> Result<Build, Failure> {
         let signal = due.partition.id.signal;
+        let range = TimeRange::new(due.moment.expired_before_ns(), i64::MAX);
+        loop {
+            let unnumbered = vec![Arc::default(); due.inputs.len()];
+            let tables = tables(source, &due.inputs, &unnumbered, range).await?;
+            let build = Build::new(tables, SegmentWriter::new(signal, Vec::new(), true));
+            let count = due.inputs.len();
+            if count <= MIN_INPUTS || build.expected_bytes() <= self.merge_share_bytes() {
+                break;
+            }
+            due.inputs.truncate((count - count.div_ceil(4)).max(MIN_INPUTS));
+        }
         let mut numbering = Numbering::default();
         for input in &due.inputs {
             if signal != Signal::Traces {
@@ -89,22 +108,7 @@ impl Engine {
         }
         let (series, mut numbers) = numbering.finish();
         numbers.resize(due.inputs.len(), Arc::default());
-        let range = TimeRange::new(due.moment.expired_before_ns(), i64::MAX);
-        let batch_bytes = (MERGE_SOURCES_BYTES / due.inputs.len().max(1)).min(READ_BATCH_BYTES);
-        let mut tables = Vec::new();
-        for table in Table::of(signal) {
-            let mut sources = Vec::new();
-            for (input, numbers) in due.inputs.iter().zip(&numbers) {
-                let Some(file) = open(source, input, part(*table))? else { continue };
-                let footer = match file.footer().await {
-                    Ok(footer) => footer,
-                    Err(error) => return Err(Failure { file: Some(file), error }),
-                };
-                let rows = SegmentRows::new(file, footer, *table, Arc::clone(numbers), range, batch_bytes);
-                sources.push(Source::Segment(Box::new(rows)));
-            }
-            tables.push((*table, sources));
-        }
+        let tables = tables(source, &due.inputs, &numbers, range).await?;
         Ok(Build::new(tables, SegmentWriter::new(signal, series, true)))
     }
 
@@ -164,6 +168,31 @@ impl Engine {
         metrics.compaction_bytes_out.get_or_create(&labels).inc_by(report.bytes_out);
         metrics.compaction_seconds.observe(Duration::from_nanos(elapsed_ns).as_secs_f64());
     }
+}
+
+/// The tables of the inputs, each with its sources in the order of the inputs.
+async fn tables(
+    source: &ReadSource,
+    inputs: &[SegmentMeta],
+    numbers: &[NumbersOfInput],
+    range: TimeRange,
+) -> Result<Vec<(Table, Vec<Source>)>, Failure> {
+    let batch_bytes = (MERGE_SOURCES_BYTES / inputs.len().max(1)).min(READ_BATCH_BYTES);
+    let mut tables = Vec::new();
+    for table in Table::of(source.signal) {
+        let mut sources = Vec::new();
+        for (input, numbers) in inputs.iter().zip(numbers) {
+            let Some(file) = open(source, input, part(*table))? else { continue };
+            let footer = match file.footer().await {
+                Ok(footer) => footer,
+                Err(error) => return Err(Failure { file: Some(file), error }),
+            };
+            let rows = SegmentRows::new(file, footer, *table, Arc::clone(numbers), range, batch_bytes);
+            sources.push(Source::Segment(Box::new(rows)));
+        }
+        tables.push((*table, sources));
+    }
+    Ok(tables)
 }
 
 /// A file of an input; none where it has no such part.

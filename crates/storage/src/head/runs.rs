@@ -9,7 +9,10 @@ use arrow::array::{Array, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use model::TimeRange;
 
-use crate::bounds::{FULL_RUN_BYTES, FULL_RUN_ROWS, MAX_UNSORTED_BATCHES, MAX_UNSORTED_ROWS, RUNS_PER_LEVEL};
+use crate::bounds::{
+    FULL_RUN_BYTES, FULL_RUN_ROWS, MAX_UNSORTED_BATCHES, MAX_UNSORTED_BYTES, MAX_UNSORTED_ROWS,
+    RUNS_PER_LEVEL,
+};
 use crate::signal::{Keys, Table};
 
 /// The level of a run that is not merged any more.
@@ -229,7 +232,7 @@ impl Runs {
             let is_due = if level == 0 {
                 group.len() >= MAX_UNSORTED_BATCHES
                     || group.iter().map(|run| run.rows()).sum::<usize>() >= MAX_UNSORTED_ROWS
-                    || group.iter().map(|run| run.bytes).sum::<usize>() >= FULL_RUN_BYTES
+                    || group.iter().map(|run| run.bytes).sum::<usize>() >= MAX_UNSORTED_BYTES
             } else {
                 group.len() >= RUNS_PER_LEVEL
             };

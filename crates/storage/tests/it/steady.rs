@@ -141,10 +141,8 @@ async fn a_tenant_whose_merges_fail_keeps_no_other_waiting() {
     assert_eq!(storage.compact().await.unwrap().merges, 6);
 }
 
-/// A merge of so many segments of so many lines each: what it did, and the most that it held of the room for merges.
-async fn merge(segments: usize, lines_each: u64) -> (CompactionReport, usize) {
-    let world = quiet(segments);
-    let storage = world.open().await;
+/// Flushes so many segments of so many lines each.
+async fn filled(world: &World, storage: &Storage, segments: usize, lines_each: u64) {
     let (mut seed, mut line) = (1_u64, String::new());
     for _ in 0..segments {
         // A line is unlike the others, so that what it takes in memory is also what it takes in a file.
@@ -161,10 +159,17 @@ async fn merge(segments: usize, lines_each: u64) -> (CompactionReport, usize) {
                 let timestamp_ns = NOW_NS + i64::try_from(seed % 1_000).unwrap() * NS_PER_S;
                 builder.entry(stream, Entry { timestamp_ns, line: &line, ..Entry::default() });
             }
-            write(&storage, &world.context("a"), Batch::Logs(builder.finish())).await;
+            write(storage, &world.context("a"), Batch::Logs(builder.finish())).await;
         }
         storage.flush().await.unwrap();
     }
+}
+
+/// A merge of so many segments of so many lines each: what it did, and the most that it held of the room for merges.
+async fn merge(segments: usize, lines_each: u64) -> (CompactionReport, usize) {
+    let world = quiet(segments);
+    let storage = world.open().await;
+    filled(&world, &storage, segments, lines_each).await;
     let mut held_bytes = 0;
     let mut compacting = Box::pin(storage.compact());
     let report = poll_fn(|context| {
@@ -195,4 +200,23 @@ async fn a_merge_takes_what_its_row_groups_need_however_large_its_segments_are()
     for (report, held_bytes) in [(small, small_held), (large, large_held)] {
         assert!(report.peak_bytes <= held_bytes, "{} {held_bytes}", report.peak_bytes);
     }
+}
+
+#[tokio::test]
+async fn a_merge_reads_no_more_segments_than_its_share_of_the_room_holds() {
+    const LINES_PER_ROW_GROUP: u64 = 1 << 14;
+    const SEGMENTS: usize = 4;
+    let share_bytes = merge(2, LINES_PER_ROW_GROUP).await.1;
+    let mut world = quiet(SEGMENTS);
+    world.settings.memory.merge_bytes = 2 * share_bytes;
+    world.settings.compaction.max_concurrent = 1;
+    let storage = world.open().await;
+    filled(&world, &storage, SEGMENTS, LINES_PER_ROW_GROUP).await;
+    let report = storage.compact().await.unwrap();
+    assert!(report.merges >= 1 && report.segments_in < SEGMENTS, "{report:?}");
+    assert!(report.peak_bytes <= share_bytes, "{report:?} {share_bytes}");
+    assert_eq!(
+        newest(&world, Signal::Logs).await.segments.len(),
+        SEGMENTS - report.segments_in + report.merges
+    );
 }
