@@ -80,6 +80,8 @@ class Soak:
         self.out.mkdir(parents=True, exist_ok=True)
         self.group = Group("stella-soak", options.limit_mib << 20)
         self.failures, self.rounds, self.answers, self.samples = [], [], {}, []
+        # What the last refusal of each kind said.
+        self.refusals = {}
         self.lock, self.stop = threading.Lock(), threading.Event()
         self.began = int(time.time())
         self.server = None
@@ -222,6 +224,8 @@ class Soak:
                 with self.lock:
                     key = (name, status)
                     self.answers[key] = self.answers.get(key, 0) + 1
+                    if status != 200:
+                        self.refusals[key] = body[:200].decode(errors="replace")
                 if status not in (200, 400, 422, 429, 503) or not body:
                     self.fail(f"question {name} is answered with {status}: {body[:200]}")
                 if status in (429, 503) and b"timed out" not in body and "Retry-After" not in headers:
@@ -284,9 +288,12 @@ class Soak:
             if items == 0:
                 self.fail(f"nothing of {kind} was written")
         for (name, status), count in sorted(self.answers.items()):
-            print(f"question {name}: {count} x {status}")
+            print(f"question {name}: {count} x {status} {self.refusals.get((name, status), '')}")
             if status == 200 and count == 0:
                 self.fail(f"question {name} was never answered")
+        for place, part in enumerate(PARTS, len(self.samples[0]) - len(PARTS)):
+            values = sorted(row[place] for row in self.samples)
+            print(f"{part}: median {values[len(values) // 2]:.0f} MiB, at most {values[-1]:.0f} MiB")
         print(f"resident memory: at most {max(rss):.0f} MiB, median {early:.0f} then {late:.0f} MiB")
 
     def run(self):

@@ -15,8 +15,15 @@ use crate::limits::{check_length, check_ranges, within_lookback};
 use crate::prom::hull;
 use crate::request::{Direction, LogRequest};
 
-/// The first window that a query for the newest or oldest lines looks at; each further one is four times as long.
+/// The first window that a query for the newest or oldest lines looks at is so long at most, and shorter where lines are
+/// many; each further one is four times as long.
 const FIRST_WINDOW_NS: i64 = 5 * 60 * NS_PER_S;
+
+/// The first window is so long at least.
+const LEAST_WINDOW_NS: i64 = NS_PER_S / 4;
+
+/// Lines that the first window has at most, about, where fewer are asked for: reading less would cost the same.
+const FIRST_WINDOW_LINES: f64 = 16_384.0;
 
 impl From<logql::ParseError> for QueryError {
     fn from(error: logql::ParseError) -> Self {
@@ -132,7 +139,10 @@ impl QueryEngine {
             None => TimeRange::new(0, -1),
         };
         let windows = match leaf.lines() {
-            Some((_, direction)) => windows(whole, direction == logql::Direction::Backward),
+            Some((limit, direction)) => {
+                let is_backward = direction == logql::Direction::Backward;
+                windows(whole, first_window_ns(set, whole, is_backward, limit), is_backward)
+            }
             None => vec![whole],
         };
         let mut batches = Vec::new();
@@ -158,17 +168,33 @@ const fn asked(expr: &logql::Expr, request: &LogRequest) -> TimeRange {
     TimeRange::new(if is_instant { request.end_ns } else { request.start_ns }, request.end_ns)
 }
 
-/// Cuts a range into windows that follow each other from one end, each four times as long as the one before.
-fn windows(whole: TimeRange, from_the_end: bool) -> Vec<TimeRange> {
+/// How long the first window is, so that it has not many more lines than are asked for.
+fn first_window_ns(set: &StreamSet, whole: TimeRange, from_the_end: bool, limit: usize) -> i64 {
+    let most = FIRST_WINDOW_LINES.max(limit as f64 * 4.0);
+    let mut length = FIRST_WINDOW_NS;
+    while length > LEAST_WINDOW_NS && set.rows_within(at_the_end(whole, length, from_the_end)) > most {
+        length /= 4;
+    }
+    length
+}
+
+/// The part of a range that is so long, at its end or at its start.
+fn at_the_end(range: TimeRange, length: i64, is_end: bool) -> TimeRange {
+    if is_end {
+        TimeRange::new(range.start_ns.max(range.end_ns.saturating_sub(length - 1)), range.end_ns)
+    } else {
+        TimeRange::new(range.start_ns, range.end_ns.min(range.start_ns.saturating_add(length - 1)))
+    }
+}
+
+/// Cuts a range into windows that follow each other from one end, the first so long and each further one four times as
+/// long as the one before.
+fn windows(whole: TimeRange, first_ns: i64, from_the_end: bool) -> Vec<TimeRange> {
     let mut windows = Vec::new();
     let mut rest = whole;
-    let mut length = FIRST_WINDOW_NS;
+    let mut length = first_ns;
     while rest.start_ns <= rest.end_ns {
-        let window = if from_the_end {
-            TimeRange::new(rest.start_ns.max(rest.end_ns.saturating_sub(length - 1)), rest.end_ns)
-        } else {
-            TimeRange::new(rest.start_ns, rest.end_ns.min(rest.start_ns.saturating_add(length - 1)))
-        };
+        let window = at_the_end(rest, length, from_the_end);
         windows.push(window);
         if window == rest {
             break;
@@ -195,16 +221,16 @@ mod tests {
             TimeRange::new(1, 400 * FIRST_WINDOW_NS),
             TimeRange::ALL,
         ] {
-            let forward = windows(whole, false);
+            let forward = windows(whole, FIRST_WINDOW_NS, false);
             assert_eq!(forward.first().map(|w| w.start_ns), Some(whole.start_ns));
             assert_eq!(forward.last().map(|w| w.end_ns), Some(whole.end_ns));
             assert!(forward.windows(2).all(|w| w[0].end_ns + 1 == w[1].start_ns), "{forward:?}");
-            let mut backward = windows(whole, true);
+            let mut backward = windows(whole, LEAST_WINDOW_NS, true);
             assert_eq!(backward.first().map(|w| w.end_ns), Some(whole.end_ns));
             backward.reverse();
             assert_eq!(backward.first().map(|w| w.start_ns), Some(whole.start_ns));
             assert!(backward.windows(2).all(|w| w[0].end_ns + 1 == w[1].start_ns), "{backward:?}");
         }
-        assert!(windows(TimeRange::new(0, -1), true).is_empty());
+        assert!(windows(TimeRange::new(0, -1), 1, true).is_empty());
     }
 }

@@ -29,7 +29,7 @@ const PROCESS_BYTES: usize = 64 * MIB;
 
 /// The part of the limit, one in so many, that stays free for what is not counted: free pages that the allocator keeps,
 /// copies that live for a moment.
-const SLACK: usize = 6;
+const SLACK: usize = 8;
 
 /// One part of the process that holds memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +59,10 @@ struct Share {
 const SHARES: [Share; 6] = [
     Share { part: Part::Heads, percent: 25, max_bytes: 1_024 * MIB },
     Share { part: Part::Merges, percent: 15, max_bytes: 512 * MIB },
-    Share { part: Part::Queries, percent: 20, max_bytes: usize::MAX },
+    Share { part: Part::Queries, percent: 29, max_bytes: usize::MAX },
     Share { part: Part::Caches, percent: 10, max_bytes: usize::MAX },
-    Share { part: Part::Requests, percent: 20, max_bytes: 1_024 * MIB },
-    Share { part: Part::Log, percent: 10, max_bytes: 512 * MIB },
+    Share { part: Part::Requests, percent: 13, max_bytes: 1_024 * MIB },
+    Share { part: Part::Log, percent: 8, max_bytes: 512 * MIB },
 ];
 
 impl Part {
@@ -234,7 +234,7 @@ mod tests {
             assert!(Part::ALL.iter().all(|part| budget.of(*part) >= 8 * MIB), "{limit_bytes}");
         }
         let small = Budget { limit_bytes: 512 * MIB, source: Source::Setting };
-        assert_eq!(small.of(Part::Heads) / MIB, 90);
-        assert_eq!(small.of(Part::Requests) / MIB, 72);
+        assert_eq!(small.of(Part::Heads) / MIB, 96);
+        assert_eq!(small.of(Part::Requests) / MIB, 49);
     }
 }

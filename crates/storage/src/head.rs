@@ -195,6 +195,11 @@ impl HeadView {
         self.runs(table).is_some_and(|runs| !runs.is_empty())
     }
 
+    /// How many rows of a table lie in which times.
+    pub(crate) fn row_counts(&self, table: Table) -> impl Iterator<Item = (usize, TimeRange)> {
+        self.runs(table).into_iter().flatten().map(|run| (run.rows(), run.range()))
+    }
+
     /// The wanted rows of a table within the range, as sorted sources, the oldest first.
     pub(crate) fn sources(&self, table: Table, wanted: &Wanted, range: TimeRange) -> Vec<HeadRows> {
         match self.runs(table) {

@@ -65,6 +65,36 @@ async fn the_newest_and_the_oldest_lines_are_found_in_head_and_segments() {
 }
 
 #[tokio::test]
+async fn a_few_lines_of_many_cost_no_more_where_many_come_at_once() {
+    const LINES: i64 = 80_000;
+    let fixture = Fixture::new().await;
+    let mut builder = LogBatchBuilder::default();
+    let stream = builder.stream(&Labels::from_pairs([("app", "busy")]));
+    for i in 0..LINES {
+        let timestamp_ns = NOW_NS - (LINES - 1 - i) * NS_PER_S / 1_000;
+        builder.entry(stream, Entry { timestamp_ns, line: &format!("line {i}"), ..Entry::default() });
+    }
+    fixture.write("a", Batch::Logs(builder.finish())).await;
+    for flushed in [false, true] {
+        if flushed {
+            fixture.storage.flush().await.unwrap();
+        }
+        let engine = fixture.engine(2);
+        for (query, direction, found, looked_at) in [
+            ("{app=\"busy\"}", Direction::Backward, 10, LINES / 4),
+            ("{app=\"busy\"}", Direction::Forward, 10, LINES / 4),
+            ("{app=\"busy\"} |= \"line 1234\"", Direction::Backward, 10, LINES * 2),
+        ] {
+            let answer = engine.logql(&fixture.context("a"), query, request(10, direction)).await.unwrap();
+            let LogValue::Streams(streams) = answer.value else { panic!("lines give streams") };
+            assert_eq!(streams.iter().map(|s| s.entries.len()).sum::<usize>(), found, "{query}");
+            let items = i64::try_from(answer.stats.items).unwrap();
+            assert!(items < looked_at, "{query} {direction:?}: {:?}", answer.stats);
+        }
+    }
+}
+
+#[tokio::test]
 async fn lines_are_counted_per_label() {
     let fixture = Fixture::new().await;
     fixture.write("a", lines(1)).await;

@@ -178,6 +178,12 @@ impl StreamSet {
         all.map(|all| common(all, self.range))
     }
 
+    /// About how many lines of the streams are within the range: an estimate, as if they came evenly.
+    #[must_use]
+    pub fn rows_within(&self, range: TimeRange) -> f64 {
+        self.selected.rows_within(Table::Entries, common(range, self.range))
+    }
+
     /// Lines of the streams: [`ENTRIES_SCHEMA`], sorted by stream and time, those of one moment in the order of
     /// arrival. Rows that are equal in every column come once.
     #[must_use]

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use model::labels::Labels;
 use model::{Matcher, Signal, TimeRange};
 
+use super::common;
 use super::memory::{Bounded, Held};
 use super::merge::Rows;
 use super::prune;
@@ -170,6 +171,30 @@ impl Selected {
             segment.numbers.iter().any(|(_, local)| !segment.places.rows(table, *local).is_empty())
         };
         self.heads.iter().any(|head| head.view.has(table)) || self.segments.iter().any(in_segment)
+    }
+}
+
+/// So many rows, spread evenly over one range, as far as they lie in the other.
+fn part_of(rows: f64, spread: TimeRange, range: TimeRange) -> f64 {
+    let length = |range: TimeRange| (range.end_ns as f64 - range.start_ns as f64 + 1.0).max(0.0);
+    rows * length(common(spread, range)) / length(spread).max(1.0)
+}
+
+impl Selected {
+    /// About how many rows of a table are within the range, as if every source's lay evenly in its time.
+    pub(crate) fn rows_within(&self, table: Table, range: TimeRange) -> f64 {
+        let of_segment = |part: &SegmentPart| {
+            let rows = part.numbers.iter().map(|(_, local)| part.places.rows(table, *local).len());
+            part_of(rows.sum::<usize>() as f64, part.meta.range(), range)
+        };
+        let of_head = |part: &HeadPart| {
+            let share = part.numbers.len() as f64 / f64::from(part.view.series_count()).max(1.0);
+            part.view
+                .row_counts(table)
+                .map(|(rows, spread)| part_of(rows as f64 * share, spread, range))
+                .sum::<f64>()
+        };
+        self.segments.iter().map(of_segment).chain(self.heads.iter().map(of_head)).sum()
     }
 }
 
