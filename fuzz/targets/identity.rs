@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use libfuzzer_sys::fuzz_target;
+use model::audit::Audit;
 use model::limits::{Limits, SameLimits};
 use model::time::{ManualClock, TimestampNs};
 use security::authority::{Authority, Parts};
@@ -23,12 +24,13 @@ fn gateway() -> &'static Gateway {
             keys: "no-keys".into(),
             clock: clock.clone(),
             seed: [7; 32],
+            audit: Audit::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
         let authority = runtime.block_on(Authority::open(parts)).expect("an empty store is one");
         let verifier = Verifier::new(authority, Vec::new(), ["observability".to_owned()], clock);
         let identities = Identities::new(verifier, Vec::new(), false).expect("no rule is wrong");
-        Gateway::new(identities, None, Arc::new(SameLimits(Arc::new(Limits::default()))))
+        Gateway::new(identities, None, Arc::new(SameLimits(Arc::new(Limits::default()))), Audit::default())
     })
 }
 
@@ -46,6 +48,6 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let asking =
-        Asking { door: Door::Loki, method: &Method::GET, path: "/loki/api/v1/labels", headers: &headers, peer: None };
+        Asking { door: Door::Loki, method: &Method::GET, path: "/loki/api/v1/labels", headers: &headers, peer: None, source: None };
     assert!(gateway().access(&asking).context(None).is_err());
 });

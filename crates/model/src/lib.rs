@@ -27,6 +27,8 @@ pub mod limits;
 
 pub mod ingest;
 
+pub mod audit;
+
 pub mod error;
 
 pub use attributes::{AttributeKind, AttributeRef, AttributeValue};

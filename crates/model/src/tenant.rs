@@ -12,6 +12,9 @@ use crate::limits::Limits;
 /// The longest tenant id, in bytes (the limit of Loki and Tempo).
 pub const MAX_TENANT_ID_BYTES: usize = 150;
 
+/// The tenant of the server itself: its own telemetry, and the events of its audit. Nobody else writes to it.
+pub const OWN_TENANT: &str = "stella";
+
 /// A tenant's name: 1 to 150 bytes of `0-9 a-z A-Z ! - _ . * ' ( )`, not `.` or `..`, case-sensitive.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(Arc<str>);
@@ -120,6 +123,9 @@ pub enum Refusal {
     /// The caller may not act for this tenant.
     #[error("tenant mismatch: tenant={0} is not one that the caller may act for")]
     TenantMismatch(String),
+    /// The tenant is the server's own, and the caller would change what is there.
+    #[error("the tenant is the server's own, and is read only: tenant={0}")]
+    OwnTenant(String),
     /// The request names several tenants, all of which the caller may act for.
     #[error("one request acts for one tenant: tenants={0}, ask for each by itself")]
     SeveralTenants(String),
@@ -138,7 +144,7 @@ impl Refusal {
         match self {
             Refusal::TenantRequired => "TENANT_REQUIRED",
             Refusal::InvalidTenant(_) | Refusal::SeveralTenants(_) => "ERR_TENANT_INVALID",
-            Refusal::TenantMismatch(_) => "ERR_TENANT_MISMATCH",
+            Refusal::TenantMismatch(_) | Refusal::OwnTenant(_) => "ERR_TENANT_MISMATCH",
             Refusal::Unauthenticated(_) => "ERR_UNAUTHENTICATED",
             Refusal::ScopeMismatch(_) => "ERR_SCOPE_MISMATCH",
         }
@@ -150,7 +156,7 @@ impl Classified for Refusal {
         match self {
             Refusal::TenantRequired | Refusal::Unauthenticated(_) => Kind::Unauthorized,
             Refusal::InvalidTenant(_) | Refusal::SeveralTenants(_) => Kind::Invalid,
-            Refusal::TenantMismatch(_) | Refusal::ScopeMismatch(_) => Kind::Forbidden,
+            Refusal::TenantMismatch(_) | Refusal::OwnTenant(_) | Refusal::ScopeMismatch(_) => Kind::Forbidden,
         }
     }
 }

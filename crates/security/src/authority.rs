@@ -22,6 +22,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::JwkSet;
 use model::Clock;
+use model::audit::{Action, Audit, Event};
 use model::time::NS_PER_S;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
@@ -97,11 +98,19 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The seed of secrets and token identifiers: as unpredictable as the machine can make it.
     pub seed: [u8; 32],
+    /// Where is told what was done.
+    pub audit: Audit,
 }
 
 /// The Authority, as one node sees it. Cheap to clone.
 #[derive(Clone)]
-pub struct Authority(Arc<Inner>);
+pub struct Authority {
+    inner: Arc<Inner>,
+    /// Who acts, for what is told.
+    actor: Arc<str>,
+    /// Where the actor's request came from.
+    source: Arc<str>,
+}
 
 struct Inner {
     register: Register,
@@ -110,11 +119,12 @@ struct Inner {
     random: Mutex<StdRng>,
     /// The key that this node signs with; none where it has none yet.
     signing: ArcSwap<Option<SigningKey>>,
+    audit: Audit,
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority").field("register", &self.0.register).finish_non_exhaustive()
+        f.debug_struct("Authority").field("register", &self.inner.register).finish_non_exhaustive()
     }
 }
 
@@ -153,10 +163,22 @@ impl Authority {
             clock: parts.clock,
             random: Mutex::new(StdRng::from_seed(parts.seed)),
             signing: ArcSwap::default(),
+            audit: parts.audit,
         };
-        let authority = Self(Arc::new(inner));
+        let authority = Self { inner: Arc::new(inner), actor: "".into(), source: "".into() };
         authority.load_signing_key()?;
         Ok(authority)
+    }
+
+    /// The same Authority, for somebody: what is done with it is told as done by them.
+    #[must_use]
+    pub fn acting(&self, actor: &str, source: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), actor: actor.into(), source: source.into() }
+    }
+
+    /// Tells what was done.
+    fn tell(&self, action: Action, event: impl FnOnce(Event) -> Event) {
+        self.inner.audit.record(event(Event::new(action).by(&*self.actor).from(&*self.source)));
     }
 
     /// Names the issuer of tokens, where it is another one than before, and makes a key for this node where it has none.
@@ -165,7 +187,7 @@ impl Authority {
     /// When the store does not answer, or a key cannot be kept.
     pub async fn establish(&self, issuer: Option<&str>) -> Result<(), AuthorityError> {
         let now_s = self.now_s();
-        self.0
+        self.inner
             .register
             .change(now_s, |state| {
                 match issuer {
@@ -177,7 +199,7 @@ impl Authority {
             })
             .await?;
         self.load_signing_key()?;
-        if self.0.signing.load().is_none() {
+        if self.inner.signing.load().is_none() {
             self.rotate(Algorithm::default()).await?;
         }
         Ok(())
@@ -186,14 +208,14 @@ impl Authority {
     /// What tokens name as their issuer.
     #[must_use]
     pub fn issuer(&self) -> String {
-        let version = self.0.register.current();
+        let version = self.inner.register.current();
         if version.state.issuer.is_empty() { DEFAULT_ISSUER.to_owned() } else { version.state.issuer.clone() }
     }
 
     /// The public keys of tokens that may be good: of those in use, and of retired ones while their tokens live.
     #[must_use]
     pub fn jwks(&self) -> JwkSet {
-        let version = self.0.register.current();
+        let version = self.inner.register.current();
         JwkSet { keys: version.state.keys.iter().map(|key| key.jwk.clone()).collect() }
     }
 
@@ -202,11 +224,11 @@ impl Authority {
     /// # Errors
     /// When the store does not answer, or the key cannot be kept.
     pub async fn rotate(&self, algorithm: Algorithm) -> Result<String, AuthorityError> {
-        let key = SigningKey::create(&self.0.keys, algorithm)?;
+        let key = SigningKey::create(&self.inner.keys, algorithm)?;
         let (now_s, kid) = (self.now_s(), key.kid().to_owned());
         let own: Vec<String> = self.own_keys().await?;
         let jwk = key.jwk.clone();
-        self.0
+        self.inner
             .register
             .change(now_s, |state| {
                 for old in &mut state.keys {
@@ -219,7 +241,8 @@ impl Authority {
                 Ok(())
             })
             .await?;
-        self.0.signing.store(Arc::new(Some(key)));
+        self.inner.signing.store(Arc::new(Some(key)));
+        self.tell(Action::KeyRotated, |event| event.on(&kid));
         Ok(kid)
     }
 
@@ -251,7 +274,7 @@ impl Authority {
         life_s: i64,
         token_use: TokenUse,
     ) -> Result<Token, AuthorityError> {
-        let version = self.0.register.current();
+        let version = self.inner.register.current();
         let client = version.state.client(name)?;
         if token_use == TokenUse::Service && !(1..=client.max_token_life_s).contains(&life_s) {
             return Err(AuthorityError::Refused(format!(
@@ -268,7 +291,7 @@ impl Authority {
         claims.exp = claims.iat + life_s;
         claims.jti = format!("{}-{}", client.id, self.random_id());
         claims.token_use = token_use;
-        let signing = self.0.signing.load();
+        let signing = self.inner.signing.load();
         let key = signing.as_ref().as_ref().ok_or_else(|| {
             AuthorityError::Sign("this node has no key yet: `stella authority key rotate` makes one".into())
         })?;
@@ -281,6 +304,12 @@ impl Authority {
                 token.len()
             )));
         }
+        self.tell(Action::TokenIssued, |event| {
+            let event = event.on(&claims.jti).of_tenant(claims.tenant.clone().unwrap_or_default());
+            let event =
+                event.with("client", name).with("scopes", &claims.scope).with("audience", &claims.aud);
+            event.with("use", token_use.as_str()).with("expires_s", claims.exp.to_string())
+        });
         Ok(Token { token, claims })
     }
 
@@ -300,13 +329,15 @@ impl Authority {
             state.revoked.insert(jti.to_owned(), until_s);
             Ok(())
         };
-        self.0.register.change(now_s, revoke).await
+        self.inner.register.change(now_s, revoke).await?;
+        self.tell(Action::TokenRevoked, |event| event.on(jti));
+        Ok(())
     }
 
     /// Whether a token of this Authority was taken back, by itself or with its client.
     #[must_use]
     pub fn is_revoked(&self, claims: &Claims) -> bool {
-        let version = self.0.register.current();
+        let version = self.inner.register.current();
         let client = version.state.clients.get(&claims.client_id);
         let is_of = |client: &Client| claims.jti.split_once('-').is_some_and(|(id, _)| id == client.id);
         version.state.revoked.contains_key(&claims.jti) || !client.is_some_and(is_of)
@@ -334,7 +365,7 @@ impl Authority {
     /// # Errors
     /// When the store does not answer or the document is damaged.
     pub async fn refresh(&self) -> Result<(), AuthorityError> {
-        if self.0.register.refresh().await? {
+        if self.inner.register.refresh().await? {
             self.load_signing_key()?;
         }
         Ok(())
@@ -342,11 +373,11 @@ impl Authority {
 
     /// Names of the keys whose private half this node has.
     async fn own_keys(&self) -> Result<Vec<String>, AuthorityError> {
-        self.0.register.refresh().await?;
-        let version = self.0.register.current();
+        self.inner.register.refresh().await?;
+        let version = self.inner.register.current();
         let mut own = Vec::new();
         for key in &version.state.keys {
-            if let Some(key) = SigningKey::load(&self.0.keys, &key.jwk)? {
+            if let Some(key) = SigningKey::load(&self.inner.keys, &key.jwk)? {
                 own.push(key.kid().to_owned());
             }
         }
@@ -355,10 +386,10 @@ impl Authority {
 
     /// Signs with the newest key that is not retired and whose private half this node has.
     fn load_signing_key(&self) -> Result<(), AuthorityError> {
-        let version = self.0.register.current();
+        let version = self.inner.register.current();
         for key in version.state.keys.iter().rev().filter(|key| key.retired_s.is_none()) {
-            if let Some(key) = SigningKey::load(&self.0.keys, &key.jwk)? {
-                self.0.signing.store(Arc::new(Some(key)));
+            if let Some(key) = SigningKey::load(&self.inner.keys, &key.jwk)? {
+                self.inner.signing.store(Arc::new(Some(key)));
                 return Ok(());
             }
         }
@@ -366,13 +397,13 @@ impl Authority {
     }
 
     fn now_s(&self) -> i64 {
-        self.0.clock.now().0.div_euclid(NS_PER_S)
+        self.inner.clock.now().0.div_euclid(NS_PER_S)
     }
 
     /// 128 bits that nobody can guess.
     fn random_id(&self) -> String {
         let mut bytes = [0; 16];
-        self.0.random.lock().fill_bytes(&mut bytes);
+        self.inner.random.lock().fill_bytes(&mut bytes);
         hex::encode(bytes)
     }
 }

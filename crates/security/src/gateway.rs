@@ -4,17 +4,19 @@
 //! allows. A refusal found here is not answered here: it is given when a handler asks for its context, so that every
 //! protocol answers in its own shape.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request};
+use model::audit::{Action, Audit, Event};
 use model::limits::LimitsSource;
-use model::tenant::{Access, Admit, Caller, Refusal, TenantContext, TenantId, TenantIdError};
+use model::tenant::{Access, Admit, Caller, OWN_TENANT, Refusal, TenantContext, TenantId, TenantIdError};
 use tower::{Layer, Service};
 
 use crate::identity::{Identities, Who};
-use crate::scopes::{self, Door, Need};
+use crate::scopes::{self, Deed, Door, Need};
 use crate::tls::PeerCertificate;
 use crate::token::Identity;
 
@@ -31,6 +33,10 @@ const IDENTITY_HEADERS: [&str; 5] = ["sub", "tid", "scope", "scp", "cnf"];
 /// The same, by their beginnings.
 const IDENTITY_PREFIXES: [&str; 2] = ["x-stellaops-", "x-stella-"];
 
+/// Where a connection comes from, as an extension of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
 /// A request, as far as the gateway looks at it.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
@@ -44,6 +50,8 @@ pub struct Asking<'a> {
     pub headers: &'a HeaderMap,
     /// The client certificate of its connection.
     pub peer: Option<&'a PeerCertificate>,
+    /// The address that its connection comes from.
+    pub source: Option<IpAddr>,
 }
 
 /// Decides whom a request acts for. Cheap to clone.
@@ -57,18 +65,20 @@ pub struct Gateway {
     identities: Arc<Identities>,
     default_tenant: Option<TenantId>,
     limits: Arc<dyn LimitsSource>,
+    audit: Audit,
 }
 
 impl Gateway {
     /// A gateway that gives requests of believed callers which name nobody to `default_tenant`, or refuses them where there
-    /// is none.
+    /// is none. Refusals are told to `audit`.
     #[must_use]
     pub fn new(
         identities: Identities,
         default_tenant: Option<TenantId>,
         limits: Arc<dyn LimitsSource>,
+        audit: Audit,
     ) -> Self {
-        Self { identities: Arc::new(identities), default_tenant, limits }
+        Self { identities: Arc::new(identities), default_tenant, limits, audit }
     }
 
     /// The layer that puts an [`Access`] into the extensions of every request through a door, HTTP and gRPC alike.
@@ -93,7 +103,8 @@ impl Gateway {
     /// What a request may act for, and the tenant that it acts for where the data names none.
     fn decide(&self, request: &Asking<'_>) -> (Access, Option<TenantId>) {
         let needed = scopes::needed(request.door, request.method, request.path);
-        let who = self.identities.who(request.headers, request.peer).and_then(|who| match &who {
+        let identified = self.identities.who(request.headers, request.peer);
+        let who = identified.clone().and_then(|who| match &who {
             Who::Known(identity) if !needed.is_met(|scope| identity.scopes.contains(scope)) => {
                 Err(Refusal::ScopeMismatch(needed.describe()))
             }
@@ -101,6 +112,10 @@ impl Gateway {
         });
         // What asks for no scope is answered to everybody, and acts for nobody.
         let refusal = who.as_ref().err().filter(|_| needed != Need::Nothing).cloned();
+        let told = Told::of(request, &identified);
+        if let Some(refusal) = &refusal {
+            self.tell(&told, refusal);
+        }
         let asked = |who: Who| match asked(request.headers) {
             Ok(asked) => Ok((who, asked)),
             Err(Refusal::SeveralTenants(names)) => Err(several(&who, names)),
@@ -110,26 +125,68 @@ impl Gateway {
             Ok((who, asked)) => (Ok(who), Caller { asked }),
             Err(refusal) => (Err(refusal), Caller::default()),
         };
-        let tenant = who.as_ref().ok().and_then(|who| self.tenant(who, &caller, None).ok());
+        let deed = scopes::deed(request.door, request.method, request.path);
+        let tenant = who.as_ref().ok().and_then(|who| self.tenant(who, deed, &caller, None).ok());
         let gateway = self.clone();
         let admit: Admit = Arc::new(move |caller, named| {
-            let admitted = who.clone().and_then(|who| gateway.tenant(&who, caller, named));
-            let admitted = admitted.inspect_err(
-                |refusal| tracing::info!(code = refusal.code(), reason = %refusal, "request refused"),
-            );
+            let admitted = who.clone().and_then(|who| gateway.tenant(&who, deed, caller, named));
+            let admitted = admitted.inspect_err(|refusal| gateway.tell(&told, refusal));
             admitted.map(|tenant| gateway.own(tenant))
         });
         (Access::new(caller, admit).refusing(refusal), tenant)
     }
 
-    fn tenant(&self, who: &Who, caller: &Caller, named: Option<&str>) -> Result<TenantId, Refusal> {
-        match who {
-            Who::Known(identity) => known(identity, caller.asked.as_ref(), named),
+    /// Tells that a request is refused.
+    fn tell(&self, told: &Told, refusal: &Refusal) {
+        tracing::info!(code = refusal.code(), reason = %refusal, path = told.path, "request refused");
+        let tenant = match refusal {
+            Refusal::TenantMismatch(tenant) => tenant.as_str(),
+            _ => "",
+        };
+        let event = Event::new(Action::RequestRefused).by(&told.actor).from(&told.source).of_tenant(tenant);
+        let event = event.on(&told.path).code(refusal.code()).with("reason", refusal.to_string());
+        self.audit.record(event.with("listener", told.door.as_str()).with("method", told.method.as_str()));
+    }
+
+    fn tenant(
+        &self,
+        who: &Who,
+        deed: Deed,
+        caller: &Caller,
+        named: Option<&str>,
+    ) -> Result<TenantId, Refusal> {
+        let tenant = match who {
+            Who::Known(identity) => known(identity, caller.asked.as_ref(), named)?,
             Who::Believed => match (&caller.asked, named) {
-                (Some(asked), _) => Ok(asked.clone()),
-                (None, Some(named)) => Ok(TenantId::parse(named)?),
-                (None, None) => self.default_tenant.clone().ok_or(Refusal::TenantRequired),
+                (Some(asked), _) => asked.clone(),
+                (None, Some(named)) => TenantId::parse(named)?,
+                (None, None) => self.default_tenant.clone().ok_or(Refusal::TenantRequired)?,
             },
+        };
+        may(who, deed, &tenant).map(|()| tenant)
+    }
+}
+
+/// What is told of a request that is refused.
+struct Told {
+    door: Door,
+    method: Method,
+    path: String,
+    actor: String,
+    source: String,
+}
+
+impl Told {
+    fn of(request: &Asking<'_>, who: &Result<Who, Refusal>) -> Self {
+        Self {
+            door: request.door,
+            method: request.method.clone(),
+            path: request.path.to_owned(),
+            actor: match who {
+                Ok(Who::Known(identity)) => identity.subject.clone(),
+                Ok(Who::Believed) | Err(_) => String::new(),
+            },
+            source: request.source.map(|source| source.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -151,6 +208,21 @@ fn known(identity: &Identity, asked: Option<&TenantId>, named: Option<&str>) -> 
         (None, Some(asked), _) => Ok(asked),
         (None, None, Some(own)) => Ok(TenantId::parse(own)?),
         (None, None, None) => Err(Refusal::TenantRequired),
+    }
+}
+
+/// Whether a caller that may act for a tenant may do this to what it has.
+fn may(who: &Who, deed: Deed, tenant: &TenantId) -> Result<(), Refusal> {
+    let is_own = tenant.as_str() == OWN_TENANT;
+    if is_own && deed == Deed::Changes {
+        return Err(Refusal::OwnTenant(tenant.as_str().to_owned()));
+    }
+    let needed = scopes::needed_of_tenant(deed, is_own);
+    match who {
+        Who::Known(identity) if !needed.is_met(|scope| identity.scopes.contains(scope)) => {
+            Err(Refusal::ScopeMismatch(needed.describe()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -249,6 +321,7 @@ where
             path: request.uri().path(),
             headers: request.headers(),
             peer: peer.as_deref(),
+            source: request.extensions().get::<PeerAddress>().map(|address| address.0.ip()),
         });
         strip(request.headers_mut());
         if let Some(value) = tenant.and_then(|tenant| HeaderValue::from_str(tenant.as_str()).ok()) {

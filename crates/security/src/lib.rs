@@ -20,4 +20,4 @@ pub mod error;
 mod bounds;
 
 pub use error::SecurityError;
-pub use gateway::{Gateway, GatewayLayer, GatewayService};
+pub use gateway::{Gateway, GatewayLayer, GatewayService, PeerAddress};

@@ -16,8 +16,14 @@ pub const INGEST: &str = "obs:ingest";
 /// Limits, deletes, every tenant's status, and what concerns the whole server.
 pub const ADMIN: &str = "obs:admin";
 
+/// Begin and end incident mode.
+pub const INCIDENT: &str = "obs:incident";
+/// Read the events of the audit.
+pub const TIMELINE: &str = "timeline:read";
+
 /// Every scope that something here asks for.
-pub const ALL: [&str; 6] = [READ, LOGS, TRACES, INGEST, ADMIN, crate::authority::http::ADMIN_SCOPE];
+pub const ALL: [&str; 8] =
+    [READ, LOGS, TRACES, INGEST, ADMIN, INCIDENT, TIMELINE, crate::authority::http::ADMIN_SCOPE];
 
 /// What a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,20 @@ pub enum Door {
     OtlpGrpc,
     /// OTLP over HTTP.
     OtlpHttp,
+}
+
+impl Door {
+    /// The name of its listener.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prometheus => "prometheus",
+            Self::Loki => "loki",
+            Self::Tempo => "tempo",
+            Self::OtlpGrpc => "otlp_grpc",
+            Self::OtlpHttp => "otlp_http",
+        }
+    }
 }
 
 /// The scopes that a request needs.
@@ -67,6 +87,8 @@ impl Need {
     }
 }
 
+/// The lines of a tenant, or the events in those of the server's own: which of them is said once the tenant is known.
+const READ_LOGS: Need = Need::One(&[LOGS, TIMELINE]);
 const PUSH_LOGS: Need = Need::One(&[LOGS, INGEST]);
 const PUSH_TRACES: Need = Need::One(&[TRACES, INGEST]);
 const PUSH_METRICS: Need = Need::One(&[INGEST]);
@@ -93,8 +115,43 @@ pub fn needed(door: Door, method: &Method, path: &str) -> Need {
             Need::One(&[ADMIN])
         }
         Door::Prometheus => Need::One(&[READ]),
-        Door::Loki => Need::One(&[LOGS]),
+        Door::Loki => READ_LOGS,
         Door::Tempo => Need::One(&[TRACES]),
+    }
+}
+
+/// What a request does to the data of the tenant that it acts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// It reads logs.
+    ReadsLogs,
+    /// It reads something else.
+    Reads,
+    /// It reads all three signals.
+    ReadsAll,
+    /// It adds, removes or settles something.
+    Changes,
+}
+
+/// What a request does.
+#[must_use]
+pub fn deed(door: Door, method: &Method, path: &str) -> Deed {
+    match needed(door, method, path) {
+        PUSH_LOGS | PUSH_TRACES | PUSH_METRICS | Need::One(&[ADMIN]) => Deed::Changes,
+        _ if matches!(door, Door::OtlpGrpc | Door::OtlpHttp) => Deed::Changes,
+        READ_LOGS => Deed::ReadsLogs,
+        Need::All(_) => Deed::ReadsAll,
+        _ => Deed::Reads,
+    }
+}
+
+/// What a known caller needs to do this to the data of one tenant, besides what its request needs of any.
+#[must_use]
+pub fn needed_of_tenant(deed: Deed, is_own_tenant: bool) -> Need {
+    match (deed, is_own_tenant) {
+        (Deed::ReadsLogs | Deed::ReadsAll, true) => Need::One(&[TIMELINE]),
+        (Deed::ReadsLogs, false) => Need::One(&[LOGS]),
+        _ => Need::Nothing,
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{self, AuditWriter, Events};
 use crate::certificates::CertificateMetrics;
 use crate::clock::SystemClock;
 use crate::config::{Config, Fsync, Role};
@@ -46,6 +47,7 @@ pub struct Assembled {
     listeners: Vec<Listener>,
     addresses: Vec<(&'static str, SocketAddr)>,
     own: Option<(OwnWriter, OwnRecords)>,
+    audit: (AuditWriter, Events),
     authority: Authority,
     issuers: Vec<Arc<ExternalIssuer>>,
     overrides: Arc<Overrides>,
@@ -72,15 +74,11 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let storage = Storage::open(storage_settings(config, budget, &store), components).await?;
 
     let mut registry = Registry::default();
+    let (audit, events) = audit::open(Arc::clone(&clock), &mut registry);
     storage.register_metrics(&mut registry);
     store.register_metrics(&mut registry);
     overrides.register_metrics(&mut registry);
-    let started_s = clock.now().0 as f64 / 1e9;
-    registry.register_collector(Box::new(ProcessMetrics { started_s }));
-    if let Some(records) = &records {
-        let help = "Records of the server's own logs and spans that found their queue full and were dropped";
-        registry.register("stella_own_records_dropped", help, records.dropped.clone());
-    }
+    register_process(&mut registry, &*clock, records.as_ref());
     let requests = RequestMetrics::new(&mut registry, Arc::clone(&clock));
 
     let settings = QuerySettings {
@@ -92,11 +90,12 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
     let ingest: Arc<dyn Ingest> = Arc::new(storage.clone());
-    let authority = who::open_authority(config, &store, Arc::clone(&clock)).await?;
+    let authority = who::open_authority(config, &store, Arc::clone(&clock), audit.clone()).await?;
     if config.roles.contains(&Role::Authority) {
         authority.establish(config.authority.issuer.as_deref()).await?;
     }
-    let (gateway, issuers) = who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock))?;
+    let (gateway, issuers) =
+        who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock), audit.clone())?;
     let parts = doors::Parts { ingest: Arc::clone(&ingest), engine, clock: Arc::clone(&clock), requests };
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
@@ -115,19 +114,21 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
             router = router.layer(from_fn(who::guard)).layer(gateway.layer(through));
         }
         let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
-        listeners.push(Listener::bind(door.name, address, router, tls).await?);
+        listeners.push(Listener::bind(door.name, address, router, tls, audit.clone()).await?);
     }
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
+    let reserved = TenantId::parse(own::TENANT)?;
     let own = match records {
         Some(records) => {
             let instance = addresses.first().map_or_else(String::new, |(_, address)| address.to_string());
-            let context = gateway.own(TenantId::parse(own::TENANT)?);
+            let (ingest, context) = (Arc::clone(&ingest), gateway.own(reserved.clone()));
             Some((OwnWriter { ingest, context, clock, exposition, instance }, records))
         }
         None => None,
     };
-    Ok(Assembled { storage, listeners, addresses, own, authority, issuers, overrides })
+    let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
+    Ok(Assembled { storage, listeners, addresses, own, audit: events, authority, issuers, overrides })
 }
 
 /// Reads the certificates of listeners, where any are configured.
@@ -173,6 +174,8 @@ impl Assembled {
         }
         let own_stop = CancellationToken::new();
         let own = self.own.map(|(writer, records)| tokio::spawn(writer.run(records, own_stop.clone())));
+        let (writer, events) = self.audit;
+        let audit = tokio::spawn(writer.run(events, own_stop.clone()));
         for (listener, address) in &self.addresses {
             tracing::info!(listener, %address, "ready");
         }
@@ -181,10 +184,21 @@ impl Assembled {
         if let Some(own) = own {
             own.await.context("the writer of the server's own telemetry failed")?;
         }
+        audit.await.context("the writer of audit events failed")?;
         self.storage.shutdown().await.context("cannot write what is in memory; the log keeps it")?;
         drop(looking);
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Tells of the process, and of its own telemetry.
+fn register_process(registry: &mut Registry, clock: &dyn Clock, records: Option<&OwnRecords>) {
+    let started_s = clock.now().0 as f64 / 1e9;
+    registry.register_collector(Box::new(ProcessMetrics { started_s }));
+    if let Some(records) = records {
+        let help = "Records of the server's own logs and spans that found their queue full and were dropped";
+        registry.register("stella_own_records_dropped", help, records.dropped.clone());
     }
 }
 

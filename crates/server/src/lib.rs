@@ -32,6 +32,8 @@ mod process;
 
 pub mod own;
 
+mod audit;
+
 mod logging;
 
 mod shutdown;

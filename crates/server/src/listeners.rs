@@ -15,6 +15,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use model::audit::{Action, Audit, Event};
+use security::PeerAddress;
 use security::tls::server::peer;
 use security::tls::{PeerCertificate, ServerTls};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -48,6 +50,23 @@ pub struct Listener {
     socket: TcpListener,
     router: Router,
     tls: Option<Arc<ServerTls>>,
+    audit: Audit,
+}
+
+/// What a connection came through, and where it comes from: for what is told of it.
+#[derive(Clone)]
+struct Origin {
+    listener: &'static str,
+    address: PeerAddress,
+    audit: Audit,
+}
+
+impl Origin {
+    /// Tells that somebody was turned away.
+    fn tell(&self, action: Action, code: &str, reason: String) {
+        let event = Event::new(action).from(self.address.0.ip().to_string()).code(code);
+        self.audit.record(event.with("reason", reason).with("listener", self.listener));
+    }
 }
 
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
@@ -62,6 +81,7 @@ impl Listener {
         address: SocketAddr,
         router: Router,
         tls: Option<Arc<ServerTls>>,
+        audit: Audit,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await.map_err(|error| {
             io::Error::new(
@@ -69,7 +89,7 @@ impl Listener {
                 format!("cannot listen: listener={name} address={address}: {error}; choose another with --port-offset"),
             )
         })?;
-        Ok(Self { name, socket, router, tls })
+        Ok(Self { name, socket, router, tls, audit })
     }
 
     /// What the port is for.
@@ -105,6 +125,7 @@ impl Listener {
                 Ok((stream, peer)) => {
                     let connection = connection(
                         stream,
+                        Origin { listener: self.name, address: PeerAddress(peer), audit: self.audit.clone() },
                         self.tls.clone(),
                         self.router.clone(),
                         graceful.watcher(),
@@ -137,6 +158,7 @@ impl Listener {
 /// Makes a connection secure where it must be, and serves its requests.
 async fn connection(
     mut stream: TcpStream,
+    origin: Origin,
     tls: Option<Arc<ServerTls>>,
     router: Router,
     watcher: Watcher,
@@ -145,7 +167,7 @@ async fn connection(
     // Small replies go out at once. A socket that refuses the option works all the same.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return serve(stream, router, None, watcher).await;
+        return serve(stream, origin, router, None, watcher).await;
     };
     let handshake = async {
         let mut first = [0; 1];
@@ -157,11 +179,13 @@ async fn connection(
         Ok(tls.accept(stream).await?)
     };
     let stream = tokio::select! {
-        secured = handshake => secured?,
+        secured = handshake => secured.inspect_err(|error: &ConnectionError| {
+            origin.tell(Action::ConnectionRefused, "ERR_TLS", error.to_string());
+        })?,
         () = stop.cancelled() => return Ok(()),
     };
     let certificate = peer(&stream).map(Arc::new);
-    serve(stream, router, certificate.map(|certificate| (tls, certificate)), watcher).await
+    serve(stream, origin, router, certificate.map(|certificate| (tls, certificate)), watcher).await
 }
 
 /// Tells a client that it does not speak TLS. What it has sent is read first: a connection that is closed with bytes unread
@@ -176,6 +200,7 @@ async fn say_not_tls(stream: &mut TcpStream) -> io::Result<()> {
 /// Serves the requests of a connection.
 async fn serve<S>(
     stream: S,
+    origin: Origin,
     router: Router,
     peer: Option<(Arc<ServerTls>, Arc<PeerCertificate>)>,
     watcher: Watcher,
@@ -186,6 +211,11 @@ where
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let router = router.clone();
         let refused = peer.as_ref().is_some_and(|(tls, certificate)| !tls.still_takes(certificate));
+        request.extensions_mut().insert(origin.address);
+        if refused {
+            let reason = "the client certificate of the connection was revoked or has ended";
+            origin.tell(Action::RequestRefused, "ERR_CERTIFICATE", reason.to_owned());
+        }
         if let Some((_, certificate)) = &peer {
             request.extensions_mut().insert(Arc::clone(certificate));
         }

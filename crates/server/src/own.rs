@@ -9,7 +9,7 @@ pub(crate) mod record;
 
 pub(crate) mod writer;
 
-/// The tenant that the server's own telemetry belongs to.
-pub const TENANT: &str = "stella";
+pub use model::tenant::OWN_TENANT as TENANT;
+
 /// The service name of the server's own telemetry.
 pub const SERVICE: &str = "stella";

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use model::audit::Audit;
 use model::error::Classified;
 use model::limits::LimitsSource;
 use model::tenant::{Access, Refusal};
@@ -43,12 +44,14 @@ pub(crate) async fn open_authority(
     config: &Config,
     store: &Store,
     clock: Arc<dyn Clock>,
+    audit: Audit,
 ) -> anyhow::Result<Authority> {
     let parts = Parts {
         objects: store.objects(),
         keys: config.data_dir.join(KEYS),
         clock,
         seed: rand::rng().random(),
+        audit,
     };
     Ok(Authority::open(parts).await?)
 }
@@ -59,6 +62,7 @@ pub(crate) fn gateway(
     authority: &Authority,
     limits: Arc<dyn LimitsSource>,
     clock: Arc<dyn Clock>,
+    audit: Audit,
 ) -> anyhow::Result<(Gateway, Vec<Arc<ExternalIssuer>>)> {
     let opened = config.identity.issuers.iter().cloned().map(ExternalIssuer::open);
     let issuers: Vec<_> = opened.map(|issuer| issuer.map(Arc::new)).collect::<Result<_, _>>()?;
@@ -68,7 +72,7 @@ pub(crate) fn gateway(
     let believes = config.tls.is_none();
     let identities = Identities::new(verifier, config.identity.certificates.clone(), believes)
         .map_err(|reason| anyhow::anyhow!("identity.certificates: {reason}"))?;
-    Ok((Gateway::new(identities, config.default_tenant()?, limits), issuers))
+    Ok((Gateway::new(identities, config.default_tenant()?, limits, audit), issuers))
 }
 
 /// Answers requests that concern no tenant and that the caller may not make. All others are refused by their handlers,
@@ -84,13 +88,11 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 }
 
 fn refused(path: &str, refusal: &Refusal) -> Response {
-    let code = refusal.code();
-    tracing::info!(code, reason = %refusal, path, "request refused");
     let (status, kind) = match refusal.kind() {
         Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
         _ => (StatusCode::FORBIDDEN, "forbidden"),
     };
-    let text = format!("{code}: {refusal}");
+    let text = format!("{}: {refusal}", refusal.code());
     if path.starts_with("/api/v1/") {
         let body = serde_json::json!({"status": "error", "errorType": kind, "error": text});
         return (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response();

@@ -18,6 +18,17 @@ pub enum TokenUse {
     Service,
 }
 
+impl TokenUse {
+    /// Its word in claims.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Service => "service",
+        }
+    }
+}
+
 /// What a token is bound to (RFC 8705).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use jsonwebtoken::jwk::Jwk;
+use model::audit::{Action, Event};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,7 @@ impl Authority {
     /// All clients by name.
     #[must_use]
     pub fn clients(&self) -> BTreeMap<String, Client> {
-        self.0.register.current().state.clients.clone()
+        self.inner.register.current().state.clients.clone()
     }
 
     /// One client.
@@ -104,7 +105,7 @@ impl Authority {
     /// # Errors
     /// When there is none of the name.
     pub fn client(&self, name: &str) -> Result<Client, AuthorityError> {
-        self.0.register.current().state.client(name).cloned()
+        self.inner.register.current().state.client(name).cloned()
     }
 
     /// Makes a client; its secret.
@@ -136,8 +137,9 @@ impl Authority {
             state.clients.insert(new.name.clone(), client.clone());
             Ok(())
         };
-        self.0.register.change(now_s, create).await?;
+        self.inner.register.change(now_s, create).await?;
         tracing::info!(client = new.name, "a client was made");
+        self.tell(Action::ClientCreated, |event| described(event, &new.name, &client));
         Ok(secret)
     }
 
@@ -158,11 +160,15 @@ impl Authority {
                 client.secret_sha256 = Some(hash(&secret.0));
             }
             client.check()?;
-            state.clients.insert(name.to_owned(), client);
-            Ok(())
+            state.clients.insert(name.to_owned(), client.clone());
+            Ok(client)
         };
-        self.0.register.change(self.now_s(), update).await?;
+        let client = self.inner.register.change(self.now_s(), update).await?;
         tracing::info!(client = name, "a client was changed");
+        self.tell(Action::ClientUpdated, |event| {
+            let event = described(event, name, &client);
+            if secret.is_some() { event.with("secret", "renewed") } else { event }
+        });
         Ok(secret)
     }
 
@@ -176,15 +182,16 @@ impl Authority {
             state.clients.remove(name);
             Ok(())
         };
-        self.0.register.change(self.now_s(), delete).await?;
+        self.inner.register.change(self.now_s(), delete).await?;
         tracing::info!(client = name, "a client was deleted");
+        self.tell(Action::ClientDeleted, |event| event.on(name));
         Ok(())
     }
 
     /// Whether a secret is the client's. It takes the same time whether there is such a client or not.
     pub(super) fn knows_secret(&self, name: &str, secret: &str) -> bool {
         let shown = hash(secret);
-        let version = self.0.register.current();
+        let version = self.inner.register.current();
         let kept = version.state.clients.get(name).and_then(|client| client.secret_sha256.as_deref());
         let is_equal =
             verify_slices_are_equal(kept.unwrap_or(&hash("")).as_bytes(), shown.as_bytes()).is_ok();
@@ -193,9 +200,19 @@ impl Authority {
 
     fn new_secret(&self) -> Secret {
         let mut bytes = [0; 32];
-        self.0.random.lock().fill_bytes(&mut bytes);
+        self.inner.random.lock().fill_bytes(&mut bytes);
         Secret(hex::encode(bytes))
     }
+}
+
+/// What is told of a client: what it may do from now on.
+fn described(event: Event, name: &str, client: &Client) -> Event {
+    let words = |words: &BTreeSet<String>| words.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let event = event.on(name).of_tenant(client.tenant.clone().unwrap_or_default());
+    let event = event.with("scopes", words(&client.scopes)).with("allowed_tenants", words(&client.tenants));
+    let event = event.with("audience", client.audience.join(" "));
+    let event = event.with("certificate", client.certificate.clone().unwrap_or_default());
+    event.with("max_token_life", life(client.max_token_life_s))
 }
 
 /// Secrets are random and long: one round of SHA-256 keeps them.

@@ -7,18 +7,23 @@ mod admin;
 
 mod callers;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Request, State};
 use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use model::audit::Action;
 use serde_json::{Value, json};
 
 use super::{Authority, AuthorityError, Claims, TokenRequest};
+use crate::PeerAddress;
 use crate::bounds::MAX_FORM_BYTES;
 use crate::tls::PeerCertificate;
 use crate::token::{TokenError, Verifier};
@@ -44,7 +49,7 @@ type Peer = Option<Extension<Arc<PeerCertificate>>>;
 
 /// The routes of the Authority's port.
 pub fn router(authority: &Authority) -> Router {
-    let clock = Arc::clone(&authority.0.clock);
+    let clock = Arc::clone(&authority.inner.clock);
     let operators = Verifier::new(authority.clone(), Vec::new(), [AUDIENCE.to_owned()], Arc::clone(&clock));
     let assertions = Arc::new(Assertions::new(clock));
     let port = Port { authority: authority.clone(), operators, assertions };
@@ -58,7 +63,43 @@ pub fn router(authority: &Authority) -> Router {
         .route("/.well-known/oauth-authorization-server", get(discovery))
         .merge(admin::router())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .layer(from_fn_with_state(authority.clone(), told))
         .with_state(port)
+}
+
+/// Why a request was refused, as an extension of its answer.
+#[derive(Clone)]
+struct Because {
+    code: &'static str,
+    reason: String,
+}
+
+/// Tells refusals.
+async fn told(State(authority): State<Authority>, request: Request, next: Next) -> Response {
+    let (source, path) = (source(request.extensions()), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if let Some(Because { code, reason }) = response.extensions().get() {
+        authority.acting("", &source).tell(Action::TokenRefused, |event| {
+            event.on(path).code(*code).with("reason", reason).with("listener", "authority")
+        });
+    }
+    response
+}
+
+/// The address that a request came from.
+fn source(extensions: &Extensions) -> String {
+    extensions.get::<PeerAddress>().map(|address| address.0.ip().to_string()).unwrap_or_default()
+}
+
+/// The same, as an extractor.
+struct Source(String);
+
+impl<S: Sync> FromRequestParts<S> for Source {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(source(&parts.extensions)))
+    }
 }
 
 /// A refusal in the form of RFC 6749, section 5.2.
@@ -105,6 +146,7 @@ impl IntoResponse for OAuthError {
             let scheme = http::HeaderValue::from_static("Basic realm=\"stella authority\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         }
+        response.extensions_mut().insert(Because { code: self.code, reason: self.description });
         response
     }
 }
@@ -116,6 +158,7 @@ fn answer(body: Value) -> Response {
 async fn token(
     State(port): State<Port>,
     peer: Peer,
+    Source(source): Source,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
@@ -147,7 +190,7 @@ async fn token(
             caller.name
         )));
     }
-    let issued = port.authority.issue_short(&caller.name, &request)?;
+    let issued = port.authority.acting(&caller.name, &source).issue_short(&caller.name, &request)?;
     tracing::info!(client = caller.name, jti = issued.claims.jti, "a token was issued");
     Ok(answer(json!({
         "access_token": issued.token,
@@ -190,6 +233,7 @@ async fn introspect(
 async fn revoke(
     State(port): State<Port>,
     peer: Peer,
+    Source(source): Source,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
@@ -205,7 +249,7 @@ async fn revoke(
                 description: "the token is another client's: an operator revokes it".into(),
             });
         }
-        port.authority.revoke(&claims.jti, Some(claims.exp)).await?;
+        port.authority.acting(&caller.name, &source).revoke(&claims.jti, Some(claims.exp)).await?;
         tracing::info!(client = caller.name, jti = claims.jti, "a token was revoked");
     }
     Ok(StatusCode::OK.into_response())

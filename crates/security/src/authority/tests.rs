@@ -40,6 +40,7 @@ impl World {
             keys: keys.to_owned(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             seed: [seed; 32],
+            audit: Audit::default(),
         };
         let authority = Authority::open(parts).await.unwrap();
         authority.establish(None).await.unwrap();
@@ -141,7 +142,10 @@ async fn what_is_taken_back_is_refused_by_every_node() {
     world.pass_s(day(1) + 60);
     assert_eq!(verifier.verify(&second.token, None), Err(TokenError::Expired));
     here.update_client("a", settings(&["obs:logs"])).await.unwrap();
-    assert!(here.0.register.current().state.revoked.is_empty(), "tokens that have ended need no revocation");
+    assert!(
+        here.inner.register.current().state.revoked.is_empty(),
+        "tokens that have ended need no revocation"
+    );
 }
 
 #[tokio::test]

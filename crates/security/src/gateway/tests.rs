@@ -42,7 +42,12 @@ fn gateway(
 ) -> Gateway {
     let default_tenant = default_tenant.map(|name| TenantId::parse(name).unwrap());
     let limits = Arc::new(SameLimits(Arc::new(Limits::default())));
-    Gateway::new(Identities::new(verifier, rules, believes).unwrap(), default_tenant, limits)
+    Gateway::new(
+        Identities::new(verifier, rules, believes).unwrap(),
+        default_tenant,
+        limits,
+        Audit::default(),
+    )
 }
 
 async fn believing(default_tenant: Option<&str>) -> Gateway {
@@ -73,7 +78,7 @@ fn ask(
     peer: Option<&PeerCertificate>,
     named: Option<&str>,
 ) -> String {
-    outcome(&gateway.access(&Asking { door, method: &method, path, headers, peer }), named)
+    outcome(&gateway.access(&Asking { door, method: &method, path, headers, peer, source: None }), named)
 }
 
 const QUERY: (Door, Method, &str) = (Door::Prometheus, Method::GET, "/api/v1/query");

@@ -271,7 +271,7 @@ async fn tokens(action: &TokenAction) -> anyhow::Result<()> {
         }
         TokenAction::Inspect(inspect) => {
             let text = text_of(&inspect.which)?;
-            let Reached::Here(authority) = inspect.place.reach().await? else {
+            let Reached::Here(authority, _) = inspect.place.reach().await? else {
                 bail!("a token is looked at on the Authority's own store: leave --server out");
             };
             let claims = token::own(&authority, &text)?;

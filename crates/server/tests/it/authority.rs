@@ -37,7 +37,7 @@ fn shell(folder: &Path, script: &str) -> Output {
     command.output().unwrap()
 }
 
-fn succeed(folder: &Path, script: &str) -> String {
+pub(crate) fn succeed(folder: &Path, script: &str) -> String {
     let output = shell(folder, script);
     assert!(output.status.success(), "{script}: {}", text(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -49,15 +49,15 @@ fn refused(folder: &Path, script: &str, word: &str) {
 }
 
 /// A server with certificates in a folder, where commands find its data.
-struct Deployment {
-    folder: tempfile::TempDir,
-    stella: Stella,
+pub(crate) struct Deployment {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) stella: Stella,
     /// Shows the certificate that connects to every port.
-    http: Client,
+    pub(crate) http: Client,
 }
 
 impl Deployment {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("stella-data");
         std::fs::create_dir(&data).unwrap();
@@ -67,15 +67,21 @@ impl Deployment {
         Self { folder, stella, http }
     }
 
-    fn url(&self, listener: &str, path: &str) -> String {
+    pub(crate) fn url(&self, listener: &str, path: &str) -> String {
         format!("https://localhost:{}{path}", self.stella.address(listener).unwrap().port())
     }
 
-    async fn ask(&self, listener: &str, path: &str, token: Option<&str>, tenant: Option<&str>) -> Response {
+    pub(crate) async fn ask(
+        &self,
+        listener: &str,
+        path: &str,
+        token: Option<&str>,
+        tenant: Option<&str>,
+    ) -> Response {
         self.send(self.http.request(Method::GET, self.url(listener, path)), token, tenant).await
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         mut request: reqwest::RequestBuilder,
         token: Option<&str>,

@@ -14,8 +14,8 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::{Algorithm, AuthorityError, Changes, NewClient, TokenRequest};
-use super::{ADMIN_SCOPE, OAuthError, Port, answer};
+use super::super::{Algorithm, Authority, AuthorityError, Changes, NewClient, TokenRequest};
+use super::{ADMIN_SCOPE, Because, OAuthError, Port, answer, source};
 use crate::tls::PeerCertificate;
 
 pub(super) fn router() -> Router<Port> {
@@ -28,7 +28,11 @@ pub(super) fn router() -> Router<Port> {
 }
 
 /// An operator: a request with a good token that has the scope.
-struct Operator(String);
+struct Operator {
+    name: String,
+    /// The Authority, acting for the operator.
+    authority: Authority,
+}
 
 impl FromRequestParts<Port> for Operator {
     type Rejection = OAuthError;
@@ -48,7 +52,9 @@ impl FromRequestParts<Port> for Operator {
                 description: format!("the token does not have the scope {ADMIN_SCOPE}"),
             });
         }
-        Ok(Self(identity.subject.clone()))
+        let name = identity.subject.clone();
+        let authority = port.authority.acting(&name, &source(&parts.extensions));
+        Ok(Self { name, authority })
     }
 }
 
@@ -74,7 +80,10 @@ impl IntoResponse for Refused {
             AuthorityError::Refused(_) => StatusCode::FORBIDDEN,
             _ => return OAuthError::from(self.0).into_response(),
         };
-        (status, Json(json!({"error": "refused", "error_description": self.0.to_string()}))).into_response()
+        let body = json!({"error": "refused", "error_description": self.0.to_string()});
+        let mut response = (status, Json(body)).into_response();
+        response.extensions_mut().insert(Because { code: "refused", reason: self.0.to_string() });
+        response
     }
 }
 
@@ -88,14 +97,13 @@ async fn list(State(port): State<Port>, _operator: Operator) -> Response {
 }
 
 async fn create(
-    State(port): State<Port>,
-    Operator(operator): Operator,
+    operator: Operator,
     new: Result<Json<NewClient>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let new = body(new)?;
     let name = new.name.clone();
-    let secret = port.authority.create_client(new).await?;
-    tracing::info!(operator, client = name, "an operator made a client");
+    let secret = operator.authority.create_client(new).await?;
+    tracing::info!(operator = operator.name, client = name, "an operator made a client");
     Ok((StatusCode::CREATED, answer(json!({"client_id": name, "client_secret": secret}))).into_response())
 }
 
@@ -108,23 +116,18 @@ async fn show(
 }
 
 async fn update(
-    State(port): State<Port>,
-    Operator(operator): Operator,
+    operator: Operator,
     Path(name): Path<String>,
     changes: Result<Json<Changes>, JsonRejection>,
 ) -> Result<Response, Refused> {
-    let secret = port.authority.update_client(&name, body(changes)?).await?;
-    tracing::info!(operator, client = name, "an operator changed a client");
+    let secret = operator.authority.update_client(&name, body(changes)?).await?;
+    tracing::info!(operator = operator.name, client = name, "an operator changed a client");
     Ok(answer(json!({"client_id": name, "client_secret": secret})))
 }
 
-async fn delete(
-    State(port): State<Port>,
-    Operator(operator): Operator,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Refused> {
-    port.authority.delete_client(&name).await?;
-    tracing::info!(operator, client = name, "an operator deleted a client");
+async fn delete(operator: Operator, Path(name): Path<String>) -> Result<StatusCode, Refused> {
+    operator.authority.delete_client(&name).await?;
+    tracing::info!(operator = operator.name, client = name, "an operator deleted a client");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -141,15 +144,19 @@ struct ServiceToken {
 }
 
 async fn issue(
-    State(port): State<Port>,
-    Operator(operator): Operator,
+    operator: Operator,
     Path(name): Path<String>,
     asked: Result<Json<ServiceToken>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let ServiceToken { life_s, scopes, audience, tenant, certificate } = body(asked)?;
     let request = TokenRequest { scopes, audience, tenant, certificate };
-    let issued = port.authority.issue_service(&name, &request, life_s)?;
-    tracing::info!(operator, client = name, jti = issued.claims.jti, "an operator issued a token");
+    let issued = operator.authority.issue_service(&name, &request, life_s)?;
+    tracing::info!(
+        operator = operator.name,
+        client = name,
+        jti = issued.claims.jti,
+        "an operator issued a token"
+    );
     Ok(answer(json!({"access_token": issued.token, "jti": issued.claims.jti})))
 }
 
@@ -162,13 +169,12 @@ struct Revocation {
 }
 
 async fn revoke(
-    State(port): State<Port>,
-    Operator(operator): Operator,
+    operator: Operator,
     asked: Result<Json<Revocation>, JsonRejection>,
 ) -> Result<StatusCode, Refused> {
     let Revocation { jti, exp } = body(asked)?;
-    port.authority.revoke(&jti, exp).await?;
-    tracing::info!(operator, jti, "an operator revoked a token");
+    operator.authority.revoke(&jti, exp).await?;
+    tracing::info!(operator = operator.name, jti, "an operator revoked a token");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -181,11 +187,10 @@ struct Rotation {
 }
 
 async fn rotate(
-    State(port): State<Port>,
-    Operator(operator): Operator,
+    operator: Operator,
     asked: Result<Json<Rotation>, JsonRejection>,
 ) -> Result<Response, Refused> {
-    let kid = port.authority.rotate(body(asked)?.algorithm).await?;
-    tracing::info!(operator, kid, "an operator made a new key");
+    let kid = operator.authority.rotate(body(asked)?.algorithm).await?;
+    tracing::info!(operator = operator.name, kid, "an operator made a new key");
     Ok((StatusCode::CREATED, answer(json!({"kid": kid}))).into_response())
 }

@@ -12,6 +12,7 @@ use reqwest::Method;
 use security::authority::{Algorithm, Authority, Changes, Client, NewClient, TokenRequest};
 use serde_json::{Value, json};
 
+use crate::audit::Outbox;
 use crate::clock::SystemClock;
 use crate::commands::connect::Credentials;
 use crate::config::Config;
@@ -39,8 +40,8 @@ pub struct Place {
 
 /// The Authority, where it was found.
 pub(super) enum Reached {
-    /// In a store, opened here.
-    Here(Authority),
+    /// In a store, opened here; with the events of what is done to it.
+    Here(Authority, Outbox),
     /// Behind a server.
     There(Admin),
 }
@@ -76,9 +77,11 @@ impl Place {
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = who::open_store(&config, &clock)?;
-        let authority = who::open_authority(&config, &store, clock).await?;
+        let outbox = Outbox::new(store.objects(), Arc::clone(&clock));
+        let authority = who::open_authority(&config, &store, clock, outbox.audit()).await?;
         authority.establish(config.authority.issuer.as_deref()).await?;
-        Ok(Reached::Here(authority))
+        outbox.deliver().await?;
+        Ok(Reached::Here(authority, outbox))
     }
 }
 
@@ -86,7 +89,11 @@ impl Reached {
     /// Makes a client; its secret.
     pub(super) async fn create(&self, new: NewClient) -> anyhow::Result<String> {
         match self {
-            Self::Here(authority) => Ok(authority.create_client(new).await?.0),
+            Self::Here(authority, outbox) => {
+                let secret = authority.create_client(new).await?.0;
+                outbox.deliver().await?;
+                Ok(secret)
+            }
             Self::There(admin) => {
                 let answer =
                     admin.ask(Method::POST, "/admin/clients", Some(serde_json::to_value(&new)?)).await?;
@@ -97,7 +104,7 @@ impl Reached {
 
     pub(super) async fn clients(&self) -> anyhow::Result<BTreeMap<String, Client>> {
         match self {
-            Self::Here(authority) => Ok(authority.clients()),
+            Self::Here(authority, _) => Ok(authority.clients()),
             Self::There(admin) => {
                 Ok(serde_json::from_value(admin.ask(Method::GET, "/admin/clients", None).await?)?)
             }
@@ -106,7 +113,7 @@ impl Reached {
 
     pub(super) async fn client(&self, name: &str) -> anyhow::Result<Client> {
         match self {
-            Self::Here(authority) => Ok(authority.client(name)?),
+            Self::Here(authority, _) => Ok(authority.client(name)?),
             Self::There(admin) => {
                 Ok(serde_json::from_value(admin.ask(Method::GET, &path(name, ""), None).await?)?)
             }
@@ -116,7 +123,11 @@ impl Reached {
     /// Changes a client; its new secret, where one was asked for.
     pub(super) async fn update(&self, name: &str, changes: Changes) -> anyhow::Result<Option<String>> {
         match self {
-            Self::Here(authority) => Ok(authority.update_client(name, changes).await?.map(|secret| secret.0)),
+            Self::Here(authority, outbox) => {
+                let secret = authority.update_client(name, changes).await?;
+                outbox.deliver().await?;
+                Ok(secret.map(|secret| secret.0))
+            }
             Self::There(admin) => {
                 let body = serde_json::to_value(&changes)?;
                 let answer = admin.ask(Method::PATCH, &path(name, ""), Some(body)).await?;
@@ -127,7 +138,10 @@ impl Reached {
 
     pub(super) async fn delete(&self, name: &str) -> anyhow::Result<()> {
         match self {
-            Self::Here(authority) => authority.delete_client(name).await?,
+            Self::Here(authority, outbox) => {
+                authority.delete_client(name).await?;
+                outbox.deliver().await?;
+            }
             Self::There(admin) => drop(admin.ask(Method::DELETE, &path(name, ""), None).await?),
         }
         Ok(())
@@ -141,7 +155,11 @@ impl Reached {
         life_s: i64,
     ) -> anyhow::Result<String> {
         match self {
-            Self::Here(authority) => Ok(authority.issue_service(name, request, life_s)?.token),
+            Self::Here(authority, outbox) => {
+                let token = authority.issue_service(name, request, life_s)?.token;
+                outbox.deliver().await?;
+                Ok(token)
+            }
             Self::There(admin) => {
                 let body = json!({
                     "life_s": life_s,
@@ -157,7 +175,10 @@ impl Reached {
 
     pub(super) async fn revoke(&self, jti: &str, exp: Option<i64>) -> anyhow::Result<()> {
         match self {
-            Self::Here(authority) => authority.revoke(jti, exp).await?,
+            Self::Here(authority, outbox) => {
+                authority.revoke(jti, exp).await?;
+                outbox.deliver().await?;
+            }
             Self::There(admin) => {
                 let body = json!({"jti": jti, "exp": exp});
                 drop(admin.ask(Method::POST, "/admin/revocations", Some(body)).await?);
@@ -169,7 +190,11 @@ impl Reached {
     /// Makes a new key; its name.
     pub(super) async fn rotate(&self, algorithm: Algorithm) -> anyhow::Result<String> {
         match self {
-            Self::Here(authority) => Ok(authority.rotate(algorithm).await?),
+            Self::Here(authority, outbox) => {
+                let kid = authority.rotate(algorithm).await?;
+                outbox.deliver().await?;
+                Ok(kid)
+            }
             Self::There(admin) => {
                 let body = json!({"algorithm": algorithm});
                 text(&admin.ask(Method::POST, "/admin/keys", Some(body)).await?, "kid")

@@ -1,0 +1,119 @@
+//! What is told of who did what: refusals, tokens and clients become lines of the server's own tenant, which one scope reads
+//! and nobody writes.
+
+use serde_json::Value;
+
+use crate::authority::{Deployment, succeed};
+use crate::client::Api;
+use crate::server::{Stella, eventually};
+use crate::telemetry::{now_ns, post_json};
+
+/// A query for lines, as a path.
+fn lines(query: &str) -> String {
+    let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+    format!("/loki/api/v1/query_range?limit=1000&query={query}")
+}
+
+/// The events that a query finds, the newest first.
+fn events(answer: &Value) -> Vec<Value> {
+    let streams = answer["data"]["result"].as_array().unwrap();
+    let values = streams.iter().flat_map(|stream| stream["values"].as_array().unwrap());
+    values.map(|value| serde_json::from_str(value[1].as_str().unwrap()).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_and_refused_is_read_with_one_scope() {
+    let deployment = Deployment::new().await;
+    let folder = deployment.folder.path();
+    let create = |name: &str, scopes: &str| {
+        let flags =
+            format!("--scopes {scopes} --audience observability --tenant acme --allowed-tenants acme,stella");
+        succeed(folder, &format!("stella authority client create {name} {flags}"));
+        succeed(folder, &format!("stella authority token issue {name} --ttl 1h")).trim().to_owned()
+    };
+    let (reader, logs) = (create("auditor", "timeline:read"), create("logs", "obs:logs"));
+    let ask = async |token: &str, tenant: &str, query: &str| {
+        let answer = deployment.ask("loki", &lines(query), Some(token), Some(tenant)).await;
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let found = async |query: &str| {
+        let (status, body) = ask(&reader, "stella", query).await;
+        if status != 200 { Vec::new() } else { events(&serde_json::from_str(&body).unwrap()) }
+    };
+
+    // What commands did beside the server.
+    let created = "{service_name=\"stella-audit\", action=\"client.created\"} | subject=\"logs\"";
+    let created = eventually("the client that was made", async || found(created).await.pop()).await;
+    assert_eq!((&created["tenant"], &created["scopes"]), (&"acme".into(), &"obs:logs".into()));
+    assert!(created["actor"].as_str().unwrap().starts_with("command:"), "{created}");
+    let issued = "{service_name=\"stella-audit\", action=\"token.issued\"} | client=\"logs\"";
+    eventually("the token that was issued", async || found(issued).await.pop()).await;
+    assert!(!created.to_string().contains("secret"), "{created}");
+
+    // What the server refused: once in a line of its own, however often.
+    for _ in 0..20 {
+        assert_eq!(ask(&logs, "globex", "{app=\"x\"}").await.0, 403);
+    }
+    let refused =
+        "{service_name=\"stella-audit\", action=\"request.refused\"} | code=\"ERR_TENANT_MISMATCH\"";
+    let refused =
+        eventually("the refusal", async || Some(found(refused).await).filter(|found| !found.is_empty()))
+            .await;
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let [event] = refused.as_slice() else { unreachable!() };
+    assert_eq!((&event["actor"], &event["tenant"]), (&"logs".into(), &"globex".into()));
+    assert_eq!((&event["source"], &event["listener"]), (&"127.0.0.1".into(), &"loki".into()));
+
+    // A connection without a certificate, and a token that nobody issued.
+    let bare = crate::tls::client(&crate::tls::certificates(&folder.join("stella-data")), None);
+    assert!(bare.get(deployment.url("loki", "/ready")).send().await.is_err());
+    let form = [("grant_type", "client_credentials"), ("client_id", "logs"), ("client_secret", "guess")];
+    let answer =
+        deployment.http.post(deployment.url("authority", "/token")).form(&form).send().await.unwrap();
+    assert_eq!(answer.status(), 401);
+    for action in ["connection.refused", "token.refused"] {
+        let query = format!("{{service_name=\"stella-audit\", action=\"{action}\"}}");
+        eventually(action, async || found(&query).await.pop()).await;
+    }
+
+    // Who may read it, and who may not.
+    let all = "{service_name=~\".+\"}";
+    assert_eq!(ask(&logs, "stella", all).await.0, 403, "logs are not events");
+    assert_eq!(ask(&reader, "acme", all).await.0, 403, "events are not logs");
+    let line = serde_json::json!({"streams": [{"stream": {"app": "x"}, "values": [[now_ns().to_string(), "forged"]]}]});
+    let push = deployment.http.post(deployment.url("loki", "/loki/api/v1/push")).json(&line);
+    assert_eq!(
+        deployment.send(push, None, Some("stella")).await.status(),
+        403,
+        "not even an operator writes there"
+    );
+    let metrics = deployment.ask("prometheus", "/metrics", None, None).await.text().await.unwrap();
+    let counted = metrics
+        .lines()
+        .find(|line| line.starts_with("stella_audit_events_total{action=\"request.refused\"}"));
+    let counted: u64 = counted.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(counted >= 22, "all are counted: {counted}");
+    deployment.stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_refusals_are_summarised_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+    let own = stella.tenant("stella");
+    let body = serde_json::json!({"streams": []});
+    for _ in 0..30 {
+        assert_eq!(post_json(&own, Api::Loki, "/loki/api/v1/push", &body).await.unwrap().status, 403);
+    }
+    stella.stop().await;
+    let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+    let own = stella.tenant("stella");
+    let told = own.lines("{service_name=\"stella-audit\", action=\"request.refused\"}").await;
+    let repeated: Vec<Option<u64>> = told
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(&line.line).unwrap()["repeated"].as_u64())
+        .collect();
+    assert_eq!(repeated.len(), 2, "{told:?}");
+    assert!(repeated.contains(&None) && repeated.contains(&Some(29)), "{told:?}");
+    stella.stop().await;
+}
