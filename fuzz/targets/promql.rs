@@ -4,9 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    if let Ok(expr) = promql::parse(text) {
+    if let Ok(expr) = promql::parse(text, promql::Features::ALL) {
         let printed = expr.to_string();
-        let again = promql::parse(&printed).expect("what is printed parses");
+        let again = promql::parse(&printed, promql::Features::ALL).expect("what is printed parses");
         assert_eq!(again.to_string(), printed);
     }
 });

@@ -15,8 +15,9 @@ use model::Labels;
 use model::labels::is_of_metric;
 
 use crate::annotations::Annotations;
-use crate::ast::{AggregateOp, Grouping};
+use crate::ast::{AggregateOp, Grouping, Place};
 use crate::error::EvalError;
+use crate::functions::quantile::check_quantile;
 use crate::vector::{Grid, GridSeries};
 
 /// The parameter before the vector.
@@ -80,6 +81,13 @@ impl Groups {
     }
 }
 
+/// Where an aggregation's parts stand in the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) input: Place,
+    pub(crate) param: Place,
+}
+
 /// Aggregates the series of a grid.
 ///
 /// # Errors
@@ -91,8 +99,29 @@ pub fn aggregate(
     grid: Grid,
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
+    within(op, grouping, param, grid, Places::default(), notes)
+}
+
+/// The same within a query.
+pub(crate) fn within(
+    op: AggregateOp,
+    grouping: &Grouping,
+    param: &Param,
+    grid: Grid,
+    places: Places,
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
     let by_name = !grouping.without && grouping.labels.iter().any(|label| is_of_metric(label));
     let name_dropped = by_name && grid.series.iter().any(|series| series.name_dropped);
+    notes.at(places.param);
+    match (op, param) {
+        (AggregateOp::Quantile, Param::Numbers(quantiles)) => {
+            quantiles.iter().for_each(|q| check_quantile(*q, notes));
+        }
+        (AggregateOp::LimitRatio, Param::Numbers(ratios)) => order::check_ratios(ratios, notes)?,
+        _ => {}
+    }
+    notes.at(places.input);
     let mut out = compute(op, grouping, param, grid, notes)?;
     if name_dropped {
         out.series.iter_mut().for_each(|series| series.name_dropped = true);
@@ -121,12 +150,12 @@ fn compute(
             Ok(folds.finish(notes))
         }
         AggregateOp::Stddev | AggregateOp::Stdvar => Ok(moments::aggregate(op, grouping, &grid, notes)),
-        AggregateOp::Quantile => moments::quantile(grouping, param.numbers(op)?, &grid, notes),
+        AggregateOp::Quantile => Ok(moments::quantile(grouping, param.numbers(op)?, &grid, notes)),
         AggregateOp::Topk | AggregateOp::Bottomk => {
             order::top_or_bottom(op, grouping, param.numbers(op)?, grid, notes)
         }
         AggregateOp::Limitk => order::limit(grouping, param.numbers(op)?, grid),
-        AggregateOp::LimitRatio => order::limit_ratio(param.numbers(op)?, grid, notes),
+        AggregateOp::LimitRatio => Ok(order::limit_ratio(param.numbers(op)?, grid)),
         AggregateOp::CountValues => match param {
             Param::Text(label) => count_values::aggregate(label, grouping, &grid),
             _ => Err(EvalError::Parameter(

@@ -7,6 +7,18 @@ use model::Matcher;
 use crate::functions::Function;
 use crate::value::ValueType;
 
+/// Where something begins in the text, in bytes. Two are always equal: where a thing stands says nothing of what it means.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place(pub usize);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
 /// An expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -28,8 +40,8 @@ pub enum Expr {
     Binary(Box<Binary>),
     /// Series joined into groups.
     Aggregate(Box<Aggregate>),
-    /// A function and its arguments.
-    Call(&'static Function, Vec<Expr>),
+    /// A function, its arguments, and where each of them begins.
+    Call(&'static Function, Vec<Expr>, Vec<Place>),
 }
 
 /// Which series, and when.
@@ -41,6 +53,8 @@ pub struct Selector {
     pub matchers: Vec<Matcher>,
     /// How far back to look.
     pub moved: Moved,
+    /// Where it begins.
+    pub place: Place,
 }
 
 /// The modifiers behind a selector or subquery.
@@ -201,6 +215,8 @@ pub struct Binary {
     pub bool_modifier: bool,
     /// How series pair; only between vectors.
     pub matching: Matching,
+    /// Where the left side begins.
+    pub place: Place,
 }
 
 /// How the series of two vectors pair.
@@ -334,6 +350,10 @@ pub struct Aggregate {
     pub expr: Expr,
     /// The groups.
     pub grouping: Grouping,
+    /// Where the vector begins.
+    pub place: Place,
+    /// Where the parameter begins.
+    pub param_place: Place,
 }
 
 impl Expr {
@@ -350,7 +370,7 @@ impl Expr {
                 (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
                 _ => ValueType::Vector,
             },
-            Expr::Call(function, _) => function.returns,
+            Expr::Call(function, ..) => function.returns,
         }
     }
 
@@ -376,7 +396,7 @@ impl Expr {
                 let param = aggregate.param.iter().chain([&aggregate.expr]);
                 param.for_each(|expr| expr.collect_selectors(selectors));
             }
-            Expr::Call(_, args) => args.iter().for_each(|arg| arg.collect_selectors(selectors)),
+            Expr::Call(_, args, _) => args.iter().for_each(|arg| arg.collect_selectors(selectors)),
         }
     }
 

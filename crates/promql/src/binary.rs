@@ -71,7 +71,7 @@ pub fn binary_scalar(
                     result.set_float(step, f64::from(u8::from(holds)));
                 }
                 Outcome::Compared(true) => operand.put(&mut result, step),
-                Outcome::Compared(false) | Outcome::Nothing => {}
+                Outcome::Compared(false) | Outcome::Unjoined | Outcome::Nothing => {}
                 Outcome::Float(value) => result.set_float(step, value),
                 Outcome::Histogram(histogram) => result.set_histogram(step, *histogram),
             }

@@ -4,12 +4,13 @@ use model::Kind;
 use model::error::Classified;
 use syntax::{Position, Span, SyntaxError};
 
-/// A text that is no query. Shown as `line:column: parse error: ...`.
+/// A text that is no query. Shown as `line:column: parse error: ...`; what Prometheus finds only when it evaluates the
+/// query is shown without the place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{position}: parse error: {message}")]
+#[error("{}{message}", place(.position.as_ref()))]
 pub struct ParseError {
     /// Where, as people count.
-    pub position: Position,
+    pub position: Option<Position>,
     /// Where, in bytes.
     pub span: Span,
     /// What is wrong.
@@ -18,8 +19,18 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(source: &str, error: SyntaxError) -> Self {
-        Self { position: error.position(source), span: error.span, message: error.message }
+        Self { position: Some(error.position(source)), span: error.span, message: error.message }
     }
+
+    /// The message with the line of the query and a caret under the place: for terminals.
+    #[must_use]
+    pub fn with_caret(&self, query: &str) -> String {
+        format!("{self}\n{}", syntax::error::caret(query, self.span))
+    }
+}
+
+fn place(position: Option<&Position>) -> String {
+    position.map_or_else(String::new, |position| format!("{position}: parse error: "))
 }
 
 impl Classified for ParseError {

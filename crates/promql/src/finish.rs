@@ -9,11 +9,13 @@ mod info;
 mod result;
 
 use arrow::array::RecordBatch;
+use model::histogram::{NativeHistogram, ResetHint};
 
 use crate::aggregate::{self, Param};
 use crate::annotations::Annotations;
 use crate::binary;
 use crate::error::EvalError;
+use crate::functions::quantile::check_quantile;
 use crate::kernels::{self, Kernel, RangeFunction, Windows};
 use crate::leaf::RawSeries;
 use crate::plan::{Node, Plan, Source};
@@ -25,10 +27,8 @@ use crate::vector::{Grid, GridSeries, Steps};
 pub struct Output {
     /// The result.
     pub value: Value,
-    /// Where something may be wrong, sorted.
-    pub warnings: Vec<String>,
-    /// What may surprise, sorted.
-    pub infos: Vec<String>,
+    /// Where something may be wrong, and what may surprise.
+    pub annotations: Annotations,
 }
 
 /// Computes the result from what the workers of each leaf gave, in the order of the plan's leaves.
@@ -58,8 +58,7 @@ pub fn finish_unless(
     let mut notes = Annotations::default();
     let mut finish = Finish { plan: Some(plan), leaves, notes: &mut notes, is_stopped };
     let value = result::of(plan, &mut finish)?;
-    let (warnings, infos) = notes.into_lists();
-    Ok(Output { value, warnings, infos })
+    Ok(Output { value, annotations: notes })
 }
 
 /// The numbers of a node that reads nothing; none where it gives something else.
@@ -90,17 +89,24 @@ impl<'p> Finish<'p> {
         if (self.is_stopped)() {
             return Err(EvalError::Stopped);
         }
-        Ok(match node {
+        let computed = match node {
             Node::Numbers(numbers) => Computed::Numbers(numbers.clone()),
             Node::Text(text) => Computed::Text(text.clone()),
             Node::Leaf(leaf) => Computed::Grid(self.leaf(*leaf)?),
-            Node::Range { function, source, windows, params, keep_name } => {
+            Node::Range { function, source, windows, params, keep_name, places } => {
                 let mut numbers = Vec::with_capacity(params.len());
                 for param in params {
                     numbers.push(self.numbers(param)?);
                 }
-                let kernel = Kernel::Range(*function, numbers);
                 let series = self.samples(source)?;
+                if *function == RangeFunction::Quantile
+                    && let Some(quantiles) = numbers.first()
+                {
+                    self.notes.at(places.param);
+                    quantiles.iter().for_each(|q| check_quantile(*q, self.notes));
+                }
+                let kernel = Kernel::Range(*function, numbers);
+                self.notes.at(places.samples);
                 Computed::Grid(self.range(&kernel, windows, *keep_name, &series)?)
             }
             Node::Matrix { .. } => {
@@ -111,8 +117,9 @@ impl<'p> Finish<'p> {
                 Computed::Grid(grid) => Computed::Grid(negate(grid)?),
                 Computed::Text(_) => return Err(EvalError::Unsupported("a sign before a text".to_owned())),
             },
-            Node::Binary { op, bool_modifier, matching, lhs, rhs } => {
+            Node::Binary { op, bool_modifier, matching, lhs, rhs, place } => {
                 let (lhs, rhs) = (self.compute(lhs)?, self.compute(rhs)?);
+                self.notes.at(*place);
                 match (lhs, rhs) {
                     (Computed::Numbers(a), Computed::Numbers(b)) => {
                         Computed::Numbers(binary::binary_scalars(*op, &a, &b))
@@ -129,14 +136,14 @@ impl<'p> Finish<'p> {
                     _ => return Err(EvalError::Unsupported("an operator on a text".to_owned())),
                 }
             }
-            Node::Aggregate { op, grouping, param, input } => {
+            Node::Aggregate { op, grouping, param, input, places } => {
                 let param = match param.as_ref().map(|param| self.compute(param)).transpose()? {
                     Some(Computed::Numbers(numbers)) => Param::Numbers(numbers),
                     Some(Computed::Text(text)) => Param::Text(text),
                     Some(Computed::Grid(_)) | None => Param::None,
                 };
                 let input = self.grid(input)?;
-                Computed::Grid(aggregate::aggregate(*op, grouping, &param, input, self.notes)?)
+                Computed::Grid(aggregate::within(*op, grouping, &param, input, *places, self.notes)?)
             }
             Node::Absent { labels, input, steps } => {
                 Computed::Grid(absent(labels, &self.grid(input)?, *steps))
@@ -146,8 +153,20 @@ impl<'p> Finish<'p> {
                 let (values, moments) = (self.leaf(*values)?, self.leaf(*moments)?);
                 Computed::Grid(info::enrich(selector, base, &values, &moments)?)
             }
-            Node::Call { function, args, steps } => self.call(function, args, *steps)?,
-        })
+            Node::Call { function, args, places, steps } => self.call(function, args, places, *steps)?,
+        };
+        self.named(computed)
+    }
+
+    /// Takes names away at once, where they do not stay to the end of the query.
+    fn named(&self, computed: Computed) -> Result<Computed, EvalError> {
+        let stay = self.plan.is_none_or(|plan| plan.delayed_names);
+        match computed {
+            Computed::Grid(grid) if !stay && grid.series.iter().any(|series| series.name_dropped) => {
+                Ok(Computed::Grid(grid.drop_names()?))
+            }
+            other => Ok(other),
+        }
     }
 
     fn leaf(&mut self, leaf: usize) -> Result<Grid, EvalError> {
@@ -231,8 +250,14 @@ fn as_samples(series: &GridSeries, steps: Steps) -> RawSeries {
                 raw.values.push(value);
             }
             Some(Point::Histogram(histogram)) => {
+                // What it says is of the sample before it in the series, which is none of these.
+                let hint = if histogram.reset_hint == ResetHint::Gauge {
+                    ResetHint::Gauge
+                } else {
+                    ResetHint::Unknown
+                };
                 raw.histogram_timestamps_ms.push(at);
-                raw.histograms.push(*histogram);
+                raw.histograms.push(NativeHistogram { reset_hint: hint, ..*histogram });
             }
             None => {}
         }
@@ -285,9 +310,10 @@ mod tests {
 
     #[test]
     fn a_stopped_query_computes_no_further() {
-        let params =
-            EvalParams { start_ms: 0, end_ms: 0, step_ms: 0, lookback_ms: 300_000, max_samples: 10_000 };
-        let plan = plan(&crate::parse("sum_over_time(vector(1)[10s:1s])").unwrap(), &params).unwrap();
+        let params = EvalParams::instant(0);
+        let plan =
+            plan(&crate::parse("sum_over_time(vector(1)[10s:1s])", crate::Features::ALL).unwrap(), &params)
+                .unwrap();
         assert!(finish(&plan, Vec::new()).is_ok());
         assert_eq!(finish_unless(&plan, Vec::new(), &|| true), Err(EvalError::Stopped));
     }

@@ -25,10 +25,12 @@ pub struct Function {
     pub at_most: Option<usize>,
     /// The type of its result.
     pub returns: ValueType,
+    /// Whether it must be enabled.
+    pub is_experimental: bool,
 }
 
 const fn exactly(name: &'static str, args: &'static [ValueType], returns: ValueType) -> Function {
-    Function { name, args, required: args.len(), at_most: Some(args.len()), returns }
+    Function { name, args, required: args.len(), at_most: Some(args.len()), returns, is_experimental: false }
 }
 
 const fn optional(
@@ -37,7 +39,7 @@ const fn optional(
     required: usize,
     returns: ValueType,
 ) -> Function {
-    Function { name, args, required, at_most: Some(args.len()), returns }
+    Function { name, args, required, at_most: Some(args.len()), returns, is_experimental: false }
 }
 
 const fn variadic(
@@ -46,7 +48,13 @@ const fn variadic(
     required: usize,
     at_most: Option<usize>,
 ) -> Function {
-    Function { name, args, required, at_most, returns: Vector }
+    Function { name, args, required, at_most, returns: Vector, is_experimental: false }
+}
+
+impl Function {
+    const fn experimental(self) -> Self {
+        Self { is_experimental: true, ..self }
+    }
 }
 
 /// All functions, sorted by name.
@@ -76,8 +84,8 @@ static FUNCTIONS: [Function; 90] = [
     exactly("deg", &[Vector], Vector),
     exactly("delta", &[Matrix], Vector),
     exactly("deriv", &[Matrix], Vector),
-    exactly("double_exponential_smoothing", &[Matrix, Scalar, Scalar], Vector),
-    exactly("end", &[], Scalar),
+    exactly("double_exponential_smoothing", &[Matrix, Scalar, Scalar], Vector).experimental(),
+    exactly("end", &[], Scalar).experimental(),
     exactly("exp", &[Vector], Vector),
     exactly("first_over_time", &[Matrix], Vector),
     exactly("floor", &[Vector], Vector),
@@ -85,14 +93,14 @@ static FUNCTIONS: [Function; 90] = [
     exactly("histogram_count", &[Vector], Vector),
     exactly("histogram_fraction", &[Scalar, Scalar, Vector], Vector),
     exactly("histogram_quantile", &[Scalar, Vector], Vector),
-    variadic("histogram_quantiles", &[Vector, Text, Scalar], 3, Some(12)),
+    variadic("histogram_quantiles", &[Vector, Text, Scalar], 3, Some(12)).experimental(),
     exactly("histogram_stddev", &[Vector], Vector),
     exactly("histogram_stdvar", &[Vector], Vector),
     exactly("histogram_sum", &[Vector], Vector),
     optional("hour", &[Vector], 0, Vector),
     exactly("idelta", &[Matrix], Vector),
     exactly("increase", &[Matrix], Vector),
-    optional("info", &[Vector, Vector], 1, Vector),
+    optional("info", &[Vector, Vector], 1, Vector).experimental(),
     exactly("irate", &[Matrix], Vector),
     variadic("label_join", &[Vector, Text, Text, Text], 3, None),
     exactly("label_replace", &[Vector, Text, Text, Text, Text], Vector),
@@ -100,10 +108,10 @@ static FUNCTIONS: [Function; 90] = [
     exactly("ln", &[Vector], Vector),
     exactly("log10", &[Vector], Vector),
     exactly("log2", &[Vector], Vector),
-    exactly("mad_over_time", &[Matrix], Vector),
-    exactly("max_of", &[Scalar, Scalar], Scalar),
+    exactly("mad_over_time", &[Matrix], Vector).experimental(),
+    exactly("max_of", &[Scalar, Scalar], Scalar).experimental(),
     exactly("max_over_time", &[Matrix], Vector),
-    exactly("min_of", &[Scalar, Scalar], Scalar),
+    exactly("min_of", &[Scalar, Scalar], Scalar).experimental(),
     exactly("min_over_time", &[Matrix], Vector),
     optional("minute", &[Vector], 0, Vector),
     optional("month", &[Vector], 0, Vector),
@@ -112,7 +120,7 @@ static FUNCTIONS: [Function; 90] = [
     exactly("present_over_time", &[Matrix], Vector),
     exactly("quantile_over_time", &[Scalar, Matrix], Vector),
     exactly("rad", &[Vector], Vector),
-    exactly("range", &[], Scalar),
+    exactly("range", &[], Scalar).experimental(),
     exactly("rate", &[Matrix], Vector),
     exactly("resets", &[Matrix], Vector),
     optional("round", &[Vector, Scalar], 1, Vector),
@@ -121,27 +129,33 @@ static FUNCTIONS: [Function; 90] = [
     exactly("sin", &[Vector], Vector),
     exactly("sinh", &[Vector], Vector),
     exactly("sort", &[Vector], Vector),
-    variadic("sort_by_label", &[Vector, Text], 1, None),
-    variadic("sort_by_label_desc", &[Vector, Text], 1, None),
+    variadic("sort_by_label", &[Vector, Text], 1, None).experimental(),
+    variadic("sort_by_label_desc", &[Vector, Text], 1, None).experimental(),
     exactly("sort_desc", &[Vector], Vector),
     exactly("sqrt", &[Vector], Vector),
-    exactly("start", &[], Scalar),
-    exactly("start_timestamp", &[Vector], Vector),
+    exactly("start", &[], Scalar).experimental(),
+    exactly("start_timestamp", &[Vector], Vector).experimental(),
     exactly("stddev_over_time", &[Matrix], Vector),
     exactly("stdvar_over_time", &[Matrix], Vector),
-    exactly("step", &[], Scalar),
+    exactly("step", &[], Scalar).experimental(),
     exactly("sum_over_time", &[Matrix], Vector),
     exactly("tan", &[Vector], Vector),
     exactly("tanh", &[Vector], Vector),
     exactly("time", &[], Scalar),
     exactly("timestamp", &[Vector], Vector),
-    exactly("ts_of_first_over_time", &[Matrix], Vector),
-    exactly("ts_of_last_over_time", &[Matrix], Vector),
-    exactly("ts_of_max_over_time", &[Matrix], Vector),
-    exactly("ts_of_min_over_time", &[Matrix], Vector),
+    exactly("ts_of_first_over_time", &[Matrix], Vector).experimental(),
+    exactly("ts_of_last_over_time", &[Matrix], Vector).experimental(),
+    exactly("ts_of_max_over_time", &[Matrix], Vector).experimental(),
+    exactly("ts_of_min_over_time", &[Matrix], Vector).experimental(),
     exactly("vector", &[Scalar], Vector),
     optional("year", &[Vector], 0, Vector),
 ];
+
+/// All functions, sorted by name.
+#[must_use]
+pub fn functions() -> &'static [Function] {
+    &FUNCTIONS
+}
 
 /// The function of that name; letter case counts.
 #[must_use]

@@ -13,6 +13,8 @@ mod trim;
 use std::collections::BTreeMap;
 
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, NativeHistogram, ResetHint};
+use model::metric::is_stale;
+use syntax::string::quote;
 
 use crate::annotations::Annotations;
 use buckets::{Bucket, Counts, pack, unpack, upper_bound};
@@ -23,7 +25,7 @@ pub(crate) const fn is_custom(h: &NativeHistogram) -> bool {
     h.schema == CUSTOM_BUCKETS_SCHEMA
 }
 
-/// The sum of two; none, with a warning, where their buckets cannot be joined.
+/// The sum of two; none where their buckets cannot be joined.
 pub(crate) fn add(
     a: &NativeHistogram,
     b: &NativeHistogram,
@@ -33,7 +35,7 @@ pub(crate) fn add(
     combine(a, b, 1.0, notes)
 }
 
-/// By how much a counter or gauge grew, whatever the two say of resets; none, with a warning, as above.
+/// By how much a counter or gauge grew, whatever the two say of resets; none as above.
 pub(crate) fn growth(
     from: &NativeHistogram,
     to: &NativeHistogram,
@@ -42,7 +44,7 @@ pub(crate) fn growth(
     combine(to, from, -1.0, notes)
 }
 
-/// The difference of two; none, with a warning, where their buckets cannot be joined.
+/// The difference of two; none where their buckets cannot be joined.
 pub(crate) fn subtract(
     a: &NativeHistogram,
     b: &NativeHistogram,
@@ -50,6 +52,13 @@ pub(crate) fn subtract(
 ) -> Option<NativeHistogram> {
     tell_conflict(a, b, "subtraction", notes);
     combine(a, b, -1.0, notes)
+}
+
+/// The same with buckets as coarse as another's; none where the two cannot be joined.
+pub(crate) fn coarsened(h: &NativeHistogram, like: &NativeHistogram) -> Option<NativeHistogram> {
+    let hint = h.reset_hint;
+    let joined = combine(h, &scale(like, 0.0), 1.0, &mut Annotations::default())?;
+    Some(NativeHistogram { reset_hint: hint, ..joined })
 }
 
 /// Says that one began anew and the other did not.
@@ -67,13 +76,13 @@ fn combine(
     notes: &mut Annotations,
 ) -> Option<NativeHistogram> {
     if is_custom(a) != is_custom(b) {
-        mixed_schemas(notes);
         return None;
     }
+    let what = if sign < 0.0 { "subtraction" } else { "addition" };
     let mut left = Spread::of(a);
     let mut right = Spread::of(b);
     if is_custom(a) {
-        if let Some(common) = reconciled(&a.custom_bounds, &b.custom_bounds, notes) {
+        if let Some(common) = reconciled(&a.custom_bounds, &b.custom_bounds, what, notes) {
             left.rebound(&common);
             right.rebound(&common);
         }
@@ -96,16 +105,20 @@ fn combine(
     Some(out)
 }
 
-fn mixed_schemas(notes: &mut Annotations) {
-    notes.warn("vector contains a mix of histograms with exponential and custom buckets schemas");
+/// What is said where exponential buckets and custom ones of a metric cannot be joined.
+pub(crate) fn mixed_schemas(name: &str) -> String {
+    format!(
+        "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
+        quote(name)
+    )
 }
 
 /// The bounds that two have in common, where they differ.
-fn reconciled(a: &[f64], b: &[f64], notes: &mut Annotations) -> Option<Vec<f64>> {
+fn reconciled(a: &[f64], b: &[f64], what: &str, notes: &mut Annotations) -> Option<Vec<f64>> {
     if a == b {
         return None;
     }
-    notes.info("mismatched custom buckets were reconciled");
+    notes.info(format!("mismatched custom buckets were reconciled during {what}"));
     Some(a.iter().copied().filter(|x| b.contains(x)).collect())
 }
 
@@ -182,6 +195,12 @@ pub(crate) fn is_reset(previous: &NativeHistogram, h: &NativeHistogram) -> bool 
     if h.count < previous.count || is_custom(h) != is_custom(previous) {
         return true;
     }
+    if has_same_layout(previous, h) {
+        let fell = |before: &[f64], now: &[f64]| before.iter().zip(now).any(|(before, now)| now < before);
+        return h.zero_count < previous.zero_count
+            || fell(&previous.positive_counts, &h.positive_counts)
+            || fell(&previous.negative_counts, &h.negative_counts);
+    }
     let mut before = Spread::of(previous);
     let mut now = Spread::of(h);
     if is_custom(h) {
@@ -205,6 +224,28 @@ pub(crate) fn is_reset(previous: &NativeHistogram, h: &NativeHistogram) -> bool 
     now.zero_count < before.zero_count
         || fell(&before.positive, &now.positive)
         || fell(&before.negative, &now.negative)
+}
+
+/// Whether the counts of two can be compared place by place.
+fn has_same_layout(a: &NativeHistogram, b: &NativeHistogram) -> bool {
+    a.schema == b.schema
+        && a.zero_threshold == b.zero_threshold
+        && a.custom_bounds == b.custom_bounds
+        && a.positive_spans == b.positive_spans
+        && a.negative_spans == b.negative_spans
+}
+
+/// The samples of a series, of which each says where it only continues the one before it, as a store of chunks knows.
+pub(crate) fn with_continuations(all: &[NativeHistogram]) -> Vec<NativeHistogram> {
+    let mut told = all.to_vec();
+    for (i, h) in told.iter_mut().enumerate().skip(1) {
+        let before = &all[i - 1];
+        let are_counters = h.reset_hint == ResetHint::Unknown && before.reset_hint != ResetHint::Gauge;
+        if are_counters && !is_stale(before.sum) && !is_stale(h.sum) && !is_reset(before, h) {
+            h.reset_hint = ResetHint::NoReset;
+        }
+    }
+    told
 }
 
 /// The samples of a series with what each says of the one before it; those that say so themselves stay as they are.

@@ -28,6 +28,7 @@ mod starts;
 use model::Labels;
 use model::histogram::NativeHistogram;
 use model::metric::is_stale;
+use syntax::string::quote;
 
 use crate::annotations::Annotations;
 use crate::ast::Extended;
@@ -333,13 +334,8 @@ fn range(
     let mut extremes = extremes::Sliding::of(function);
     let labels = out.labels.clone();
     let name = labels.metric_name().unwrap_or_default();
-    // Said once per series, and only where there is a window with a sample.
-    let counter = matches!(function, RangeFunction::Rate | RangeFunction::Increase);
-    let mut doubt = counter && !samples.values.is_empty();
+    let is_counter = matches!(function, RangeFunction::Rate | RangeFunction::Increase);
     each_window(windows, samples, |step, window| {
-        if std::mem::take(&mut doubt) {
-            rate::doubt_counter(name, notes);
-        }
         let point = match function {
             RangeFunction::Rate => rate::extrapolated(rate::RATE, &falls, window, name, notes),
             RangeFunction::Increase => rate::extrapolated(rate::INCREASE, &falls, window, name, notes),
@@ -355,7 +351,9 @@ fn range(
             RangeFunction::Count => over_time::count(window),
             RangeFunction::Present => Some(Point::Float(1.0)),
             RangeFunction::Min | RangeFunction::Max => extremes.next(window, samples.values, name, notes),
-            RangeFunction::TsOfMin | RangeFunction::TsOfMax => extremes::moment(function, window),
+            RangeFunction::TsOfMin | RangeFunction::TsOfMax => {
+                extremes::moment(function, window, name, notes)
+            }
             RangeFunction::Stddev => spread::stddev(window, name, notes),
             RangeFunction::Stdvar => spread::stdvar(window, name, notes),
             RangeFunction::Quantile => spread::quantile(window, param(0, step), name, notes),
@@ -374,6 +372,9 @@ fn range(
             None => {}
         }
     });
+    if is_counter && out.present.any() {
+        rate::doubt_counter(name, notes);
+    }
 }
 
 /// Slides over the windows that have a sample.
@@ -415,13 +416,19 @@ fn slide(timestamps_ms: &[i64], start_ms: i64, end_ms: i64, from: &mut usize, to
 /// What is said where a function of numbers leaves histograms out.
 fn ignored_histograms(name: &str, notes: &mut Annotations) {
     notes.info(format!(
-        "ignored histograms in a range containing both floats and histograms for metric name \"{name}\""
+        "ignored histograms in a range containing both floats and histograms for metric name {}",
+        quote(name)
     ));
 }
 
 /// What is said where numbers and histograms cannot be joined.
 fn mixed(name: &str, notes: &mut Annotations) {
-    notes.warn(format!("encountered a mix of histograms and floats for metric name \"{name}\""));
+    notes.warn(format!("encountered a mix of histograms and floats for metric name {}", quote(name)));
+}
+
+/// What is said where exponential buckets and custom ones cannot be joined.
+fn mixed_schemas(name: &str, notes: &mut Annotations) {
+    notes.warn(crate::histogram::mixed_schemas(name));
 }
 
 /// The numbers of a window for a function that knows no histograms; none where there are none.

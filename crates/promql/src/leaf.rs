@@ -9,14 +9,17 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use model::histogram::NativeHistogram;
 use model::{Labels, Matcher, TimeRange};
 
 use crate::aggregate::fold::Folds;
 use crate::annotations::Annotations;
-use crate::ast::{AggregateOp, Grouping};
+use crate::ast::{AggregateOp, Grouping, Place};
 use crate::error::EvalError;
+use crate::functions::quantile::check_quantile;
 use crate::histogram;
-use crate::kernels::{self, Kernel, SeriesSamples, Windows};
+use crate::kernels::{self, Kernel, RangeFunction, SeriesSamples, Windows};
+use crate::plan::RangePlaces;
 use crate::vector::{Grid, GridSeries};
 
 pub(crate) use columns::schema as values_schema;
@@ -29,9 +32,13 @@ pub struct Leaf {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) windows: Windows,
     pub(crate) work: Work,
+    pub(crate) places: RangePlaces,
     /// Whether only counts and sums of histograms are wanted: then each is compared with the one before it, and says
     /// itself whether the counter began anew.
     pub(crate) tells_resets: bool,
+    /// Whether names that are to go stay among the labels until the query's end.
+    pub(crate) delayed_names: bool,
+    pub(crate) lookback_ms: i64,
     pub(crate) max_samples: usize,
     pub(crate) schema: SchemaRef,
 }
@@ -46,8 +53,17 @@ pub(crate) enum Work {
         kernel: Kernel,
         keep_name: bool,
         /// Groups are folded before they travel.
-        reduce: Option<(AggregateOp, Grouping)>,
+        reduce: Option<Reduce>,
     },
+}
+
+/// How groups are folded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reduce {
+    pub(crate) op: AggregateOp,
+    pub(crate) grouping: Grouping,
+    /// Where what is folded stands in the text.
+    pub(crate) place: Place,
 }
 
 impl Leaf {
@@ -64,6 +80,38 @@ impl Leaf {
         TimeRange::from_ms(before_ms.saturating_add(1), last_ms)
     }
 
+    /// The time of the histograms that any step needs. It begins before that of the samples where the first of them is
+    /// compared with the one before it.
+    #[must_use]
+    pub fn histogram_range(&self) -> TimeRange {
+        let (before_ms, last_ms) = self.windows.hull();
+        let more_ms = if self.shows_hints() { self.lookback_ms } else { 0 };
+        TimeRange::from_ms(before_ms.saturating_sub(more_ms).saturating_add(1), last_ms)
+    }
+
+    /// Whether the result may have histograms with their own hints.
+    const fn shows_hints(&self) -> bool {
+        use RangeFunction::{Avg, First, Last, Sum};
+        let shows = match &self.work {
+            Work::Raw => true,
+            Work::Kernel { kernel, .. } => {
+                matches!(kernel, Kernel::Instant | Kernel::Range(Sum | Avg | First | Last, _))
+            }
+        };
+        shows && !self.tells_resets
+    }
+
+    /// The histograms of a series with their hints, where these count.
+    fn told(&self, histograms: &[NativeHistogram]) -> Option<Vec<NativeHistogram>> {
+        if histograms.is_empty() {
+            None
+        } else if self.tells_resets {
+            Some(histogram::with_resets(histograms))
+        } else {
+            self.shows_hints().then(|| histogram::with_continuations(histograms))
+        }
+    }
+
     /// The columns that the workers give: `labels` (canonical bytes), `values`, and what this leaf needs besides.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
@@ -75,12 +123,12 @@ impl Leaf {
     pub fn worker(self: &Arc<Self>) -> Worker {
         let state = match &self.work {
             Work::Raw => State::Raw(Vec::new()),
-            Work::Kernel { reduce: Some((op, _)), .. } => {
-                State::Folds(Folds::new(*op, self.windows.steps), Vec::new())
+            Work::Kernel { reduce: Some(reduce), .. } => {
+                State::Folds(Folds::new(reduce.op, self.windows.steps), Vec::new())
             }
             Work::Kernel { reduce: None, .. } => State::Series(Vec::new()),
         };
-        Worker { leaf: Arc::clone(self), state, notes: Annotations::default(), samples: 0 }
+        Worker { leaf: Arc::clone(self), state, notes: Annotations::default(), samples: 0, any: false }
     }
 
     /// Reads what all workers gave, sorted by labels.
@@ -89,7 +137,8 @@ impl Leaf {
             return Err(columns::error(self.number, "it gives samples, not values"));
         };
         let mut grid = Grid::empty(self.windows.steps);
-        let mut folds = reduce.as_ref().map(|(op, _)| Folds::new(*op, self.windows.steps));
+        let mut folds = reduce.as_ref().map(|reduce| Folds::new(reduce.op, self.windows.steps));
+        notes.at(reduce.as_ref().map_or(self.places.samples, |reduce| reduce.place));
         for batch in batches {
             columns::read(self, batch, folds.as_mut(), &mut grid.series, notes)?;
         }
@@ -128,6 +177,8 @@ pub struct Worker {
     notes: Annotations,
     /// Values held so far.
     samples: usize,
+    /// Whether there was a series.
+    any: bool,
 }
 
 #[derive(Debug)]
@@ -151,6 +202,8 @@ impl Worker {
         {
             return Err(columns::error(self.leaf.number, "times and values are not of one number"));
         }
+        let told = self.leaf.told(samples.histograms);
+        let samples = SeriesSamples { histograms: told.as_deref().unwrap_or(samples.histograms), ..samples };
         let (kernel, keep_name, reduce) = match (&self.leaf.work, &mut self.state) {
             (Work::Kernel { kernel, keep_name, reduce }, _) => (kernel, *keep_name, reduce),
             (Work::Raw, State::Raw(all)) => {
@@ -163,15 +216,18 @@ impl Worker {
             }
             (Work::Raw, _) => return Err(columns::error(self.leaf.number, "it keeps no samples")),
         };
-        let told;
-        let mut samples = samples;
-        if self.leaf.tells_resets {
-            told = histogram::with_resets(samples.histograms);
-            samples.histograms = &told;
+
+        if let (Kernel::Range(RangeFunction::Quantile, params), false) = (kernel, self.any) {
+            self.notes.at(self.leaf.places.param);
+            params.iter().flatten().for_each(|q| check_quantile(*q, &mut self.notes));
         }
+        self.any = true;
+        self.notes.at(self.leaf.places.samples);
         let mut result = kernels::run(kernel, &self.leaf.windows, labels.clone(), samples, &mut self.notes);
-        if !keep_name {
+        if !keep_name && self.leaf.delayed_names {
             result.name_dropped = true;
+        } else if !keep_name {
+            result.labels = result.labels.without_metric();
         }
         if result.is_absent() {
             return Ok(());
@@ -179,7 +235,8 @@ impl Worker {
         match &mut self.state {
             State::Folds(folds, unfolded) => {
                 let key =
-                    reduce.as_ref().map_or_else(Labels::empty, |(_, grouping)| grouping.key(&result.labels));
+                    reduce.as_ref().map_or_else(Labels::empty, |reduce| reduce.grouping.key(&result.labels));
+                self.notes.at(reduce.as_ref().map_or(self.leaf.places.samples, |reduce| reduce.place));
                 let histograms = std::mem::take(&mut result.histograms);
                 let known = folds.groups().len();
                 folds.add(&key, &result, &mut self.notes);

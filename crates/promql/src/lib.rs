@@ -31,6 +31,8 @@ mod histogram;
 
 mod annotations;
 
+mod features;
+
 mod value;
 
 mod error;
@@ -38,8 +40,9 @@ mod error;
 pub use annotations::Annotations;
 pub use ast::Expr;
 pub use error::{EvalError, ParseError};
+pub use features::Features;
 pub use finish::{Output, finish, finish_unless};
-pub use functions::Function;
+pub use functions::{Function, functions};
 pub use kernels::SeriesSamples;
 pub use leaf::{Leaf, Worker};
 pub use parser::{parse, parse_selector};

@@ -12,20 +12,31 @@ use model::Matcher;
 use syntax::pratt::Budget;
 use syntax::{Binding, Cursor, Pratt, Span, SyntaxError, number, string};
 
-use crate::ast::{AggregateOp, Binary, BinaryOp, Cardinality, Expr, Fill, Matching};
+use crate::ast::{AggregateOp, Binary, BinaryOp, Cardinality, Expr, Fill, Matching, Place};
 use crate::error::ParseError;
+use crate::features::Features;
 use crate::lexer::{self, Tok};
 use crate::typecheck;
 
 /// An expression and where it stands.
 pub(crate) type Node = (Expr, Span);
 
-/// Parses a query.
+/// Parses a query; experimental words are known where the features say so.
 ///
 /// # Errors
 /// The first thing that is wrong with the text, in Prometheus' words.
-pub fn parse(query: &str) -> Result<Expr, ParseError> {
-    run(query, |parser| parser.query()).map_err(|error| ParseError::new(query, error))
+pub fn parse(query: &str, features: Features) -> Result<Expr, ParseError> {
+    let mut late = None;
+    let whole = |parser: &mut Parser<'_>| {
+        let expr = parser.query()?;
+        late = parser.late.take();
+        Ok(expr)
+    };
+    let expr = run(query, features, whole).map_err(|error| ParseError::new(query, error))?;
+    match late {
+        Some(SyntaxError { message, span }) => Err(ParseError { position: None, span, message }),
+        None => Ok(expr),
+    }
 }
 
 /// Parses a selector without modifiers, as `match[]` of the API has it.
@@ -37,20 +48,24 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
         Expr::Selector(selector) if selector.moved == crate::ast::Moved::default() => Ok(selector.matchers),
         _ => Err(SyntaxError::new(Span::at(0), "expected a vector selector without modifiers")),
     };
-    run(text, alone).map_err(|error| ParseError::new(text, error))
+    run(text, Features::default(), alone).map_err(|error| ParseError::new(text, error))
 }
 
 fn run<T>(
     source: &str,
+    features: Features,
     rule: impl FnOnce(&mut Parser<'_>) -> Result<T, SyntaxError>,
 ) -> Result<T, SyntaxError> {
     let tokens = lexer::lex(source)?;
-    rule(&mut Parser { cursor: Cursor::new(source, tokens), budget: Budget::default() })
+    rule(&mut Parser { cursor: Cursor::new(source, tokens), budget: Budget::default(), features, late: None })
 }
 
 pub(crate) struct Parser<'s> {
     cursor: Cursor<'s, Tok>,
     budget: Budget,
+    features: Features,
+    /// What Prometheus would find only when it evaluates the query.
+    late: Option<SyntaxError>,
 }
 
 impl<'s> Parser<'s> {
@@ -139,8 +154,11 @@ impl<'s> Parser<'s> {
 
     /// The text of a string literal, which is the next token.
     fn text_literal(&mut self) -> Result<String, SyntaxError> {
-        let text = string::unquote(self.cursor.text())
-            .map_err(|error| SyntaxError::new(self.cursor.span(), error.to_string()))?;
+        let text = match string::unquote(self.cursor.text()) {
+            // It is refused at the end.
+            Err(string::StringError::NotUtf8) if self.late.is_some() => String::new(),
+            other => other.map_err(|error| SyntaxError::new(self.cursor.span(), error.to_string()))?,
+        };
         self.cursor.bump();
         Ok(text)
     }
@@ -279,6 +297,9 @@ impl<'s> Parser<'s> {
                 "fill_right" => (false, true),
                 _ => break,
             };
+            if !self.features.fill_modifiers {
+                return Err(SyntaxError::new(span, "binop fill modifiers are experimental and not enabled"));
+            }
             if (left && fill.left.is_some()) || (right && fill.right.is_some()) {
                 return Err(SyntaxError::new(span, "fill value may not be set multiple times for one side"));
             }
@@ -376,7 +397,8 @@ impl Pratt for Parser<'_> {
         let right = self.expression(binding.right_min())?;
         let span = left.1.to(right.1);
         let spans = typecheck::BinarySpans { lhs: left.1, op: at, rhs: right.1 };
-        let binary = Binary { op, lhs: left.0, rhs: right.0, bool_modifier, matching };
+        let place = Place(left.1.start);
+        let binary = Binary { op, lhs: left.0, rhs: right.0, bool_modifier, matching, place };
         typecheck::binary(&binary, spans)?;
         Ok((Expr::Binary(Box::new(binary)), span))
     }

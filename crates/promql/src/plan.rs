@@ -12,8 +12,9 @@ mod select;
 
 use std::sync::Arc;
 
+use crate::aggregate::Places;
 use crate::annotations::Annotations;
-use crate::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Expr, Grouping, Matching};
+use crate::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Expr, Grouping, Matching, Place};
 use crate::error::EvalError;
 use crate::finish;
 use crate::functions::Function;
@@ -35,6 +36,23 @@ pub struct EvalParams {
     pub lookback_ms: i64,
     /// How many samples the query may hold at once.
     pub max_samples: usize,
+    /// Whether names that functions take away stay until the query's end.
+    pub delayed_names: bool,
+}
+
+impl EvalParams {
+    /// One moment, as a Prometheus without settings would evaluate it.
+    #[must_use]
+    pub const fn instant(at_ms: i64) -> Self {
+        Self {
+            start_ms: at_ms,
+            end_ms: at_ms,
+            step_ms: 0,
+            lookback_ms: 300_000,
+            max_samples: 50_000_000,
+            delayed_names: false,
+        }
+    }
 }
 
 /// A query taken apart.
@@ -45,6 +63,7 @@ pub struct Plan {
     pub(crate) root: Node,
     pub(crate) steps: Steps,
     pub(crate) instant: bool,
+    pub(crate) delayed_names: bool,
     pub(crate) max_samples: usize,
     values: usize,
     pub(crate) sorted_by_query: bool,
@@ -74,6 +93,7 @@ pub(crate) enum Node {
         windows: Windows,
         params: Vec<Node>,
         keep_name: bool,
+        places: RangePlaces,
     },
     /// Samples as the result.
     Matrix {
@@ -87,12 +107,14 @@ pub(crate) enum Node {
         matching: Matching,
         lhs: Box<Node>,
         rhs: Box<Node>,
+        place: Place,
     },
     Aggregate {
         op: AggregateOp,
         grouping: Grouping,
         param: Option<Box<Node>>,
         input: Box<Node>,
+        places: Places,
     },
     /// One where the input has nothing.
     Absent {
@@ -111,8 +133,16 @@ pub(crate) enum Node {
     Call {
         function: &'static Function,
         args: Vec<Node>,
+        places: Vec<Place>,
         steps: Steps,
     },
+}
+
+/// Where the parts of a function over windows stand in the text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RangePlaces {
+    pub(crate) samples: Place,
+    pub(crate) param: Place,
 }
 
 /// Where the samples of windows come from.
@@ -155,13 +185,14 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
     let values = planner.values;
     let leaves = planner.leaves.into_iter().map(Arc::new).collect();
     let sorted_by_query = is_sorted_by_query(expr);
-    Ok(Plan { leaves, root, steps, instant, max_samples: params.max_samples, values, sorted_by_query })
+    let EvalParams { max_samples, delayed_names, .. } = *params;
+    Ok(Plan { leaves, root, steps, instant, delayed_names, max_samples, values, sorted_by_query })
 }
 
 /// Whether the order of an instant vector is the query's own.
 fn is_sorted_by_query(expr: &Expr) -> bool {
     match expr.unparenthesized() {
-        Expr::Call(function, _) => function.name.starts_with("sort"),
+        Expr::Call(function, ..) => function.name.starts_with("sort"),
         Expr::Aggregate(aggregate) => matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk),
         _ => false,
     }
@@ -193,7 +224,7 @@ impl Planner {
             }
             Expr::Binary(binary) => self.binary(binary, steps)?,
             Expr::Aggregate(aggregate) => self.aggregate(aggregate, steps)?,
-            Expr::Call(function, args) => self.call(function, args, steps)?,
+            Expr::Call(function, args, places) => self.call(function, args, places, steps)?,
         })
     }
 
@@ -201,7 +232,8 @@ impl Planner {
         let lhs = Box::new(self.node(&binary.lhs, steps)?);
         let rhs = Box::new(self.node(&binary.rhs, steps)?);
         let matching = binary.matching.clone();
-        settle(Node::Binary { op: binary.op, bool_modifier: binary.bool_modifier, matching, lhs, rhs })
+        let (op, bool_modifier, place) = (binary.op, binary.bool_modifier, binary.place);
+        settle(Node::Binary { op, bool_modifier, matching, lhs, rhs, place })
     }
 
     fn aggregate(&mut self, aggregate: &Aggregate, steps: Steps) -> Result<Node, EvalError> {
@@ -211,12 +243,13 @@ impl Planner {
         };
         let input = self.node(&aggregate.expr, steps)?;
         if let Node::Leaf(leaf) = input
-            && self.leaves[leaf].reduce_by(aggregate.op, &aggregate.grouping)
+            && self.leaves[leaf].reduce_by(aggregate.op, &aggregate.grouping, aggregate.place)
         {
             return Ok(Node::Leaf(leaf));
         }
         let (op, grouping) = (aggregate.op, aggregate.grouping.clone());
-        Ok(Node::Aggregate { op, grouping, param, input: Box::new(input) })
+        let places = Places { input: aggregate.place, param: aggregate.param_place };
+        Ok(Node::Aggregate { op, grouping, param, input: Box::new(input), places })
     }
 }
 
@@ -259,9 +292,11 @@ mod tests {
 
     #[test]
     fn numbers_of_many_steps_are_bounded_together() {
-        let params =
-            EvalParams { start_ms: 0, end_ms: 0, step_ms: 0, lookback_ms: 300_000, max_samples: 10_000 };
-        let planned = |text: &str| plan(&crate::parse(text).unwrap(), &params).map(|plan| plan.values);
+        let params = EvalParams { max_samples: 10_000, ..EvalParams::instant(0) };
+        let planned = |text: &str| {
+            let expr = crate::parse(text, crate::Features::ALL).unwrap();
+            plan(&expr, &params).map(|plan| plan.values)
+        };
         assert_eq!(planned("1 + 1"), Ok(3));
         assert_eq!(planned("sum_over_time(vector(1)[1000s:1s])"), Ok(2_001));
         let many = format!("sum_over_time(vector({}1)[1000s:1s])", "1 + ".repeat(20));

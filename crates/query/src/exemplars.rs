@@ -8,6 +8,7 @@ use model::{AttributeRef, Labels, Signal, TenantContext, TimeRange};
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
+use crate::prom::parse_promql;
 
 /// A single measurement.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +41,7 @@ impl QueryEngine {
         query: &str,
         range: TimeRange,
     ) -> Result<Vec<SeriesExemplars>, QueryError> {
-        let expr = promql::parse(query)?;
+        let expr = parse_promql(query, self.features())?;
         let selectors: Vec<_> = expr.selectors().iter().map(|selector| selector.matchers.clone()).collect();
         self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
             let snapshot = running.storage.metrics(&context, range).await?;

@@ -37,23 +37,21 @@ pub fn parse_metric_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     Ok(promql::parse_selector(text)?)
 }
 
-/// The tree of a PromQL query.
+/// The tree of a PromQL query; experimental words are known where the features say so.
 ///
 /// # Errors
 /// When the text is not a query; the message has the position.
-pub fn parse_promql(text: &str) -> Result<promql::Expr, QueryError> {
-    Ok(promql::parse(text)?)
-}
-
-/// A PromQL query as it is best written, on one line.
-///
-/// # Errors
-/// When the text is not a query; the message has the position.
-pub fn format_promql(text: &str) -> Result<String, QueryError> {
-    Ok(parse_promql(text)?.to_string())
+pub fn parse_promql(text: &str, features: promql::Features) -> Result<promql::Expr, QueryError> {
+    Ok(promql::parse(text, features)?)
 }
 
 impl QueryEngine {
+    /// What of PromQL is experimental and enabled.
+    #[must_use]
+    pub fn features(&self) -> promql::Features {
+        self.settings().features
+    }
+
     /// Evaluates a PromQL query, at one moment or over a range of steps.
     ///
     /// # Errors
@@ -64,11 +62,12 @@ impl QueryEngine {
         query: &str,
         request: PromRequest,
     ) -> Result<PromAnswer, QueryError> {
-        let expr = promql::parse(query)?;
+        let expr = parse_promql(query, self.features())?;
         let most_ns = context.limits().metrics.query.max_length_ns;
         check_length(Signal::Metrics, "max_query_length", most_ns, asked(&request))?;
+        let text = query.to_owned();
         self.run((context, Signal::Metrics), request.timeout_ns, |engine, context, running| async move {
-            engine.evaluate_promql(&context, &expr, request, &running).await
+            engine.evaluate_promql(&context, (&text, &expr), request, &running).await
         })
         .await
     }
@@ -76,7 +75,7 @@ impl QueryEngine {
     async fn evaluate_promql(
         &self,
         context: &TenantContext,
-        expr: &promql::Expr,
+        (text, expr): (&str, &promql::Expr),
         request: PromRequest,
         running: &Arc<Running>,
     ) -> Result<PromAnswer, QueryError> {
@@ -86,6 +85,7 @@ impl QueryEngine {
             step_ms: request.step_ms.unwrap_or(0),
             lookback_ms: request.lookback_ms.unwrap_or(self.settings().lookback_ms),
             max_samples: context.limits().metrics.max_query_samples,
+            delayed_names: self.settings().features.delayed_names,
         };
         let plan = promql::plan(expr, &params)?;
         let limits = &context.limits().metrics.query;
@@ -94,7 +94,12 @@ impl QueryEngine {
         running.hold(plan.bytes_per_series())?;
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         // One snapshot for all leaves, so that both sides of an operator see the same data.
-        let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
+        let range = plan
+            .leaves
+            .iter()
+            .map(|leaf| hull(leaf.range(), leaf.histogram_range()))
+            .reduce(hull)
+            .unwrap_or(TimeRange::new(0, -1));
         let seen = within_lookback(limits, self.now(), range);
         let snapshot = running.storage.metrics(context, seen).await?;
         let mut series = 0;
@@ -108,7 +113,7 @@ impl QueryEngine {
         }
         let output =
             running.compute(move |is_stopped| promql::finish_unless(&plan, leaves, is_stopped)).await??;
-        let mut warnings = output.warnings;
+        let (mut warnings, infos) = output.annotations.to_lists(text);
         // Asked at the end: the reads above may have found damage.
         if let missing @ 1.. = snapshot.missing_segments() {
             warnings.push(format!(
@@ -118,7 +123,7 @@ impl QueryEngine {
         Ok(PromAnswer {
             value: output.value,
             warnings,
-            infos: output.infos,
+            infos,
             stats: running.stats(),
             held: Held::new(running),
         })

@@ -1,5 +1,7 @@
 //! What the operator may set of the query engine.
 
+use promql::Features;
+
 /// Settings of the query engine; the limits of a tenant are not here (`model::limits`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuerySettings {
@@ -9,12 +11,20 @@ pub struct QuerySettings {
     pub max_concurrent: usize,
     /// How far back an instant selector of PromQL looks.
     pub lookback_ms: i64,
+    /// What of PromQL is experimental and enabled.
+    pub features: Features,
     /// Memory that all queries may hold together, in bytes.
     pub memory_bytes: usize,
 }
 
 impl Default for QuerySettings {
     fn default() -> Self {
-        Self { parallelism: 2, max_concurrent: 20, lookback_ms: 5 * 60 * 1_000, memory_bytes: 4 << 30 }
+        Self {
+            parallelism: 2,
+            max_concurrent: 20,
+            lookback_ms: 5 * 60 * 1_000,
+            features: Features::default(),
+            memory_bytes: 4 << 30,
+        }
     }
 }

@@ -85,6 +85,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         parallelism: cores,
         max_concurrent: config.query.max_concurrent.min((budget.of(Part::Queries) / QUERY_BYTES).max(2)),
         lookback_ms: i64::try_from(config.query.lookback.as_ms()).unwrap_or(i64::MAX),
+        features: config.features()?.promql,
         memory_bytes: budget.of(Part::Queries),
     };
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);

@@ -3,6 +3,8 @@
 //! Every unknown key is named with its line, and is an error. Durations are written as Prometheus writes them (`15s`, `30d`),
 //! sizes as `64MiB`.
 
+pub mod features;
+
 pub mod identity;
 
 pub mod store;
@@ -20,6 +22,7 @@ use model::{Limits, Signal, TenantId};
 use serde::Deserialize;
 use storage::StoreConfig;
 
+use features::Enabled;
 use identity::{Authority, Identity};
 use store::Store;
 use tls::Tls;
@@ -278,7 +281,7 @@ impl Default for Retention {
 }
 
 /// Queries.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Query {
     /// Queries that run at once.
@@ -287,11 +290,18 @@ pub struct Query {
     pub timeout: Duration,
     /// How far back an instant selector of PromQL looks.
     pub lookback: Duration,
+    /// What is experimental and enabled, by the names of Prometheus' feature flags.
+    pub enable_feature: Vec<String>,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Self { max_concurrent: 20, timeout: Duration::from_ms(120_000), lookback: Duration::from_ms(300_000) }
+        Self {
+            max_concurrent: 20,
+            timeout: Duration::from_ms(120_000),
+            lookback: Duration::from_ms(300_000),
+            enable_feature: Vec::new(),
+        }
     }
 }
 
@@ -392,6 +402,7 @@ impl Config {
             return Err(ConfigError::Value("roles is empty: name at least one".into()));
         }
         self.default_tenant()?;
+        self.features()?;
         for (name, port) in self.listen.ports.named() {
             if port.checked_add(self.listen.port_offset).is_none() {
                 return Err(ConfigError::Value(format!(
@@ -401,6 +412,14 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// What is experimental and enabled.
+    ///
+    /// # Errors
+    /// When there is no feature of a name.
+    pub fn features(&self) -> Result<Enabled, ConfigError> {
+        Enabled::read(&self.query.enable_feature).map_err(ConfigError::Value)
     }
 
     /// The default tenant, where there is one.

@@ -31,11 +31,12 @@ pub(crate) async fn range(State(door): State<Prometheus>, request: Request) -> R
 }
 
 /// `GET` and `POST /api/v1/format_query`.
-pub(crate) async fn format(request: Request) -> Result<Response, PromError> {
+pub(crate) async fn format(State(door): State<Prometheus>, request: Request) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
-    let formatted = ::query::format_promql(asked.parameters.get("query").unwrap_or_default());
-    let formatted = formatted.map_err(|error| ApiError::parameter("query", error.to_string()))?;
-    Ok(reply::json(written(|json| write_success(json, &[], &[], |json| json.text(&formatted)))))
+    let query = asked.parameters.get("query").unwrap_or_default();
+    let expr = ::query::parse_promql(query, door.engine.features());
+    let expr = expr.map_err(|error| ApiError::parameter("query", error.to_string()))?;
+    Ok(reply::json(written(|json| write_success(json, &[], &[], |json| json.text(&expr.to_string())))))
 }
 
 async fn answer(door: &Prometheus, asked: &Asked, question: PromQuestion) -> Result<Response, PromError> {

@@ -3,12 +3,13 @@
 //! Source: "Parsing a PromQL expression into an abstract syntax tree" of Prometheus 3; durations in milliseconds, `null`
 //! where one is an expression whose value depends on the query's steps.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use model::Matcher;
 use query::ast::{Aggregate, At, Binary, Cardinality, Duration, Expr, Extended, Moved, Selector, Subquery};
 use query::ast::{BinaryOp, Matching};
 
+use super::Prometheus;
 use super::envelope::{PromError, write_success};
 use crate::error::ApiError;
 use crate::json::{Json, written};
@@ -16,9 +17,10 @@ use crate::parameters::Asked;
 use crate::reply;
 
 /// `GET` and `POST /api/v1/parse_query`.
-pub(crate) async fn parse(request: Request) -> Result<Response, PromError> {
+pub(crate) async fn parse(State(door): State<Prometheus>, request: Request) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
-    let parsed = query::parse_promql(asked.parameters.get("query").unwrap_or_default());
+    let parsed =
+        query::parse_promql(asked.parameters.get("query").unwrap_or_default(), door.engine.features());
     let expr = parsed.map_err(|error| ApiError::parameter("query", error.to_string()))?;
     Ok(reply::json(written(|json| write_success(json, &[], &[], |json| write_expr(json, &expr)))))
 }
@@ -144,7 +146,7 @@ fn write_expr(json: &mut Json, expr: &Expr) {
         Expr::Paren(inner) => Node::open(json, "parenExpr").expr("expr", Some(inner)).close(),
         Expr::Binary(binary) => write_binary(json, binary),
         Expr::Aggregate(aggregate) => write_aggregate(json, aggregate),
-        Expr::Call(function, args) => {
+        Expr::Call(function, args, _) => {
             let mut node = Node::open(json, "call");
             let json = node.name("func");
             json.raw("{\"name\":");
@@ -234,7 +236,7 @@ mod tests {
     use super::*;
 
     fn tree(query: &str) -> serde_json::Value {
-        let expr = query::parse_promql(query).unwrap();
+        let expr = query::parse_promql(query, query::Features::ALL).unwrap();
         serde_json::from_slice(&written(|json| write_expr(json, &expr))).unwrap()
     }
 

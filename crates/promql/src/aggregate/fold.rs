@@ -8,6 +8,7 @@ use model::histogram::NativeHistogram;
 use super::sum::{SCALE, Sum};
 use crate::annotations::Annotations;
 use crate::ast::AggregateOp;
+use crate::histogram::mixed_schemas;
 use crate::histogram::total::Total;
 use crate::vector::{Grid, GridSeries, Steps};
 
@@ -68,7 +69,8 @@ impl Folds {
         }
         for (step, histogram) in series.histograms.iter().enumerate() {
             if let Some(histogram) = histogram {
-                group.add_histogram(op, step, histogram, notes);
+                let name = series.labels.metric_name().unwrap_or_default();
+                group.add_histogram(op, step, histogram, name, notes);
             }
         }
     }
@@ -155,7 +157,14 @@ impl Fold {
         (self.values[step], self.lost[step]) = (sum.value, sum.lost);
     }
 
-    fn add_histogram(&mut self, op: AggregateOp, step: usize, h: &NativeHistogram, notes: &mut Annotations) {
+    fn add_histogram(
+        &mut self,
+        op: AggregateOp,
+        step: usize,
+        h: &NativeHistogram,
+        name: &str,
+        notes: &mut Annotations,
+    ) {
         match op {
             AggregateOp::Count | AggregateOp::Group => self.counts[step] += 1,
             AggregateOp::Sum | AggregateOp::Avg => {
@@ -165,6 +174,7 @@ impl Fold {
                 match &mut self.histograms[step] {
                     Some(total) => {
                         if !total.add(h, notes) {
+                            notes.warn(mixed_schemas(name));
                             self.broken.push(step);
                         }
                     }

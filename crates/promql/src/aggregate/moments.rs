@@ -3,8 +3,7 @@
 use super::{Groups, ignored_histograms};
 use crate::annotations::Annotations;
 use crate::ast::{AggregateOp, Grouping};
-use crate::error::EvalError;
-use crate::functions::quantile::{check_quantile, quantile as quantile_of};
+use crate::functions::quantile::quantile as quantile_of;
 use crate::vector::{Grid, GridSeries};
 
 /// The variance of numbers, which is NaN where one of them is not finite.
@@ -26,18 +25,10 @@ pub(super) fn aggregate(op: AggregateOp, grouping: &Grouping, grid: &Grid, notes
     })
 }
 
-pub(super) fn quantile(
-    grouping: &Grouping,
-    quantiles: &[f64],
-    grid: &Grid,
-    notes: &mut Annotations,
-) -> Result<Grid, EvalError> {
-    if !grid.series.is_empty() {
-        quantiles.iter().for_each(|q| check_quantile(*q, notes));
-    }
-    Ok(per_step(AggregateOp::Quantile, grouping, grid, notes, |step, values| {
+pub(super) fn quantile(grouping: &Grouping, quantiles: &[f64], grid: &Grid, notes: &mut Annotations) -> Grid {
+    per_step(AggregateOp::Quantile, grouping, grid, notes, |step, values| {
         quantile_of(quantiles[step], values)
-    }))
+    })
 }
 
 fn per_step(

@@ -116,12 +116,9 @@ fn label_hash(labels: &Labels) -> u64 {
     xxh64(&bytes, 0)
 }
 
-pub(super) fn limit_ratio(
-    ratios: &[f64],
-    mut grid: Grid,
-    notes: &mut Annotations,
-) -> Result<Grid, EvalError> {
-    for (step, ratio) in ratios.iter().enumerate().take(grid.steps.count) {
+/// Refuses ratios that are no numbers, and warns of those that are too large.
+pub(super) fn check_ratios(ratios: &[f64], notes: &mut Annotations) -> Result<(), EvalError> {
+    for ratio in ratios {
         if ratio.is_nan() {
             return Err(EvalError::Parameter("Ratio value is NaN".to_owned()));
         }
@@ -132,6 +129,12 @@ pub(super) fn limit_ratio(
                 ratio.signum()
             ));
         }
+    }
+    Ok(())
+}
+
+pub(super) fn limit_ratio(ratios: &[f64], mut grid: Grid) -> Grid {
+    for (step, ratio) in ratios.iter().enumerate().take(grid.steps.count) {
         for series in &mut grid.series {
             if !within(series, ratio.clamp(-1.0, 1.0)) {
                 series.clear(step);
@@ -139,5 +142,5 @@ pub(super) fn limit_ratio(
         }
     }
     grid.series.retain(|series| !series.is_absent());
-    Ok(grid)
+    grid
 }

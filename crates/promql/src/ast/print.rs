@@ -133,7 +133,7 @@ impl fmt::Display for Expr {
             Expr::Paren(expr) => write!(f, "({expr})"),
             Expr::Binary(binary) => binary.fmt(f),
             Expr::Aggregate(aggregate) => aggregate.fmt(f),
-            Expr::Call(function, args) => {
+            Expr::Call(function, args, _) => {
                 let args: Vec<String> = args.iter().map(ToString::to_string).collect();
                 write!(f, "{}({})", function.name, args.join(", "))
             }

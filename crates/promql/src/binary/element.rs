@@ -44,6 +44,8 @@ pub(super) enum Outcome {
     Histogram(Box<NativeHistogram>),
     /// Whether a comparison holds.
     Compared(bool),
+    /// Two histograms whose buckets cannot be joined.
+    Unjoined,
     /// The two do not go together.
     Nothing,
 }
@@ -109,14 +111,18 @@ pub(super) fn apply(op: BinaryOp, a: Operand<'_>, b: Operand<'_>, notes: &mut An
 }
 
 fn histograms(op: BinaryOp, a: &NativeHistogram, b: &NativeHistogram, notes: &mut Annotations) -> Outcome {
-    let boxed = |sum: Option<NativeHistogram>| match sum {
+    let boxed = |sum: Option<NativeHistogram>, notes: &mut Annotations| match sum {
         Some(sum) => Outcome::Histogram(Box::new(histogram::compact(&sum))),
-        // The reason was told; nothing comes of the pair, as of a comparison that does not hold.
-        None => Outcome::Compared(false),
+        // Nothing comes of the pair, as of a comparison that does not hold.
+        None => {
+            let op = op.as_str();
+            notes.warn(format!("incompatible bucket layout encountered for binary operator {op}"));
+            Outcome::Unjoined
+        }
     };
     match op {
-        BinaryOp::Add => boxed(histogram::add(a, b, notes)),
-        BinaryOp::Sub => boxed(histogram::subtract(a, b, notes)),
+        BinaryOp::Add => boxed(histogram::add(a, b, notes), notes),
+        BinaryOp::Sub => boxed(histogram::subtract(a, b, notes), notes),
         BinaryOp::Equal => Outcome::Compared(histogram::same(a, b)),
         BinaryOp::NotEqual => Outcome::Compared(!histogram::same(a, b)),
         _ => Outcome::Nothing,

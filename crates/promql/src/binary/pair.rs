@@ -103,7 +103,7 @@ pub(super) fn join(
                         result.set_float(step, f64::from(u8::from(holds)));
                     }
                     Outcome::Compared(true) => a.put(&mut result, step),
-                    Outcome::Compared(false) | Outcome::Nothing => continue,
+                    Outcome::Compared(false) | Outcome::Unjoined | Outcome::Nothing => continue,
                     Outcome::Float(value) => result.set_float(step, value),
                     Outcome::Histogram(histogram) => result.set_histogram(step, *histogram),
                 }

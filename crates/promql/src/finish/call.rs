@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{Computed, Finish, classic};
+use crate::ast::Place;
 use crate::error::EvalError;
 use crate::functions::{Function, labels, math, time};
 use crate::histogram::estimate;
@@ -14,9 +15,11 @@ impl Finish<'_> {
         &mut self,
         function: &Function,
         args: &[Node],
+        places: &[Place],
         steps: Steps,
     ) -> Result<Computed, EvalError> {
         let name = function.name;
+        let place = |i: usize| places.get(i).copied().unwrap_or_default();
         if let (Some(part), None) = (time::lookup(name), args.first()) {
             let numbers = steps.iter().map(|at| part(seconds(at))).collect();
             return Ok(Computed::Grid(of_numbers(numbers, steps)));
@@ -44,20 +47,25 @@ impl Finish<'_> {
                 let texts = self.texts(&args[1.min(args.len())..])?;
                 Computed::Grid(labels::join(self.arg_grid(args, 0)?, &texts)?)
             }
-            "sort" | "sort_desc" => Computed::Grid(sorted(self.arg_grid(args, 0)?, name == "sort_desc")),
+            "sort" | "sort_desc" => {
+                self.doubt_order(place(0));
+                Computed::Grid(sorted(self.arg_grid(args, 0)?, name == "sort_desc"))
+            }
             "sort_by_label" | "sort_by_label_desc" => {
+                self.doubt_order(place(0));
                 let by = self.texts(&args[1.min(args.len())..])?;
                 Computed::Grid(sorted_by_label(self.arg_grid(args, 0)?, &by, name == "sort_by_label_desc"))
             }
             "histogram_quantile" => {
                 let quantiles = self.arg_numbers(args, 0)?;
                 let grid = self.arg_grid(args, 1)?;
-                Computed::Grid(classic::quantile(&quantiles, &grid, self.notes)?)
+                Computed::Grid(classic::quantile(&quantiles, &grid, (place(0), place(1)), self.notes)?)
             }
-            "histogram_quantiles" => Computed::Grid(self.quantiles(args)?),
+            "histogram_quantiles" => Computed::Grid(self.quantiles(args, &place)?),
             "histogram_fraction" => {
                 let (lower, upper) = (self.arg_numbers(args, 0)?, self.arg_numbers(args, 1)?);
-                Computed::Grid(classic::fraction(&lower, &upper, &self.arg_grid(args, 2)?, self.notes)?)
+                let grid = self.arg_grid(args, 2)?;
+                Computed::Grid(classic::fraction(&lower, &upper, &grid, self.notes.at(place(2)))?)
             }
             "histogram_count" => Computed::Grid(self.each_histogram(args, |h| h.count)?),
             "histogram_sum" => Computed::Grid(self.each_histogram(args, |h| h.sum)?),
@@ -68,6 +76,14 @@ impl Finish<'_> {
             }
             other => return Err(EvalError::Unsupported(format!("the function {other}"))),
         })
+    }
+
+    /// Says that a range of steps is in the order of labels whatever the query sorts by.
+    fn doubt_order(&mut self, place: Place) {
+        if self.plan.is_some_and(|plan| !plan.instant) {
+            let text = "sort is ineffective for range queries since results are always ordered by labels";
+            self.notes.at(place).warn(text);
+        }
     }
 
     fn arg(args: &[Node], i: usize) -> Result<&Node, EvalError> {
@@ -138,14 +154,14 @@ impl Finish<'_> {
         }
     }
 
-    fn quantiles(&mut self, args: &[Node]) -> Result<Grid, EvalError> {
+    fn quantiles(&mut self, args: &[Node], place: &dyn Fn(usize) -> Place) -> Result<Grid, EvalError> {
         let grid = self.arg_grid(args, 0)?;
         let label = self.text(Self::arg(args, 1)?)?;
         let mut out = Grid::empty(grid.steps);
-        for arg in &args[2.min(args.len())..] {
+        for (i, arg) in args.iter().enumerate().skip(2) {
             let quantiles = self.numbers(arg)?;
             let value = quantiles.first().copied().unwrap_or(f64::NAN);
-            let mut part = classic::quantile(&quantiles, &grid, self.notes)?;
+            let mut part = classic::quantile(&quantiles, &grid, (place(i), place(0)), self.notes)?;
             let text = syntax::number::format_plain(value);
             part.series.iter_mut().for_each(|series| series.labels = series.labels.with(&label, &text));
             out.series.append(&mut part.series);

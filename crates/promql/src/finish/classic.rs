@@ -5,8 +5,10 @@ use std::cmp::Ordering;
 use hashbrown::HashMap;
 use model::Labels;
 use model::histogram::NativeHistogram;
+use syntax::string::quote;
 
 use crate::annotations::Annotations;
+use crate::ast::Place;
 use crate::error::EvalError;
 use crate::functions::quantile::check_quantile;
 use crate::histogram::estimate;
@@ -22,15 +24,21 @@ struct Bucket {
 /// By how much counts may differ from bucket to bucket and still be rounding, as a share.
 const TOLERANCE: f64 = 1e-12;
 
-pub(super) fn quantile(quantiles: &[f64], grid: &Grid, notes: &mut Annotations) -> Result<Grid, EvalError> {
-    if !grid.series.is_empty() {
-        quantiles.iter().for_each(|q| check_quantile(*q, notes));
-    }
+/// `q_place` is where the quantile stands, `place` where the histograms do.
+pub(super) fn quantile(
+    quantiles: &[f64],
+    grid: &Grid,
+    (q_place, place): (Place, Place),
+    notes: &mut Annotations,
+) -> Result<Grid, EvalError> {
+    notes.at(q_place);
+    quantiles.iter().for_each(|q| check_quantile(*q, notes));
+    notes.at(place);
     each(
         grid,
         notes,
-        |step, buckets, notes| bucket_quantile(quantiles[step], buckets, notes),
-        |step, histogram, notes| native_quantile(quantiles[step], histogram, notes),
+        |step, buckets, name, notes| bucket_quantile(quantiles[step], buckets, name, notes),
+        |step, histogram, name, notes| native_quantile(quantiles[step], histogram, name, notes),
     )
 }
 
@@ -43,12 +51,12 @@ pub(super) fn fraction(
     each(
         grid,
         notes,
-        |step, buckets, _| bucket_fraction(lower[step], upper[step], buckets),
-        |step, histogram, notes| {
+        |step, buckets, _, _| bucket_fraction(lower[step], upper[step], buckets),
+        |step, histogram, name, notes| {
             if has_nan(histogram) {
-                notes.info(
-                    "input to histogram_fraction has NaN observations, which are excluded from all fractions",
-                );
+                let text =
+                    "input to histogram_fraction has NaN observations, which are excluded from all fractions";
+                notes.info(of_metric(text, name));
             }
             estimate::fraction(lower[step], upper[step], histogram)
         },
@@ -61,13 +69,19 @@ fn has_nan(h: &NativeHistogram) -> bool {
     h.sum.is_nan() && counts.sum::<f64>() + h.zero_count < h.count
 }
 
-fn native_quantile(q: f64, h: &NativeHistogram, notes: &mut Annotations) -> f64 {
+fn native_quantile(q: f64, h: &NativeHistogram, name: &str, notes: &mut Annotations) -> f64 {
     let quantile = estimate::quantile(q, h);
     if has_nan(h) && (0.0..=1.0).contains(&q) {
         let result = if quantile.is_nan() { "NaN" } else { "skewed higher" };
-        notes.info(format!("input to histogram_quantile has NaN observations, result is {result}"));
+        let text = format!("input to histogram_quantile has NaN observations, result is {result}");
+        notes.info(of_metric(&text, name));
     }
     quantile
+}
+
+/// A text with the metric that it is about, where that has a name.
+fn of_metric(text: &str, name: &str) -> String {
+    if name.is_empty() { text.to_owned() } else { format!("{text} for metric name {}", quote(name)) }
 }
 
 /// The series of one histogram: their bounds and places.
@@ -83,10 +97,9 @@ fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
         let le = series.labels.get("le");
         let Some(upper) = le.and_then(|le| syntax::number::parse(le).ok()) else {
             let name = series.labels.metric_name().unwrap_or_default();
-            notes.warn(format!(
-                "bucket label \"le\" is missing or has a malformed value of \"{}\" for metric name \"{name}\"",
-                le.unwrap_or_default()
-            ));
+            let value = quote(le.unwrap_or_default());
+            let text = format!("bucket label \"le\" is missing or has a malformed value of {value}");
+            notes.warn(of_metric(&text, name));
             continue;
         };
         let key = series.labels.filter(|name| name != "le");
@@ -102,8 +115,8 @@ fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
 fn each(
     grid: &Grid,
     notes: &mut Annotations,
-    classic: impl Fn(usize, &mut Vec<Bucket>, &mut Annotations) -> f64,
-    native: impl Fn(usize, &NativeHistogram, &mut Annotations) -> f64,
+    classic: impl Fn(usize, &mut Vec<Bucket>, &str, &mut Annotations) -> f64,
+    native: impl Fn(usize, &NativeHistogram, &str, &mut Annotations) -> f64,
 ) -> Result<Grid, EvalError> {
     let mut out = Grid::empty(grid.steps);
     let mut native_at: HashMap<Labels, Vec<usize>> = HashMap::new();
@@ -113,7 +126,8 @@ fn each(
         result.name_dropped = true;
         for step in 0..grid.steps.count {
             if let Some(histogram) = series.histogram(step) {
-                result.set_float(step, native(step, histogram, notes));
+                let name = labels.metric_name().unwrap_or_default();
+                result.set_float(step, native(step, histogram, name, notes));
                 native_at.entry(labels.clone()).or_default().push(step);
             }
         }
@@ -121,7 +135,9 @@ fn each(
     }
     let mut buckets: Vec<Bucket> = Vec::new();
     for family in families(grid, notes) {
-        let mut result = GridSeries::absent(family.labels, grid.steps.count);
+        let labels = family.labels;
+        let name = labels.metric_name().unwrap_or_default();
+        let mut result = GridSeries::absent(labels.clone(), grid.steps.count);
         result.name_dropped = true;
         for step in 0..grid.steps.count {
             buckets.clear();
@@ -132,11 +148,11 @@ fn each(
                 continue;
             }
             if native_at.get(&result.labels).is_some_and(|steps| steps.contains(&step)) {
-                notes.warn("vector contains a mix of classic and native histograms");
+                notes.warn(of_metric("vector contains a mix of classic and native histograms", name));
                 out.series.iter_mut().filter(|s| s.labels == result.labels).for_each(|s| s.clear(step));
                 continue;
             }
-            result.set_float(step, classic(step, &mut buckets, notes));
+            result.set_float(step, classic(step, &mut buckets, name, notes));
         }
         out.series.push(result);
     }
@@ -169,7 +185,7 @@ fn prepare(buckets: &mut Vec<Bucket>) -> Option<bool> {
     Some(forced)
 }
 
-fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, notes: &mut Annotations) -> f64 {
+fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, name: &str, notes: &mut Annotations) -> f64 {
     if q.is_nan() {
         return f64::NAN;
     }
@@ -181,7 +197,11 @@ fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, notes: &mut Annotations) -
     }
     let Some(forced) = prepare(buckets) else { return f64::NAN };
     if forced {
-        notes.info("input to histogram_quantile needed to be fixed for monotonicity");
+        notes.info(of_metric(
+            "input to histogram_quantile needed to be fixed for monotonicity (see \
+             https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)",
+            name,
+        ));
     }
     let [.., before_last, last] = buckets.as_slice() else { return f64::NAN };
     let observations = last.count;

@@ -4,7 +4,7 @@
 use model::histogram::{NativeHistogram, ResetHint};
 
 use super::buckets::Counts;
-use super::{Spread, compact, is_custom, joined_hint, mixed_schemas, reconciled, widen_together};
+use super::{Spread, compact, is_custom, joined_hint, reconciled, widen_together};
 use crate::aggregate::sum::{SCALE, Sum};
 use crate::annotations::Annotations;
 
@@ -74,7 +74,6 @@ impl Total {
     /// Adds one more; false, with a warning, where their buckets cannot be joined.
     pub(crate) fn add(&mut self, h: &NativeHistogram, notes: &mut Annotations) -> bool {
         if self.is_custom != is_custom(h) {
-            mixed_schemas(notes);
             return false;
         }
         let mut more = Layer::of(h);
@@ -111,7 +110,7 @@ impl Total {
         let (value, more) = (&mut self.value.spread, &mut more.spread);
         let others = [&mut self.lost.spread, &mut self.scaled.spread];
         if self.is_custom {
-            if let Some(common) = reconciled(&value.bounds, &more.bounds, notes) {
+            if let Some(common) = reconciled(&value.bounds, &more.bounds, "aggregation", notes) {
                 [value, more].into_iter().chain(others).for_each(|spread| spread.rebound(&common));
             }
             return;

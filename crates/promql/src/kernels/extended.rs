@@ -2,9 +2,10 @@
 //! before the window stands for its left border; smoothed, both borders are interpolated between their neighbours.
 
 use model::histogram::{NativeHistogram, ResetHint};
+use syntax::string::quote;
 
 use super::rate::Falls;
-use super::{Margin, RangeFunction, SeriesSamples, Window, Windows, changes, mixed, seconds};
+use super::{Margin, RangeFunction, SeriesSamples, Window, Windows, changes, mixed, mixed_schemas, seconds};
 use crate::annotations::Annotations;
 use crate::ast::Extended;
 use crate::histogram;
@@ -219,12 +220,6 @@ fn between_histograms(
     Some(histogram::compact(&between))
 }
 
-fn mixed_schemas(name: &str, notes: &mut Annotations) {
-    notes.warn(format!(
-        "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"{name}\""
-    ));
-}
-
 fn difference_of_histograms(
     function: RangeFunction,
     extended: Extended,
@@ -242,11 +237,11 @@ fn difference_of_histograms(
     let is_counter = function != RangeFunction::Delta;
     let is_gauge = |h: &NativeHistogram| h.reset_hint == ResetHint::Gauge;
     if is_counter && used.iter().any(is_gauge) {
-        notes.warn(format!("this native histogram metric is not a counter: \"{name}\""));
+        notes.warn(format!("this native histogram metric is not a counter: {}", quote(name)));
     }
     let are_gauges = is_gauge(&all[span.first]) && is_gauge(&all[span.last]);
     if !is_counter && !are_gauges {
-        notes.warn(format!("this native histogram metric is not a gauge: \"{name}\""));
+        notes.warn(format!("this native histogram metric is not a gauge: {}", quote(name)));
     }
     let left = if span.left_between {
         between_histograms(window, span.first, span.first + 1, window.start_ms, is_counter, name, notes)?

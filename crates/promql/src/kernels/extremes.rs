@@ -48,7 +48,13 @@ impl Sliding {
 }
 
 /// When the extreme of a window was last, in seconds.
-pub(super) fn moment(function: RangeFunction, window: &Window<'_>) -> Option<Point> {
+pub(super) fn moment(
+    function: RangeFunction,
+    window: &Window<'_>,
+    name: &str,
+    notes: &mut Annotations,
+) -> Option<Point> {
+    only_floats(window, name, notes)?;
     let mut best = (*window.timestamps_ms.first()?, *window.values.first()?);
     for (at, value) in window.timestamps_ms.iter().zip(window.values) {
         let reaches = if function == RangeFunction::TsOfMax { *value >= best.1 } else { *value <= best.1 };

@@ -1,8 +1,9 @@
 //! `irate` and `idelta`: the difference between the last two samples of a window.
 
 use model::histogram::{NativeHistogram, ResetHint};
+use syntax::string::quote;
 
-use super::{Window, mixed, seconds, starts};
+use super::{Window, mixed, mixed_schemas, seconds, starts};
 use crate::annotations::Annotations;
 use crate::histogram;
 use crate::value::Point;
@@ -33,16 +34,20 @@ pub(super) fn instant(rate: bool, window: &Window<'_>, name: &str, notes: &mut A
         (Sample::Histogram(before), Sample::Histogram(last)) => {
             let gauges = [before, last].iter().filter(|h| h.reset_hint == ResetHint::Gauge).count();
             if rate && gauges > 0 {
-                notes.warn(format!("this native histogram metric is not a counter: \"{name}\""));
+                notes.warn(format!("this native histogram metric is not a counter: {}", quote(name)));
             }
             if !rate && gauges < 2 {
-                notes.warn(format!("this native histogram metric is not a gauge: \"{name}\""));
+                notes.warn(format!("this native histogram metric is not a gauge: {}", quote(name)));
             }
             let (times, starts) = (window.histogram_timestamps_ms, window.histogram_starts_ms);
             let is_anew = || starts::is_anew(times, starts, window.histograms.len() - 1);
             let reset = rate && (histogram::is_reset(before, last) || is_anew());
-            let mut difference =
-                if reset { (*last).clone() } else { histogram::growth(before, last, notes)? };
+            let difference =
+                if reset { Some((*last).clone()) } else { histogram::growth(before, last, notes) };
+            let Some(mut difference) = difference else {
+                mixed_schemas(name, notes);
+                return None;
+            };
             difference.reset_hint = ResetHint::Gauge;
             if rate {
                 difference = histogram::divide(&difference, interval);

@@ -2,7 +2,7 @@
 
 use model::histogram::NativeHistogram;
 
-use super::{Window, float, mixed};
+use super::{Window, float, mixed, mixed_schemas};
 use crate::aggregate::sum;
 use crate::annotations::Annotations;
 use crate::histogram::total::Total;
@@ -37,6 +37,7 @@ fn reduce(
     let mut total = Total::of(first);
     for histogram in rest {
         if !total.add(histogram, notes) {
+            mixed_schemas(name, notes);
             return None;
         }
     }

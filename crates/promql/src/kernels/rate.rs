@@ -1,8 +1,9 @@
 //! `rate`, `increase`, `delta`: the difference over a window, extrapolated to its edges as Prometheus does.
 
 use model::histogram::{NativeHistogram, ResetHint};
+use syntax::string::quote;
 
-use super::{RangeFunction, SeriesSamples, Window, float, mixed, seconds, starts};
+use super::{RangeFunction, SeriesSamples, Window, float, mixed, mixed_schemas, seconds, starts};
 use crate::annotations::Annotations;
 use crate::histogram;
 use crate::value::Point;
@@ -56,7 +57,8 @@ pub(super) fn doubt_counter(name: &str, notes: &mut Annotations) {
         && !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
     {
         notes.info(format!(
-            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"{name}\""
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+            quote(name)
         ));
     }
 }
@@ -188,17 +190,15 @@ fn histogram_difference(
     let anew = all.len() > 1 && is_reset(1);
     let relevant = &all[usize::from(anew)..];
     if relevant.iter().any(|h| histogram::is_custom(h) != histogram::is_custom(last)) {
-        notes.warn(format!(
-            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"{name}\""
-        ));
+        mixed_schemas(name, notes);
         return None;
     }
     let gauge = |h: &NativeHistogram| h.reset_hint == ResetHint::Gauge;
     if kind.counter && all.iter().any(gauge) {
-        notes.warn(format!("this native histogram metric is not a counter: \"{name}\""));
+        notes.warn(format!("this native histogram metric is not a counter: {}", quote(name)));
     }
     if !kind.counter && (!gauge(first) || !gauge(last)) {
-        notes.warn(format!("this native histogram metric is not a gauge: \"{name}\""));
+        notes.warn(format!("this native histogram metric is not a gauge: {}", quote(name)));
     }
     let mut difference = if anew { last.clone() } else { histogram::growth(first, last, notes)? };
     difference.reset_hint = ResetHint::Gauge;
@@ -208,7 +208,7 @@ fn histogram_difference(
             difference = histogram::add(&difference, before, notes)?;
         } else if now.schema < difference.schema || now.custom_bounds != difference.custom_bounds {
             // The coarsest of all resolutions holds for the result.
-            difference = histogram::add(&difference, &histogram::scale(now, 0.0), notes)?;
+            difference = histogram::coarsened(&difference, now)?;
         }
     }
     Some(difference)

@@ -1,6 +1,8 @@
 //! When counters began: a sample may say since when it counts. A counter that began after the sample before it has been
 //! reset, whatever its value says; one that began within a window had no value before.
 
+use syntax::string::quote;
+
 use super::Window;
 use crate::annotations::Annotations;
 
@@ -27,7 +29,8 @@ pub(super) fn doubt(timestamps_ms: &[i64], starts_ms: &[i64], name: &str, notes:
     };
     if (1..starts_ms.len()).any(overlaps) {
         notes.warn(format!(
-            "sample has start time that overlaps with previous sample timestamp for metric \"{name}\""
+            "sample has start time that overlaps with previous sample timestamp for metric {}",
+            quote(name)
         ));
     }
 }

@@ -106,7 +106,7 @@ pub(super) fn write(
         histograms.push(series.histograms.iter().map(Option::as_deref), !series.histograms.is_empty());
     }
     let rows = folds.len() + series.len();
-    let text: Vec<&str> = notes.lines().collect();
+    let text: Vec<String> = notes.lines().collect();
     if !text.is_empty() {
         labels.append_value([]);
         values.append_null();
@@ -132,7 +132,7 @@ pub(super) fn write(
 }
 
 /// Nothing for so many rows, then, if there are any, the annotations in a row of their own.
-pub(super) fn notes_column(rows: usize, text: &[&str]) -> arrow::array::StringArray {
+pub(super) fn notes_column(rows: usize, text: &[String]) -> arrow::array::StringArray {
     let mut notes = StringBuilder::new();
     notes.append_nulls(rows);
     if !text.is_empty() {
@@ -183,7 +183,7 @@ pub(super) fn read(
     notes: &mut Annotations,
 ) -> Result<(), EvalError> {
     let steps = leaf.windows.steps.count;
-    let drops_name = matches!(leaf.work, Work::Kernel { keep_name: false, .. });
+    let drops_name = leaf.delayed_names && matches!(leaf.work, Work::Kernel { keep_name: false, .. });
     let rows = rows(leaf, batch, notes)?;
     let values = list_column(leaf, batch, "values")?;
     let histograms = list_column(leaf, batch, "histograms")?;

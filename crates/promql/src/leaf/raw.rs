@@ -97,7 +97,7 @@ pub(super) fn write(leaf: &Leaf, all: &[RawSeries], notes: &Annotations) -> Resu
         histogram_timestamps.append_value(series.histogram_timestamps_ms.iter().map(|at| Some(*at)));
         histograms.push(series.histograms.iter().map(Some), true);
     }
-    let text: Vec<&str> = notes.lines().collect();
+    let text: Vec<String> = notes.lines().collect();
     if !text.is_empty() {
         labels.append_value([]);
         timestamps.append_null();

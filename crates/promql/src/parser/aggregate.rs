@@ -3,7 +3,7 @@
 use syntax::{Pratt, SyntaxError, string};
 
 use super::{Node, Parser};
-use crate::ast::{Aggregate, AggregateOp, Expr, Grouping};
+use crate::ast::{Aggregate, AggregateOp, Expr, Grouping, Place};
 use crate::lexer::Tok;
 use crate::typecheck;
 use crate::value::ValueType;
@@ -15,7 +15,7 @@ impl Parser<'_> {
         self.cursor.bump();
         let mut grouping = self.grouping()?;
         if op == AggregateOp::CountValues {
-            self.label_literal()?;
+            self.label_literal();
         }
         let mut args = self.arguments("aggregation")?;
         if grouping.is_none() {
@@ -42,21 +42,32 @@ impl Parser<'_> {
         }
         let Some((expr, at)) = expr else { return Err(self.unexpected("aggregation", "")) };
         typecheck::expect(&expr, at, ValueType::Vector, "aggregation expression")?;
-        let param = param.map(|(param, _)| param);
-        let grouping = grouping.unwrap_or_default();
-        Ok((Expr::Aggregate(Box::new(Aggregate { op, param, expr, grouping })), span))
+        if matches!(op, AggregateOp::Limitk | AggregateOp::LimitRatio)
+            && !self.features.experimental_functions
+        {
+            let message = format!(
+                "{}() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+                op.as_str()
+            );
+            return Err(SyntaxError::new(span, message));
+        }
+        let (param, param_place) = match param {
+            Some((param, at)) => (Some(param), Place(at.start)),
+            None => (None, Place::default()),
+        };
+        let (grouping, place) = (grouping.unwrap_or_default(), Place(at.start));
+        Ok((Expr::Aggregate(Box::new(Aggregate { op, param, expr, grouping, place, param_place })), span))
     }
 
-    /// Refuses a label's name that is no text; where something else than a literal comes it is looked at later.
-    fn label_literal(&mut self) -> Result<(), SyntaxError> {
+    /// Notes a label's name that is no text; where something else than a literal comes it is looked at later.
+    fn label_literal(&mut self) {
         let mark = self.cursor.mark();
         let is_literal = self.cursor.eat(&Tok::LeftParen) && self.cursor.at(&Tok::Text);
         let (text, span) = (self.cursor.text(), self.cursor.span());
         self.cursor.reset(mark);
         if is_literal && string::unquote(text) == Err(string::StringError::NotUtf8) {
-            return Err(SyntaxError::new(span, format!("invalid label name {text}")));
+            self.late = Some(SyntaxError::new(span, format!("invalid label name {text}")));
         }
-        Ok(())
     }
 
     fn grouping(&mut self) -> Result<Option<Grouping>, SyntaxError> {

@@ -3,7 +3,7 @@
 use syntax::{Pratt, SyntaxError, string};
 
 use super::{Node, Parser};
-use crate::ast::Expr;
+use crate::ast::{Expr, Place};
 use crate::functions;
 use crate::lexer::Tok;
 use crate::typecheck;
@@ -16,6 +16,10 @@ impl Parser<'_> {
             let message = format!("unknown function with name {}", string::quote(name));
             return Err(SyntaxError::new(start, message));
         };
+        if function.is_experimental && !self.features.experimental_functions {
+            let message = format!("function {} is not enabled", string::quote(name));
+            return Err(SyntaxError::new(start, message));
+        }
         self.cursor.bump();
         let args = match function.name {
             "info" => self.info_arguments()?,
@@ -23,7 +27,8 @@ impl Parser<'_> {
         };
         let span = start.to(self.cursor.last_span());
         typecheck::call(function, &args, span)?;
-        Ok((Expr::Call(function, args.into_iter().map(|(arg, _)| arg).collect()), span))
+        let places = args.iter().map(|(_, span)| Place(span.start)).collect();
+        Ok((Expr::Call(function, args.into_iter().map(|(arg, _)| arg).collect(), places), span))
     }
 
     /// A vector, and conditions on labels in braces, which may hold for everything.

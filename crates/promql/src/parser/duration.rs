@@ -29,6 +29,10 @@ impl Parser<'_> {
                     return Err(SyntaxError::new(of, "offset may not be set multiple times"));
                 }
             } else if let Some(extended) = self.extended() {
+                if !self.features.extended_ranges {
+                    let message = format!("{} modifier is experimental and not enabled", extended.as_str());
+                    return Err(SyntaxError::new(of, message));
+                }
                 self.cursor.bump();
                 extend(&mut node, extended, of)?;
             } else {

@@ -5,7 +5,7 @@ use model::{MatchOp, Matcher};
 use syntax::{Span, SyntaxError, string};
 
 use super::{Node, Parser};
-use crate::ast::{Expr, Moved, Selector};
+use crate::ast::{Expr, Moved, Place, Selector};
 use crate::lexer::Tok;
 
 const CONTEXT: &str = "label matching";
@@ -24,7 +24,8 @@ impl Parser<'_> {
     /// A selector without modifiers, whatever it matches.
     pub(super) fn any_selector(&mut self) -> Result<(Selector, Span), SyntaxError> {
         let start = self.cursor.span();
-        let mut selector = Selector { name: None, matchers: Vec::new(), moved: Moved::default() };
+        let place = Place(start.start);
+        let mut selector = Selector { name: None, matchers: Vec::new(), moved: Moved::default(), place };
         if matches!(self.cursor.peek(), Some(Tok::Word | Tok::Metric)) {
             selector.name = Some(self.cursor.text().to_owned());
             self.cursor.bump();

@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn parse(text: &str) -> Result<Expr, ParseError> {
+    super::parse(text, Features::ALL)
+}
+
 #[test]
 fn printing_shows_how_it_was_understood() {
     let cases = [

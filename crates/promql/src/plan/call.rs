@@ -1,8 +1,8 @@
 //! Calls: functions of windows go into leaves where they can, all others stay in the finish.
 
 use super::select::Sampled;
-use super::{Node, Planner, absent, settle};
-use crate::ast::{AggregateOp, Expr, Extended, Grouping};
+use super::{Node, Planner, RangePlaces, absent, settle};
+use crate::ast::{AggregateOp, Expr, Extended, Grouping, Place};
 use crate::error::EvalError;
 use crate::finish;
 use crate::functions::Function;
@@ -16,6 +16,7 @@ impl Planner {
         &mut self,
         function: &'static Function,
         args: &[Expr],
+        places: &[Place],
         steps: Steps,
     ) -> Result<Node, EvalError> {
         let outside = self.tells_resets;
@@ -24,7 +25,7 @@ impl Planner {
             "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => self.tells_resets = false,
             _ => {}
         }
-        let node = self.planned_call(function, args, steps);
+        let node = self.planned_call(function, args, places, steps);
         self.tells_resets = outside;
         node
     }
@@ -33,10 +34,11 @@ impl Planner {
         &mut self,
         function: &'static Function,
         args: &[Expr],
+        places: &[Place],
         steps: Steps,
     ) -> Result<Node, EvalError> {
         if let Some(range_function) = RangeFunction::lookup(function.name) {
-            let node = self.range_call(function.name, range_function, args, steps)?;
+            let node = self.range_call(function.name, range_function, (args, places), steps)?;
             return Ok(if function.name == "absent_over_time" {
                 self.absent(node, args.first(), steps)
             } else {
@@ -65,7 +67,7 @@ impl Planner {
         {
             return Ok(self.absent(input, args.first(), steps));
         }
-        settle(Node::Call { function, args: nodes, steps })
+        settle(Node::Call { function, args: nodes, places: places.to_vec(), steps })
     }
 
     /// Numbers that the query's own times give.
@@ -88,7 +90,7 @@ impl Planner {
         &mut self,
         name: &str,
         function: RangeFunction,
-        args: &[Expr],
+        (args, all_places): (&[Expr], &[Place]),
         steps: Steps,
     ) -> Result<Node, EvalError> {
         let mut params = Vec::new();
@@ -97,6 +99,11 @@ impl Planner {
         }
         finish::check_range_params(function, &params)?;
         let keep_name = function.keeps_name();
+        let place_of = |wanted: ValueType| {
+            let i = args.iter().position(|arg| arg.value_type() == wanted);
+            i.and_then(|i| all_places.get(i)).copied().unwrap_or_default()
+        };
+        let places = RangePlaces { samples: place_of(ValueType::Matrix), param: place_of(ValueType::Scalar) };
         let matrix = args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
         let Some(matrix) = matrix.map(Expr::unparenthesized) else {
             return Err(EvalError::Unsupported("a function of windows without a range vector".to_owned()));
@@ -118,16 +125,17 @@ impl Planner {
                 selector,
                 windows,
                 Work::Kernel { kernel, keep_name, reduce: None },
+                places,
             )));
         }
         let (source, windows) = self.source(matrix, steps)?;
-        Ok(Node::Range { function, source, windows, params, keep_name })
+        Ok(Node::Range { function, source, windows, params, keep_name, places })
     }
 
     /// One where the input has nothing; leaves need say only whether there is any series.
     fn absent(&mut self, input: Node, of: Option<&Expr>, steps: Steps) -> Node {
         if let Node::Leaf(leaf) = &input {
-            self.leaves[*leaf].reduce_by(AggregateOp::Group, &Grouping::default());
+            self.leaves[*leaf].reduce_by(AggregateOp::Group, &Grouping::default(), Place::default());
         }
         let labels = absent::labels(of);
         Node::Absent { labels, input: Box::new(input), steps }

@@ -3,8 +3,8 @@
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
 
-use super::{Node, Planner};
-use crate::ast::{At, Expr, Moved, Selector};
+use super::{Node, Planner, RangePlaces};
+use crate::ast::{At, Expr, Moved, Place, Selector};
 use crate::error::EvalError;
 use crate::kernels::{Kernel, Margin, Windows};
 use crate::leaf::Work;
@@ -59,9 +59,11 @@ impl Planner {
             margin: Margin::default(),
         };
         let matchers = selector.names.iter().chain(&selector.labels).cloned().collect();
-        let info = Selector { name: None, matchers, moved: Moved::default() };
-        let mut leaf =
-            |kernel| self.leaf(&info, windows, Work::Kernel { kernel, keep_name: true, reduce: None });
+        let info = Selector { name: None, matchers, moved: Moved::default(), place: Place::default() };
+        let places = RangePlaces { samples: Place::default(), param: Place::default() };
+        let mut leaf = |kernel| {
+            self.leaf(&info, windows, Work::Kernel { kernel, keep_name: true, reduce: None }, places)
+        };
         let (values, moments) = (leaf(Kernel::Instant), leaf(Kernel::Timestamp));
         Ok(Node::Info { input, selector, values, moments })
     }
@@ -86,7 +88,7 @@ impl Planner {
             Expr::Unary(_, inner) | Expr::Paren(inner) => self.follow(inner, moment)?,
             Expr::Binary(binary) => self.follow(&binary.lhs, moment)? || self.follow(&binary.rhs, moment)?,
             Expr::Aggregate(aggregate) => self.follow(&aggregate.expr, moment)?,
-            Expr::Call(_, args) => {
+            Expr::Call(_, args, _) => {
                 for arg in args {
                     if self.follow(arg, moment)? {
                         return Ok(true);

@@ -2,11 +2,11 @@
 
 use model::labels::is_of_metric;
 
-use super::{Planner, Source};
-use crate::ast::{AggregateOp, At, Expr, Extended, Grouping, Moved, Selector};
+use super::{Planner, RangePlaces, Source};
+use crate::ast::{AggregateOp, At, Expr, Extended, Grouping, Moved, Place, Selector};
 use crate::error::EvalError;
 use crate::kernels::{Kernel, Margin, Windows};
-use crate::leaf::{Leaf, Work, raw_schema, values_schema};
+use crate::leaf::{Leaf, Reduce, Work, raw_schema, values_schema};
 use crate::vector::Steps;
 
 /// The step of subqueries that name none.
@@ -38,15 +38,31 @@ impl Planner {
             (Sampled::Value, None) => Kernel::Instant,
         };
         let keep_name = of == Sampled::Value;
-        Ok(self.leaf(selector, windows, Work::Kernel { kernel, keep_name, reduce: None }))
+        let places = RangePlaces { samples: selector.place, param: Place::default() };
+        Ok(self.leaf(selector, windows, Work::Kernel { kernel, keep_name, reduce: None }, places))
     }
 
-    pub(super) fn leaf(&mut self, selector: &Selector, windows: Windows, work: Work) -> usize {
+    pub(super) fn leaf(
+        &mut self,
+        selector: &Selector,
+        windows: Windows,
+        work: Work,
+        places: RangePlaces,
+    ) -> usize {
         let number = self.leaves.len();
         let schema = if work == Work::Raw { raw_schema() } else { values_schema(false) };
-        let (matchers, max_samples) = (selector.matchers.clone(), self.params.max_samples);
-        let tells_resets = self.tells_resets;
-        self.leaves.push(Leaf { number, matchers, windows, work, tells_resets, max_samples, schema });
+        self.leaves.push(Leaf {
+            number,
+            matchers: selector.matchers.clone(),
+            windows,
+            work,
+            places,
+            tells_resets: self.tells_resets,
+            delayed_names: self.params.delayed_names,
+            lookback_ms: self.params.lookback_ms,
+            max_samples: self.params.max_samples,
+            schema,
+        });
         number
     }
 
@@ -77,7 +93,8 @@ impl Planner {
                     return Err(EvalError::Parameter(message));
                 }
                 let windows = self.windows(&selector.moved, self.positive_ms(range)?, steps)?;
-                Ok((Source::Leaf(self.leaf(selector, windows, Work::Raw)), windows))
+                let places = RangePlaces { samples: selector.place, param: Place::default() };
+                Ok((Source::Leaf(self.leaf(selector, windows, Work::Raw, places)), windows))
             }
             Expr::Subquery(subquery) => {
                 let windows = self.windows(&subquery.moved, self.positive_ms(&subquery.range)?, steps)?;
@@ -112,7 +129,7 @@ fn subquery_steps(windows: &Windows, step_ms: i64) -> Result<Steps, EvalError> {
 
 impl Leaf {
     /// Folds groups within the leaf where that gives the same: true if it does from now on.
-    pub(super) fn reduce_by(&mut self, op: AggregateOp, grouping: &Grouping) -> bool {
+    pub(super) fn reduce_by(&mut self, op: AggregateOp, grouping: &Grouping, place: Place) -> bool {
         let folds = matches!(
             op,
             AggregateOp::Sum
@@ -123,10 +140,13 @@ impl Leaf {
                 | AggregateOp::Group
         );
         // A name that is to go from the result may still part the groups.
+        let delayed = self.delayed_names;
         let by_name = !grouping.without && grouping.labels.iter().any(|label| is_of_metric(label));
         match &mut self.work {
-            Work::Kernel { keep_name, reduce: reduce @ None, .. } if folds && (*keep_name || !by_name) => {
-                *reduce = Some((op, grouping.clone()));
+            Work::Kernel { keep_name, reduce: reduce @ None, .. }
+                if folds && (*keep_name || !by_name || !delayed) =>
+            {
+                *reduce = Some(Reduce { op, grouping: grouping.clone(), place });
                 self.schema = values_schema(true);
                 true
             }

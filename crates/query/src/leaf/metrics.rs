@@ -85,8 +85,9 @@ async fn evaluate(
     counters.series.fetch_add(part.len() as u64, Ordering::Relaxed);
     let mut worker = leaf.worker();
     let mut floats = Runs::new(set.samples(part.clone(), leaf.range()), Arc::clone(&counters));
-    let mut histograms =
-        set.has_histograms().then(|| Runs::new(set.histograms(part, leaf.range()), Arc::clone(&counters)));
+    let mut histograms = set
+        .has_histograms()
+        .then(|| Runs::new(set.histograms(part, leaf.histogram_range()), Arc::clone(&counters)));
     loop {
         let float = floats.peek().await?;
         let histogram = match &mut histograms {

@@ -8,6 +8,8 @@ mod logs;
 
 mod metrics;
 
+mod promqltest;
+
 mod sql;
 
 mod sql_guard;

@@ -42,6 +42,9 @@ pub struct Up {
     /// Do not keep the server's own logs, metrics and traces.
     #[arg(long)]
     pub no_own_telemetry: bool,
+    /// Enable what is experimental, by the names of Prometheus' feature flags: promql-experimental-functions for example.
+    #[arg(long, value_delimiter = ',')]
+    pub enable_feature: Vec<String>,
 }
 
 /// Run some or all roles with a configuration file.
@@ -59,6 +62,9 @@ pub struct Serve {
     /// The memory that the process may use, such as 512MiB; the file's where it is left out.
     #[arg(long)]
     pub memory_limit: Option<ByteSize>,
+    /// Enable what is experimental, by the names of Prometheus' feature flags, besides what the file enables.
+    #[arg(long, value_delimiter = ',')]
+    pub enable_feature: Vec<String>,
 }
 
 impl Up {
@@ -74,6 +80,7 @@ impl Up {
         config.listen.port_offset = self.port_offset;
         config.store.keys.url.clone_from(&self.store);
         config.memory.limit = self.memory_limit;
+        config.query.enable_feature.clone_from(&self.enable_feature);
         if !self.plaintext {
             let folder = self.certificates();
             let [cert, key] = dev::pair_files("{service}", ENVIRONMENT).map(|name| folder.join(name));
@@ -124,6 +131,7 @@ impl Serve {
             config.roles.clone_from(&self.roles);
         }
         config.memory.limit = self.memory_limit.or(config.memory.limit);
+        config.query.enable_feature.extend(self.enable_feature.iter().cloned());
         config.check()?;
         run(&config)
     }

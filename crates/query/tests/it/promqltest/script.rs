@@ -4,8 +4,9 @@
 use model::Labels;
 use model::histogram::NativeHistogram;
 use model::metric::STALE_NAN_BITS;
+use regex::Regex;
 
-use crate::histogram;
+use super::histogram;
 
 /// A sample of a sequence; none is a gap.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +31,76 @@ pub(crate) enum Block {
     Eval(Box<Case>),
 }
 
+/// What a message must be.
+#[derive(Clone, Debug)]
+pub(crate) enum Text {
+    Any,
+    Exactly(String),
+    Like(Regex),
+}
+
+impl Text {
+    /// `msg: ...`, `regex: ...`, or nothing.
+    fn parse(detail: &str) -> Result<Self, String> {
+        let detail = detail.trim();
+        if detail.is_empty() {
+            return Ok(Text::Any);
+        }
+        match detail.split_once(':') {
+            Some(("msg", text)) => Ok(Text::Exactly(text.trim().to_owned())),
+            Some(("regex", text)) => Self::like(text),
+            _ => Err(format!("neither msg nor regex: {detail}")),
+        }
+    }
+
+    fn like(text: &str) -> Result<Self, String> {
+        Regex::new(text.trim()).map(Text::Like).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        match self {
+            Text::Any => true,
+            Text::Exactly(wanted) => wanted == text,
+            Text::Like(wanted) => wanted.is_match(text),
+        }
+    }
+}
+
+/// What is expected to be said beside the result.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Said {
+    /// Whatever it is.
+    #[default]
+    Unchecked,
+    Nothing,
+    /// Each of these, and nothing that none of these is.
+    These(Vec<Text>),
+}
+
+impl Said {
+    fn add(&mut self, text: Text) {
+        match self {
+            Said::These(texts) => texts.push(text),
+            _ => *self = Said::These(vec![text]),
+        }
+    }
+
+    pub(crate) fn check(&self, what: &str, said: &[String]) -> Result<(), String> {
+        let fits = match self {
+            Said::Unchecked => true,
+            Said::Nothing => said.is_empty(),
+            Said::These(texts) => {
+                !said.is_empty()
+                    && texts.iter().all(|wanted| said.iter().any(|said| wanted.fits(said)))
+                    && said.iter().all(|said| texts.iter().any(|wanted| wanted.fits(said)))
+            }
+        };
+        if fits { Ok(()) } else { Err(format!("expected {what}: {self:?}\n      have {said:?}")) }
+    }
+}
+
 /// One query and what is expected of it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Case {
     pub(crate) line: usize,
     pub(crate) start_ms: i64,
@@ -38,10 +108,10 @@ pub(crate) struct Case {
     /// None for an instant query.
     pub(crate) step_ms: Option<i64>,
     pub(crate) query: String,
-    pub(crate) fail: bool,
-    pub(crate) fail_message: Option<String>,
-    pub(crate) warn: Option<bool>,
-    pub(crate) info: Option<bool>,
+    /// What the query fails with, where it must fail.
+    pub(crate) fails: Option<Text>,
+    pub(crate) warnings: Said,
+    pub(crate) infos: Said,
     pub(crate) ordered: bool,
     pub(crate) string: Option<String>,
     /// Start and step of range vectors that an instant query gives.
@@ -50,45 +120,37 @@ pub(crate) struct Case {
     pub(crate) series: Vec<Series>,
 }
 
-pub(crate) struct Script;
-
-impl Script {
-    pub(crate) fn parse(text: &str) -> Vec<Result<Block, String>> {
-        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        let mut blocks = Vec::new();
-        let mut at = 0;
-        while at < lines.len() {
-            let line = lines[at].trim();
-            let start = at;
-            at += 1;
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let mut body = Vec::new();
-            if line.starts_with("load") || line.starts_with("eval") {
-                while at < lines.len() && !lines[at].trim().is_empty() {
-                    let inner = lines[at].trim();
-                    if !inner.starts_with('#') {
-                        body.push(inner);
-                    }
-                    at += 1;
-                }
-            }
-            let block = match line.split_whitespace().next() {
-                Some("clear") => Ok(Block::Clear),
-                Some("load" | "load_with_nhcb") => load(line, &body),
-                Some(word) if word.starts_with("eval") => eval(start + 1, line, &body),
-                _ => Err(format!("{}: what is this: {line}", start + 1)),
-            };
-            blocks.push(block.map_err(|why| format!("{}: {why}", start + 1)));
+/// The blocks of a script; what is not understood, with its line.
+pub(crate) fn parse(text: &str) -> Vec<Result<Block, String>> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let (line, start) = (lines[at], at);
+        at += 1;
+        if line.is_empty() || line.starts_with('#') {
+            continue;
         }
-        blocks
+        let mut body = Vec::new();
+        if line.starts_with("load") || line.starts_with("eval") {
+            while at < lines.len() && !lines[at].is_empty() {
+                body.extend(Some(lines[at]).filter(|inner| !inner.starts_with('#')));
+                at += 1;
+            }
+        }
+        let block = match line.split_whitespace().next() {
+            Some("clear") => Ok(Block::Clear),
+            Some("load" | "load_with_nhcb") => load(line, &body),
+            Some(word) if word.starts_with("eval") => eval(start + 1, line, &body),
+            _ => Err(format!("what is this: {line}")),
+        };
+        blocks.push(block.map_err(|why| format!("{}: {why}", start + 1)));
     }
+    blocks
 }
 
-pub(crate) fn millis(text: &str) -> Result<i64, String> {
+fn millis(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = syntax::number::parse(text) {
-        #[expect(clippy::cast_possible_truncation, reason = "scripts have small times")]
         return Ok((seconds * 1000.0).round() as i64);
     }
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
@@ -101,40 +163,51 @@ fn load(line: &str, body: &[&str]) -> Result<Block, String> {
     Ok(Block::Load { step_ms, series, native: line.starts_with("load_with_nhcb") })
 }
 
+/// Takes words off the front of a text.
+fn word<'t>(rest: &mut &'t str) -> &'t str {
+    let text = rest.trim_start();
+    let (word, behind) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+    *rest = behind;
+    word
+}
+
+fn expect_word(rest: &mut &str, wanted: &str) -> Result<(), String> {
+    let found = word(rest);
+    if found == wanted { Ok(()) } else { Err(format!("expected {wanted:?}, found {found:?}")) }
+}
+
 fn eval(number: usize, line: &str, body: &[&str]) -> Result<Block, String> {
-    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    let mut case = Case {
-        line: number,
-        start_ms: 0,
-        end_ms: 0,
-        step_ms: None,
-        query: String::new(),
-        fail: word == "eval_fail",
-        fail_message: None,
-        warn: None,
-        info: None,
-        ordered: word == "eval_ordered",
-        string: None,
-        matrix: None,
-        scalar: None,
-        series: Vec::new(),
-    };
-    let mut words =
-        rest.trim().splitn(if rest.trim().starts_with("instant") { 4 } else { 8 }, char::is_whitespace);
-    let mut next = || words.next().unwrap_or_default();
-    if next() == "instant" {
-        next();
-        case.start_ms = millis(next())?;
-        case.end_ms = case.start_ms;
-    } else {
-        next();
-        case.start_ms = millis(next())?;
-        next();
-        case.end_ms = millis(next())?;
-        next();
-        case.step_ms = Some(millis(next())?);
+    let mut rest = line;
+    let mut case = Case { line: number, ..Case::default() };
+    let any = Said::These(vec![Text::Any]);
+    match word(&mut rest) {
+        "eval" => {}
+        "eval_fail" => case.fails = Some(Text::Any),
+        "eval_warn" => (case.warnings, case.infos) = (any, Said::Nothing),
+        "eval_info" => (case.warnings, case.infos) = (Said::Nothing, any),
+        "eval_ordered" => case.ordered = true,
+        other => return Err(format!("unknown command {other}")),
     }
-    case.query = next().trim().to_owned();
+    match word(&mut rest) {
+        "instant" => {
+            // Without a time it is the beginning.
+            if rest.trim_start().starts_with("at ") {
+                word(&mut rest);
+                case.start_ms = millis(word(&mut rest))?;
+            }
+            case.end_ms = case.start_ms;
+        }
+        "range" => {
+            expect_word(&mut rest, "from")?;
+            case.start_ms = millis(word(&mut rest))?;
+            expect_word(&mut rest, "to")?;
+            case.end_ms = millis(word(&mut rest))?;
+            expect_word(&mut rest, "step")?;
+            case.step_ms = Some(millis(word(&mut rest))?);
+        }
+        other => return Err(format!("neither instant nor range: {other}")),
+    }
+    case.query = rest.trim().to_owned();
     for line in body {
         expectation(&mut case, line)?;
     }
@@ -142,35 +215,40 @@ fn eval(number: usize, line: &str, body: &[&str]) -> Result<Block, String> {
 }
 
 fn expectation(case: &mut Case, line: &str) -> Result<(), String> {
+    if case.fails.is_some() {
+        if let Some(text) = line.strip_prefix("expected_fail_message") {
+            case.fails = Some(Text::Exactly(text.trim().to_owned()));
+            return Ok(());
+        }
+        if let Some(text) = line.strip_prefix("expected_fail_regexp") {
+            case.fails = Some(Text::like(text)?);
+            return Ok(());
+        }
+    }
     let Some(expected) = line.strip_prefix("expect ") else {
-        if let Ok(scalar) = syntax::number::parse(line) {
-            case.scalar = Some(scalar);
-            return Ok(());
+        match syntax::number::parse(line) {
+            Ok(scalar) => case.scalar = Some(scalar),
+            Err(_) => case.series.push(series(line)?),
         }
-        if line.starts_with("expected_fail") {
-            return Ok(());
-        }
-        case.series.push(series(line)?);
         return Ok(());
     };
-    let (what, detail) = expected.split_once(char::is_whitespace).unwrap_or((expected, ""));
-    match what {
-        "fail" => {
-            case.fail = true;
-            case.fail_message = detail.trim().strip_prefix("msg:").map(|message| message.trim().to_owned());
-        }
-        "warn" => case.warn = Some(true),
-        "no_warn" => case.warn = Some(false),
-        "info" => case.info = Some(true),
-        "no_info" => case.info = Some(false),
+    let mut detail = expected;
+    match word(&mut detail) {
+        "fail" => case.fails = Some(Text::parse(detail)?),
+        "warn" => case.warnings.add(Text::parse(detail)?),
+        "no_warn" => case.warnings = Said::Nothing,
+        "info" => case.infos.add(Text::parse(detail)?),
+        "no_info" => case.infos = Said::Nothing,
         "ordered" => case.ordered = true,
         "string" => case.string = Some(syntax::string::unquote(detail.trim()).map_err(|e| e.to_string())?),
         "range" => {
-            let words: Vec<&str> = detail.split_whitespace().collect();
-            let [_, _, start, _, _, _, step] = words.as_slice() else {
-                return Err(format!("range {detail}"));
-            };
-            case.matrix = Some((millis(start)?, millis(step)?));
+            expect_word(&mut detail, "vector")?;
+            expect_word(&mut detail, "from")?;
+            let start_ms = millis(word(&mut detail))?;
+            expect_word(&mut detail, "to")?;
+            millis(word(&mut detail))?;
+            expect_word(&mut detail, "step")?;
+            case.matrix = Some((start_ms, millis(word(&mut detail))?));
         }
         other => return Err(format!("unknown expectation {other}")),
     }

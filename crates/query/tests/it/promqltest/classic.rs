@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::Labels;
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, NativeHistogram, Span};
 
-use crate::script::{Sample, Series};
+use super::script::{Sample, Series};
 
 /// A histogram's buckets by upper bound, and its sum.
 #[derive(Default)]

@@ -38,7 +38,8 @@ pub(crate) fn parse(text: &str) -> Result<NativeHistogram, String> {
                     "gauge" => ResetHint::Gauge,
                     "reset" => ResetHint::Reset,
                     "not_reset" => ResetHint::NoReset,
-                    _ => ResetHint::Unknown,
+                    "unknown" => ResetHint::Unknown,
+                    other => return Err(format!("unknown hint {other}")),
                 }
             }
             other => return Err(format!("unknown key {other}")),
@@ -66,7 +67,7 @@ fn buckets(spans: &[Span], counts: &[f64]) -> Vec<(i32, f64)> {
     out
 }
 
-/// Whether two are the same but for rounding.
+/// Whether the second is as the first is wanted, but for rounding. What the first says nothing of, the second may say.
 pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
     let all = |h: &NativeHistogram| {
         let mut all = buckets(&h.positive_spans, &h.positive_counts);
@@ -75,6 +76,7 @@ pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
     };
     let (left, right) = (all(a), all(b));
     a.schema == b.schema
+        && (a.reset_hint == ResetHint::Unknown || a.reset_hint == b.reset_hint)
         && [
             (a.count, b.count),
             (a.sum, b.sum),
@@ -82,10 +84,10 @@ pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
             (a.zero_threshold, b.zero_threshold),
         ]
         .into_iter()
-        .all(|(a, b)| super::store::near(a, b))
+        .all(|(a, b)| super::result::near(a, b))
         && a.custom_bounds == b.custom_bounds
         && left.len() == right.len()
-        && left.iter().zip(&right).all(|(a, b)| a.0 == b.0 && super::store::near(a.1, b.1))
+        && left.iter().zip(&right).all(|(a, b)| a.0 == b.0 && super::result::near(a.1, b.1))
 }
 
 /// One added to another a number of times; the other may have the higher resolution.

@@ -1,0 +1,126 @@
+//! Whether an answer is what a script expects.
+
+use model::Labels;
+use query::{Point, PromAnswer, PromRequest, Value, ValueType};
+
+use super::histogram;
+use super::script::{Case, Sample};
+use super::store::Store;
+
+/// Whether two numbers are the same but for rounding.
+pub(crate) fn near(a: f64, b: f64) -> bool {
+    if a == b || (a.is_nan() && b.is_nan()) {
+        return true;
+    }
+    let difference = (a - b).abs();
+    difference < 1e-6 * (a.abs() + b.abs()) || difference < 1e-12
+}
+
+const MINUTE_MS: i64 = 60_000;
+
+/// Asks and compares; else what is wrong. What is asked at one moment is asked over a range around it too, where it
+/// must be the same.
+pub(crate) async fn check(store: &Store, case: &Case) -> Result<(), String> {
+    let request = PromRequest {
+        start_ms: case.start_ms,
+        end_ms: case.end_ms,
+        step_ms: case.step_ms,
+        timeout_ns: None,
+        lookback_ms: None,
+        limit: None,
+    };
+    let answer = match (store.ask(&case.query, request).await, &case.fails) {
+        (Err(error), Some(wanted)) => {
+            let error = error.to_string();
+            return if wanted.fits(&error) { Ok(()) } else { Err(format!("failed with: {error}")) };
+        }
+        (Err(error), None) => return Err(error.to_string()),
+        (Ok(answer), Some(_)) => return Err(format!("did not fail: {:?}", answer.value)),
+        (Ok(answer), None) => answer,
+    };
+    case.warnings.check("warnings", &answer.warnings)?;
+    case.infos.check("infos", &answer.infos)?;
+    compare(case, &answer.value)?;
+    let is_comparable = matches!(answer.value.value_type(), ValueType::Vector | ValueType::Scalar);
+    // What depends on the query's own range is another thing over another range.
+    let of_range = ["start()", "end()", "step()", "range()"].iter().any(|call| case.query.contains(call));
+    if case.step_ms.is_some() || case.ordered || of_range || !is_comparable {
+        return Ok(());
+    }
+    let around = PromRequest {
+        start_ms: case.start_ms - MINUTE_MS,
+        end_ms: case.start_ms + MINUTE_MS,
+        step_ms: Some(MINUTE_MS),
+        ..request
+    };
+    let around = store.ask(&case.query, around).await.map_err(|error| format!("over a range: {error}"))?;
+    compare(case, &middle(case, &answer, around.value)).map_err(|why| format!("over a range: {why}"))
+}
+
+/// The points of the moment that is asked for.
+fn middle(case: &Case, instant: &PromAnswer, range: Value) -> Value {
+    let Value::Matrix(series) = range else { return range };
+    let at = |series: &query::SeriesValues| {
+        series.points.iter().find(|(at, _)| *at == case.start_ms).map(|(_, point)| point.clone())
+    };
+    if instant.value.value_type() == ValueType::Scalar {
+        let number = series.first().and_then(at).and_then(|point| point.float());
+        return Value::Scalar(case.start_ms, number.unwrap_or(f64::NAN));
+    }
+    let samples = series.iter().filter_map(|one| Some((one.labels.clone(), case.start_ms, at(one)?)));
+    Value::Vector(samples.collect())
+}
+
+fn compare(case: &Case, value: &Value) -> Result<(), String> {
+    let fits = match value {
+        Value::Scalar(_, value) => case.scalar.is_some_and(|wanted| near(*value, wanted)),
+        Value::String(_, text) => case.string.as_ref() == Some(text),
+        Value::Vector(samples) => {
+            let fits = |wanted: &(Labels, Vec<Sample>), have: &(Labels, i64, Point)| {
+                wanted.0 == have.0 && matches!(&wanted.1[..], [sample] if same(sample, &have.2))
+            };
+            case.scalar.is_none()
+                && samples.len() == case.series.len()
+                && if case.ordered {
+                    case.series.iter().zip(samples).all(|(wanted, have)| fits(wanted, have))
+                } else {
+                    case.series.iter().all(|wanted| samples.iter().any(|have| fits(wanted, have)))
+                }
+        }
+        Value::Matrix(series) => {
+            let (start_ms, step_ms) = case.matrix.unwrap_or((case.start_ms, case.step_ms.unwrap_or(1)));
+            let wanted: Vec<_> =
+                case.series.iter().filter(|(_, samples)| samples.iter().any(|s| *s != Sample::Gap)).collect();
+            series.len() == wanted.len()
+                && wanted.iter().all(|(labels, samples)| {
+                    series.iter().any(|have| {
+                        have.labels == *labels && points(samples, &have.points, start_ms, step_ms)
+                    })
+                })
+        }
+    };
+    if fits { Ok(()) } else { Err(format!("gave {value:?}")) }
+}
+
+fn same(wanted: &Sample, have: &Point) -> bool {
+    match (wanted, have) {
+        (Sample::Float(a), Point::Float(b)) => near(*a, *b),
+        (Sample::Histogram(a), Point::Histogram(b)) => histogram::near(a, b),
+        _ => false,
+    }
+}
+
+fn points(wanted: &[Sample], have: &[(i64, Point)], start_ms: i64, step_ms: i64) -> bool {
+    let mut at = start_ms;
+    let mut rest = have.iter();
+    for sample in wanted {
+        if *sample != Sample::Gap {
+            let fits = rest.next().is_some_and(|(have_at, point)| *have_at == at && same(sample, point));
+            if !fits {
+                return false;
+            }
+        }
+        at += step_ms;
+    }
+    rest.next().is_none()
+}
