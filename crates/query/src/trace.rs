@@ -48,8 +48,8 @@ async fn each(
 ) -> Result<(), QueryError> {
     let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
     let mut pace = running.pace();
-    for mut batches in snapshot.sources(scan, columns) {
-        while let Some(batch) = batches.next().await.transpose()? {
+    for mut source in snapshot.sources(scan, columns) {
+        while let Some(batch) = source.spans.next().await.transpose()? {
             running.counters.read(&batch);
             take(&view(&batch)?);
             pace.step().await;

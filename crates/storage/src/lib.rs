@@ -72,7 +72,7 @@ pub use disk::{Disk, SystemDisk};
 pub use error::StorageError;
 pub use read::{
     LogColumns, LogMetadata, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, ReadMemory, Refusal,
-    SeriesSet, SpanColumns, StreamSet, TraceIds, TraceScan, TracesSnapshot,
+    SeriesSet, SpanColumns, SpanSource, StreamSet, TraceIds, TraceScan, TracesSnapshot,
 };
 pub use retention::RetentionReport;
 pub use runtime::{Runtime, Tokio};

@@ -32,7 +32,7 @@ pub mod traces;
 pub use logs::{LogColumns, LogMetadata, LogScan, LogsSnapshot, StreamSet};
 pub use memory::{ReadMemory, Refusal};
 pub use metrics::{MetricMetadata, MetricsSnapshot, SeriesSet};
-pub use traces::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
+pub use traces::{SpanColumns, SpanSource, TraceIds, TraceScan, TracesSnapshot};
 
 pub(crate) use snapshot::Source;
 

@@ -5,6 +5,7 @@
 pub(crate) mod schema;
 
 pub(crate) mod filter;
+mod id_filter;
 
 pub(crate) mod scale;
 

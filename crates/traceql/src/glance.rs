@@ -56,6 +56,11 @@ impl Glance {
     pub(crate) fn passes(&self, marks: u32, spans: usize) -> bool {
         self.need.is_met(marks, spans)
     }
+
+    /// Whether spans without marks count for more than that there is one.
+    pub(crate) fn counts_spans(&self) -> bool {
+        self.need.counts_spans()
+    }
 }
 
 impl Need {
@@ -65,6 +70,15 @@ impl Need {
             Need::Span(bit) => marks >> bit & 1 == 1,
             Need::All(needs) => needs.iter().all(|need| need.is_met(marks, spans)),
             Need::Either(a, b) => a.is_met(marks, spans) || b.is_met(marks, spans),
+        }
+    }
+
+    fn counts_spans(&self) -> bool {
+        match self {
+            Need::Spans(least) => *least > 1,
+            Need::Span(_) => false,
+            Need::All(needs) => needs.iter().any(Need::counts_spans),
+            Need::Either(a, b) => a.counts_spans() || b.counts_spans(),
         }
     }
 }

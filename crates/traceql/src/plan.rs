@@ -108,6 +108,12 @@ impl Leaf {
         self.glance.passes(marks, spans)
     }
 
+    /// Whether spans without marks count for [`Leaf::may_answer`], beyond that a trace has one.
+    #[must_use]
+    pub fn counts_spans(&self) -> bool {
+        self.glance.counts_spans()
+    }
+
     /// A worker for a part of the traces.
     #[must_use]
     pub fn worker(self: &Arc<Self>) -> Worker {

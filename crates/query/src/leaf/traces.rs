@@ -4,7 +4,7 @@
 mod candidates;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use model::TimeRange;
 use model::trace::SPANS_SCHEMA;
+use parking_lot::Mutex;
 use storage::{SpanColumns, StorageError, TraceIds, TraceScan, TracesSnapshot};
 
 use self::candidates::Candidates;
@@ -29,7 +30,10 @@ use crate::pace::Pace;
 pub(crate) const MAX_SPANS_PER_TRACE: usize = 1 << 20;
 
 /// How many times the limit are fetched at first of the traces that may answer.
-const FIRST_FETCH: usize = 2;
+const FIRST_FETCH: usize = 1;
+
+/// How many sources are looked at first, those with the newest spans; then twice as many in all, each time.
+const FIRST_SOURCES: usize = 1;
 
 /// How many times as many are fetched after that, each time.
 const NEXT_FETCH: usize = 4;
@@ -44,7 +48,7 @@ pub(crate) struct TracesWork {
     leaf: Arc<traceql::Leaf>,
     snapshot: TracesSnapshot,
     scanned: TimeRange,
-    limit: usize,
+    newest: Arc<Newest>,
     parts: usize,
     counters: Arc<Counters>,
 }
@@ -58,13 +62,14 @@ impl TracesWork {
         parallelism: usize,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { leaf, snapshot, scanned, limit, parts: parallelism.clamp(1, 256), counters }
+        let newest = Arc::new(Newest::new(limit));
+        Self { leaf, snapshot, scanned, newest, parts: parallelism.clamp(1, 256), counters }
     }
 }
 
 impl std::fmt::Debug for TracesWork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "newest {} traces of {:?}", self.limit, self.scanned)
+        write!(f, "newest {} traces of {:?}", self.newest.limit, self.scanned)
     }
 }
 
@@ -101,7 +106,7 @@ impl Work for TracesWork {
             leaf: Arc::clone(&self.leaf),
             snapshot: self.snapshot.clone(),
             scanned: self.scanned,
-            limit: self.limit,
+            newest: Arc::clone(&self.newest),
             counters: Arc::clone(&self.counters),
         };
         Box::pin(search.run(ids_of(partition, self.parts), memory, pace))
@@ -111,12 +116,39 @@ impl Work for TracesWork {
 /// The newest come first; of those that began at one moment, the least id.
 type Rank = (Reverse<i64>, [u8; 16]);
 
+/// The newest traces that match, of all partitions: what is older than these is not looked for.
+#[derive(Debug)]
+struct Newest {
+    limit: usize,
+    ranks: Mutex<BTreeSet<Rank>>,
+}
+
+impl Newest {
+    fn new(limit: usize) -> Self {
+        Self { limit, ranks: Mutex::new(BTreeSet::new()) }
+    }
+
+    fn add(&self, rank: Rank) {
+        let mut ranks = self.ranks.lock();
+        ranks.insert(rank);
+        if ranks.len() > self.limit {
+            ranks.pop_last();
+        }
+    }
+
+    /// Whether there are enough of them that come before a rank.
+    fn is_decided(&self, rank: &Rank) -> bool {
+        let ranks = self.ranks.lock();
+        ranks.len() >= self.limit && ranks.last().is_none_or(|last| last < rank)
+    }
+}
+
 /// One partition's work.
 struct Search {
     leaf: Arc<traceql::Leaf>,
     snapshot: TracesSnapshot,
     scanned: TimeRange,
-    limit: usize,
+    newest: Arc<Newest>,
     counters: Arc<Counters>,
 }
 
@@ -127,23 +159,42 @@ impl Search {
         mut memory: Memory,
         pace: Pace,
     ) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut kept = Kept { limit: self.newest.limit, held: 0, traces: BTreeMap::new() };
+        let mut candidates = self.candidates(trace_ids.clone(), FIRST_SOURCES, &pace);
+        loop {
+            let Some(newest) = candidates.next(kept.held, &mut memory).await? else {
+                if !candidates.is_overfull() {
+                    break;
+                }
+                candidates = self.candidates(trace_ids.clone(), usize::MAX, &pace);
+                continue;
+            };
+            let (mut at, mut some) = (0, self.newest.limit.saturating_mul(FIRST_FETCH));
+            while newest.get(at).is_some_and(|next| !self.newest.is_decided(next)) {
+                let chunk = &newest[at..newest.len().min(at.saturating_add(some))];
+                let known = candidates.memory_bytes() + size_of_val(newest.as_slice()) + size_of_val(chunk);
+                self.judge(chunk, known, &mut kept, &mut memory, pace.again()).await?;
+                at += chunk.len();
+                some = some.saturating_mul(NEXT_FETCH);
+            }
+            // What sources that were not looked at tell of has a span there, and did not begin later.
+            if candidates
+                .horizon_ns()
+                .is_some_and(|horizon_ns| self.newest.is_decided(&(Reverse(horizon_ns), [0; 16])))
+            {
+                break;
+            }
+        }
+        Ok(kept.traces.into_values().collect())
+    }
+
+    /// The traces that may answer; the first look goes to so many sources at first.
+    fn candidates(&self, trace_ids: TraceIds, first: usize, pace: &Pace) -> Candidates {
         // Not by service: the store would leave spans of other services out, and a trace's start would be another.
         let scan = TraceScan { trace_ids, range: self.scanned, service: None };
         let glanced = self.leaf.glanced_columns();
-        let streams = self.snapshot.sources(scan, &SpanColumns::glance(&glanced.names, &glanced.lists));
-        let counters = Arc::clone(&self.counters);
-        let candidates = Candidates::new(Arc::clone(&self.leaf), streams, counters, pace.again());
-        let candidates = candidates.find(&mut memory).await?;
-        let mut kept = Kept { limit: self.limit, held: 0, newest: BTreeMap::new() };
-        let (mut at, mut some) = (0, self.limit.saturating_mul(FIRST_FETCH));
-        while at < candidates.len() && kept.newest.len() < self.limit {
-            let chunk = &candidates[at..candidates.len().min(at.saturating_add(some))];
-            let known = size_of_val(candidates.as_slice()) + chunk.len() * size_of::<[u8; 16]>();
-            self.judge(chunk, known, &mut kept, &mut memory, pace.again()).await?;
-            at += chunk.len();
-            some = some.saturating_mul(NEXT_FETCH);
-        }
-        Ok(kept.newest.into_values().collect())
+        let sources = self.snapshot.sources(scan, &SpanColumns::glance(&glanced.names, &glanced.lists));
+        Candidates::new(Arc::clone(&self.leaf), sources, first, Arc::clone(&self.counters), pace.again())
     }
 
     /// Fetches traces and keeps those that match; `known` are the bytes that are held besides.
@@ -167,7 +218,11 @@ impl Search {
             let mut worker = self.leaf.worker();
             worker.trace(&trace)?;
             for found in worker.finish() {
-                kept.keep((Reverse(found.start_ns), found.trace_id), copied(&trace)?);
+                let rank = (Reverse(found.start_ns), found.trace_id);
+                if !self.newest.is_decided(&rank) {
+                    self.newest.add(rank);
+                    kept.keep(rank, copied(&trace)?);
+                }
             }
             memory.hold(known + kept.held)?;
         }
@@ -176,19 +231,21 @@ impl Search {
     }
 }
 
-/// The newest traces that match.
+/// The newest traces of a partition that match.
 struct Kept {
     limit: usize,
     held: usize,
-    newest: BTreeMap<Rank, RecordBatch>,
+    traces: BTreeMap<Rank, RecordBatch>,
 }
 
 impl Kept {
     fn keep(&mut self, rank: Rank, spans: RecordBatch) {
         self.held += spans.get_array_memory_size();
-        self.newest.insert(rank, spans);
-        if self.newest.len() > self.limit
-            && let Some((_, dropped)) = self.newest.pop_last()
+        if let Some(same) = self.traces.insert(rank, spans) {
+            self.held = self.held.saturating_sub(same.get_array_memory_size());
+        }
+        if self.traces.len() > self.limit
+            && let Some((_, dropped)) = self.traces.pop_last()
         {
             self.held = self.held.saturating_sub(dropped.get_array_memory_size());
         }

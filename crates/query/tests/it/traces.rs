@@ -322,14 +322,16 @@ fn mixed(seed: &[u8; 16], k: u64) -> u64 {
     (first ^ (first >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
-/// Traces of one to three spans: some have a rare attribute, some an error, and every fifth comes in two pieces.
-fn varied(piece: u8) -> Batch {
+/// Traces of one to three spans: some have a rare attribute, some an error, and the last span of every fifth is late. Only
+/// the spans that are wanted, by whether they are late and by their age in nanoseconds.
+fn varied(is_wanted: impl Fn(bool, i64) -> bool) -> Batch {
     let mut builder = TraceBatchBuilder::default();
     for trace in 1..=60_u8 {
         let spans = 1 + trace % 3;
         for span in 0..spans {
             let is_late = trace % 5 == 0 && span == spans - 1;
-            if u8::from(is_late) != piece {
+            let age_ns = i64::from(trace) * 1_000 - i64::from(span) - if is_late { 4_000 } else { 0 };
+            if !is_wanted(is_late, age_ns) {
                 continue;
             }
             builder
@@ -343,7 +345,7 @@ fn varied(piece: u8) -> Batch {
                 span_id: [span + 1; 8],
                 parent_span_id: (span > 0).then_some([1; 8]),
                 name: "work",
-                start_ns: NOW_NS - i64::from(trace) * 1_000 + i64::from(span),
+                start_ns: NOW_NS - age_ns,
                 duration_ns: 10,
                 status_code: if trace % 4 == 0 && span == 1 { 2 } else { 0 },
                 ..SpanFields::default()
@@ -369,17 +371,24 @@ async fn answers_are_the_same_wherever_spans_are() {
         "{ span.rows = 3 } !>> { span.rows = 3 } | select(span.flag)",
     ];
     let mut expected: Option<Vec<String>> = None;
-    // All in the head; in a segment and the head; in two segments; in two segments, and again in the head.
-    for place in 0..4 {
+    // All in the head; in a segment and the head; in two segments; in two segments, and again in the head; in segments one
+    // after the other; the same with the newest in the head.
+    for place in 0..6 {
         let fixture = Fixture::new().await;
-        for piece in [0, 1] {
-            fixture.write("a", varied(piece)).await;
-            if place > piece {
+        for piece in [false, true].into_iter().filter(|_| place < 4) {
+            fixture.write("a", varied(|is_late, _| is_late == piece)).await;
+            if place > i32::from(piece) {
                 fixture.storage.flush().await.unwrap();
             }
         }
         if place == 3 {
-            fixture.write("a", varied(0)).await;
+            fixture.write("a", varied(|is_late, _| !is_late)).await;
+        }
+        for stretch in (0..5).rev().filter(|_| place >= 4) {
+            fixture.write("a", varied(|_, age_ns| age_ns / 15_000 == stretch)).await;
+            if stretch > 0 || place == 4 {
+                fixture.storage.flush().await.unwrap();
+            }
         }
         for parallelism in [1, 3] {
             let engine = fixture.engine(parallelism);
@@ -389,6 +398,13 @@ async fn answers_are_the_same_wherever_spans_are() {
                     let context = fixture.context("a");
                     let answer = engine.traceql_search(&context, query, request(limit)).await.unwrap();
                     assert!(!answer.traces.is_empty(), "{query}");
+                    if (place, parallelism, limit, query) == (4, 1, 1, "{}") {
+                        assert!(
+                            answer.stats.items <= 32,
+                            "{} spans for the newest trace",
+                            answer.stats.items
+                        );
+                    }
                     answers.push(format!("{query} {limit} {:?}", answer.traces));
                 }
             }

@@ -416,7 +416,7 @@ async fn hopeful(
         let places = filters.get(group).map(Vec::as_slice).unwrap_or_default().iter();
         let places: Vec<_> =
             places.map(|place| place.map(|(offset, length)| offset..offset.saturating_add(length))).collect();
-        let filters = file.filters(footer, group, &places).await?;
+        let filters = file.token_filters(footer, group, &places).await?;
         for (page, start) in rows.clone().step_by(TOKEN_FILTER_ROWS).enumerate() {
             let filter = filters.get(page).and_then(Option::as_ref);
             if filter.is_none_or(|filter| needles.may_match(filter)) {

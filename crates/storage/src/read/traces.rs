@@ -169,6 +169,14 @@ fn nothing(field: &Field, rows: usize) -> ArrayRef {
     }
 }
 
+/// Spans as they lie in a segment or in a part of a head.
+pub struct SpanSource {
+    /// None of them began later, in nanoseconds since the Unix epoch.
+    pub newest_ns: i64,
+    /// The spans, sorted as those of [`TracesSnapshot::scan`].
+    pub spans: BatchStream,
+}
+
 impl TraceIds {
     fn bounds(&self) -> ([u8; 16], [u8; 16]) {
         match self {
@@ -222,7 +230,8 @@ impl TracesSnapshot {
     /// in those that are named come once.
     #[must_use]
     pub fn columns(&self, scan: TraceScan, columns: &SpanColumns) -> BatchStream {
-        let (mut sources, segments) = self.streams(scan, columns);
+        let (sources, segments) = self.streams(scan, columns);
+        let mut sources: Vec<BatchStream> = sources.into_iter().map(|source| source.spans).collect();
         if sources.len() == 1 && segments == 1 {
             // A segment has no duplicates within itself.
             return sources.remove(0);
@@ -238,34 +247,37 @@ impl TracesSnapshot {
         merge_all(Table::Spans, sources, Table::Spans.duplicates(), &self.source.memory)
     }
 
-    /// The spans as they lie in segments and heads: each stream is sorted as that of [`TracesSnapshot::scan`], and a span
-    /// may be in several. Columns that are not named may have nothing in them.
+    /// The spans as they lie in segments and heads; a span may be in several. Columns that are not named may have nothing in
+    /// them. Nothing is read before a stream is asked.
     #[must_use]
-    pub fn sources(&self, scan: TraceScan, columns: &SpanColumns) -> Vec<BatchStream> {
+    pub fn sources(&self, scan: TraceScan, columns: &SpanColumns) -> Vec<SpanSource> {
         self.streams(scan, columns).0
     }
 
     /// The sources, and how many of them, the first ones, are segments.
-    fn streams(&self, scan: TraceScan, columns: &SpanColumns) -> (Vec<BatchStream>, usize) {
+    fn streams(&self, scan: TraceScan, columns: &SpanColumns) -> (Vec<SpanSource>, usize) {
         let (first, last) = scan.trace_ids.bounds();
         let range = common(scan.range, self.range);
         let wanted = Wanted::Traces(u128::from_be_bytes(first), u128::from_be_bytes(last));
         let scan = Arc::new(TraceScan { range, ..scan });
-        let mut sources: Vec<BatchStream> = Vec::new();
+        let mut sources: Vec<SpanSource> = Vec::new();
         for meta in self.source.segments(self.range).filter(|meta| meta.range().overlaps(range)) {
             if let Some(file) = self.source.file(meta, ONLY_PART) {
-                sources.push(self.segment_rows(meta, file, Arc::clone(&scan), columns.clone()));
+                let spans = self.segment_rows(meta, file, Arc::clone(&scan), columns.clone());
+                sources.push(SpanSource { newest_ns: meta.range().end_ns.min(range.end_ns), spans });
             }
         }
         let segments = sources.len();
         for view in self.source.heads(self.range) {
+            let newest_ns =
+                view.time_range().map_or(range.end_ns, |of_head| of_head.end_ns.min(range.end_ns));
             for rows in view.sources(Table::Spans, &wanted, range) {
                 let scan = Arc::clone(&scan);
                 let rows = streamed(rows, &self.source.memory).map(move |batch| match &scan.trace_ids {
                     TraceIds::Some(_) => wanted_rows(&batch?, &scan),
                     _ => batch,
                 });
-                sources.push(rows.boxed());
+                sources.push(SpanSource { newest_ns, spans: rows.boxed() });
             }
         }
         (sources, segments)
@@ -385,10 +397,7 @@ async fn with_trace(
             Some(offset..offset.saturating_add(length))
         });
         let may_have = match place {
-            Some(place) => {
-                let filters = file.filters(footer, group, &[Some(place)]).await?;
-                filters.iter().flatten().all(|filter| filter.check(&id[..]))
-            }
+            Some(place) => file.id_filter(footer, group, place).await?.check(&id[..]),
             None => true,
         };
         if may_have {

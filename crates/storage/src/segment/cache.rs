@@ -8,6 +8,7 @@ use object_store::path::Path;
 use parquet::bloom_filter::Sbbf;
 use xxhash_rust::xxh3::Xxh3Builder;
 
+use super::filter::TokenFilter;
 use super::keys::AttributeKeys;
 use super::reader::Footer;
 use super::series::SegmentSeries;
@@ -19,8 +20,10 @@ const ENTRY_BYTES: usize = 256;
 enum Kind {
     Footer,
     Series,
-    /// The filters of a row group.
-    Filters(usize),
+    /// The token filters of a row group.
+    TokenFilters(usize),
+    /// The filter of a row group's ids.
+    IdFilter(usize),
     /// The attributes' keys of a row group, by the column.
     Keys(usize, usize),
 }
@@ -29,7 +32,8 @@ enum Kind {
 enum Value {
     Footer(Arc<Footer>),
     Series(Arc<SegmentSeries>),
-    Filters(Arc<[Option<Sbbf>]>),
+    TokenFilters(Arc<[Option<TokenFilter>]>),
+    IdFilter(Arc<Sbbf>),
     Keys(Arc<AttributeKeys>),
 }
 
@@ -39,9 +43,11 @@ impl Value {
             + match self {
                 Value::Footer(footer) => footer.bytes(),
                 Value::Series(series) => series.bytes(),
-                Value::Filters(filters) => {
-                    filters.iter().flatten().map(|filter| filter.num_blocks() * 32).sum::<usize>()
+                Value::TokenFilters(filters) => {
+                    filters.iter().flatten().map(TokenFilter::bytes).sum::<usize>()
+                        + size_of_val::<[Option<TokenFilter>]>(filters)
                 }
+                Value::IdFilter(filter) => filter.num_blocks() * 32,
                 Value::Keys(keys) => keys.bytes(),
             }
     }
@@ -98,15 +104,27 @@ impl SegmentCache {
         self.values.insert((path.clone(), Kind::Series), Value::Series(Arc::clone(series)));
     }
 
-    pub(super) fn filters(&self, path: &Path, row_group: usize) -> Option<Arc<[Option<Sbbf>]>> {
-        match self.values.get(&(path.clone(), Kind::Filters(row_group)))? {
-            Value::Filters(filters) => Some(filters),
+    pub(super) fn token_filters(&self, path: &Path, row_group: usize) -> Option<Arc<[Option<TokenFilter>]>> {
+        match self.values.get(&(path.clone(), Kind::TokenFilters(row_group)))? {
+            Value::TokenFilters(filters) => Some(filters),
             _ => None,
         }
     }
 
-    pub(super) fn put_filters(&self, path: &Path, row_group: usize, filters: &Arc<[Option<Sbbf>]>) {
-        self.values.insert((path.clone(), Kind::Filters(row_group)), Value::Filters(Arc::clone(filters)));
+    pub(super) fn put_token_filters(&self, path: &Path, group: usize, filters: &Arc<[Option<TokenFilter>]>) {
+        let key = (path.clone(), Kind::TokenFilters(group));
+        self.values.insert(key, Value::TokenFilters(Arc::clone(filters)));
+    }
+
+    pub(super) fn id_filter(&self, path: &Path, row_group: usize) -> Option<Arc<Sbbf>> {
+        match self.values.get(&(path.clone(), Kind::IdFilter(row_group)))? {
+            Value::IdFilter(filter) => Some(filter),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_id_filter(&self, path: &Path, row_group: usize, filter: &Arc<Sbbf>) {
+        self.values.insert((path.clone(), Kind::IdFilter(row_group)), Value::IdFilter(Arc::clone(filter)));
     }
 
     pub(super) fn keys(&self, path: &Path, row_group: usize, column: usize) -> Option<Arc<AttributeKeys>> {

@@ -49,29 +49,27 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn enter(&mut self, rows: &RecordBatch) -> Result<(), StorageError> {
+    fn enter(&mut self, rows: &RecordBatch) {
         let lines: &StringArray =
             rows.column(LINE_COLUMN).as_any().downcast_ref().expect("the batch is of its table's schema");
         for line in lines {
             self.builder.line(line.unwrap_or_default());
             self.rows += 1;
             if self.rows == TOKEN_FILTER_ROWS {
-                self.end_page()?;
+                self.end_page();
             }
         }
-        Ok(())
     }
 
-    fn end_page(&mut self) -> Result<(), StorageError> {
-        self.finished.push(self.builder.finish()?);
+    fn end_page(&mut self) {
+        self.finished.push(self.builder.finish());
         self.rows = 0;
-        Ok(())
     }
 
     /// Puts the filters behind their row group, and begins the next.
     fn embed(&mut self, file: &mut ParquetFile) -> Result<Vec<Option<Place>>, StorageError> {
         if self.rows > 0 {
-            self.end_page()?;
+            self.end_page();
         }
         let finished = std::mem::take(&mut self.finished).into_iter();
         finished.map(|bytes| bytes.map(|bytes| file.embed(&bytes)).transpose()).collect()
@@ -104,7 +102,10 @@ impl LinesFile {
         // The two callbacks take turns with the filters.
         self.file.write(
             &batch,
-            |part| tokens.borrow_mut().enter(part),
+            |part| {
+                tokens.borrow_mut().enter(part);
+                Ok(())
+            },
             |file| {
                 filters.push(tokens.borrow_mut().embed(file)?);
                 Ok(())

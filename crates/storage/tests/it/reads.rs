@@ -420,7 +420,10 @@ fn a_rare_needle_is_found_wherever_it_stands() {
         // A full row group and one page of the next.
         let rare = [4_096_usize, 5_000, 8_191];
         let id = |row: usize| {
-            format!("{:032x}", (row as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+            let spread = |n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            let n = spread(row as u128 + 1);
+            // Multiples alone would be shifted copies of each other.
+            format!("{:032x}", spread(n ^ n >> 61))
         };
         let line = |row: usize| {
             let rarity = if rare.contains(&row) { "zebra-crossing-42" } else { "plain" };
