@@ -169,6 +169,23 @@ impl Intake {
     }
 }
 
+impl QueryLimits {
+    /// Of each limit the one that allows less.
+    fn strictest(&self, other: &Self) -> Self {
+        fn least<T: Ord + Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
+            a.into_iter().chain(b).min()
+        }
+        Self {
+            timeout_ns: self.timeout_ns.min(other.timeout_ns),
+            max_length_ns: least(self.max_length_ns, other.max_length_ns),
+            max_lookback_ns: least(self.max_lookback_ns, other.max_lookback_ns),
+            max_series: least(self.max_series, other.max_series),
+            max_bytes_read: least(self.max_bytes_read, other.max_bytes_read),
+            max_concurrent: least(self.max_concurrent, other.max_concurrent),
+        }
+    }
+}
+
 impl Limits {
     /// What may be sent of one signal.
     #[must_use]
@@ -178,6 +195,21 @@ impl Limits {
             Signal::Logs => &self.logs.intake,
             Signal::Traces => &self.traces.intake,
         }
+    }
+
+    /// The same, with whatever of what queries may ask for is less in the other.
+    #[must_use]
+    pub fn strictest(mut self, other: &Self) -> Self {
+        for signal in Signal::ALL {
+            let query = self.query(signal).strictest(other.query(signal));
+            *self.query_mut(signal) = query;
+        }
+        self.metrics.max_query_samples = self.metrics.max_query_samples.min(other.metrics.max_query_samples);
+        self.logs.max_query_entries = self.logs.max_query_entries.min(other.logs.max_query_entries);
+        self.query_memory_bytes = self.query_memory_bytes.min(other.query_memory_bytes);
+        self.tenant_query_memory_bytes = self.tenant_query_memory_bytes.min(other.tenant_query_memory_bytes);
+        self.max_sql_answer_bytes = self.max_sql_answer_bytes.min(other.max_sql_answer_bytes);
+        self
     }
 
     /// What queries of one signal may ask for.

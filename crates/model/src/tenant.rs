@@ -77,18 +77,56 @@ impl fmt::Debug for TenantId {
     }
 }
 
+/// Tenants that one request may read at once.
+pub const MAX_TENANTS_READ: usize = 64;
+
 /// The right to act for one tenant, with the tenant's limits. Every read and write takes one.
+///
+/// One that may read several tenants at once has them as its members. Its own name is then that of no tenant, so that
+/// whatever does not ask for the members finds nothing.
 #[derive(Clone, Debug)]
 pub struct TenantContext {
     tenant: TenantId,
     limits: Arc<Limits>,
+    members: Option<Arc<[TenantContext]>>,
 }
 
 impl TenantContext {
     /// Grants the right. Only the gateway and tests call this; `cargo xtask tidy` checks it.
     #[must_use]
     pub const fn new(tenant: TenantId, limits: Arc<Limits>) -> Self {
-        Self { tenant, limits }
+        Self { tenant, limits, members: None }
+    }
+
+    /// The right to read all of these at once, within the strictest of their limits; one alone stays as it is.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn several(mut members: Vec<Self>) -> Self {
+        members.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        members.dedup_by(|a, b| a.tenant == b.tenant);
+        let (first, others) =
+            members.split_first().expect("whoever reads several tenants names one at least");
+        if others.is_empty() {
+            return first.clone();
+        }
+        let limits = others.iter().fold((*first.limits).clone(), |limits, one| limits.strictest(&one.limits));
+        let names: Vec<&str> = members.iter().map(|member| member.tenant.as_str()).collect();
+        let tenant = TenantId(names.join("|").into());
+        Self { tenant, limits: Arc::new(limits), members: Some(members.into()) }
+    }
+
+    /// The tenants that it reads, by name: itself, or all of those that it may read at once.
+    #[must_use]
+    pub fn members(&self) -> &[Self] {
+        self.members.as_deref().unwrap_or(std::slice::from_ref(self))
+    }
+
+    /// Whether it reads several tenants at once.
+    #[must_use]
+    pub const fn is_several(&self) -> bool {
+        self.members.is_some()
     }
 
     /// Whose data it is.
@@ -126,8 +164,10 @@ pub enum Refusal {
     /// The tenant is the server's own, and the caller would change what is there.
     #[error("the tenant is the server's own, and is read only: tenant={0}")]
     OwnTenant(String),
-    /// The request names several tenants, all of which the caller may act for.
-    #[error("one request acts for one tenant: tenants={0}, ask for each by itself")]
+    /// The request names several tenants, and is none that several can be asked for, or names too many.
+    #[error(
+        "several tenants can be read at once, at most {MAX_TENANTS_READ}, and nothing else can be done with them: tenants={0}"
+    )]
     SeveralTenants(String),
     /// Nothing in the request proves who is asking, or what it shows is not good; with what to do.
     #[error("{0}")]

@@ -8,6 +8,7 @@ use model::{AttributeRef, Labels, Signal, TenantContext, TimeRange};
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
+use crate::federation;
 use crate::prom::parse_promql;
 
 /// A single measurement.
@@ -44,20 +45,23 @@ impl QueryEngine {
         let expr = parse_promql(query, self.features())?;
         let selectors: Vec<_> = expr.selectors().iter().map(|selector| selector.matchers.clone()).collect();
         self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
-            let snapshot = running.storage.metrics(&context, range).await?;
             let mut pace = running.pace();
             let mut found: Vec<SeriesExemplars> = Vec::new();
-            for matchers in selectors {
-                let set = snapshot.select(&matchers).await?;
-                let mut batches = set.exemplars(0..set.labels().len(), range);
-                let mut of_set = Vec::new();
-                while let Some(batch) = batches.try_next().await? {
-                    running.counters.read(&batch);
-                    running.hold(batch.get_array_memory_size())?;
-                    gather(&batch, set.labels(), &mut of_set)?;
-                    pace.step().await;
+            for member in context.members() {
+                let snapshot = running.storage.metrics(member, range).await?;
+                for matchers in federation::sets(&context, member, &selectors) {
+                    let set = snapshot.select(&matchers).await?;
+                    let labels = federation::labels(&context, member, set.labels());
+                    let mut batches = set.exemplars(0..set.labels().len(), range);
+                    let mut of_set = Vec::new();
+                    while let Some(batch) = batches.try_next().await? {
+                        running.counters.read(&batch);
+                        running.hold(batch.get_array_memory_size())?;
+                        gather(&batch, labels.as_deref().unwrap_or(set.labels()), &mut of_set)?;
+                        pace.step().await;
+                    }
+                    found.append(&mut of_set);
                 }
-                found.append(&mut of_set);
             }
             // A series that two selectors find is answered once.
             found.sort_by(|a, b| a.labels.cmp(&b.labels));

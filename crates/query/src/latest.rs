@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type, UInt32Type};
 use futures::TryStreamExt;
 use model::metric::is_stale;
@@ -11,6 +11,7 @@ use model::{Labels, Matcher, Signal, TenantContext, TimeRange};
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
+use crate::federation;
 
 /// A series with its newest sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,20 +39,16 @@ impl QueryEngine {
         let lookback_ms = self.settings().lookback_ms;
         let range = TimeRange::new((at_ms - lookback_ms) * NS_PER_MS + 1, at_ms * NS_PER_MS);
         self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
-            let snapshot = running.storage.metrics(&context, range).await?;
             let mut latest: BTreeMap<Labels, (i64, f64)> = BTreeMap::new();
-            for matchers in &sets {
-                let set = snapshot.select(matchers).await?;
-                let mut rows = set.samples(0..set.labels().len(), range);
-                while let Some(batch) = rows.try_next().await? {
-                    let series = batch.column(0).as_primitive::<UInt32Type>().values();
-                    let timestamps = batch.column(1).as_primitive::<Int64Type>().values();
-                    let values = batch.column(3).as_primitive::<Float64Type>().values();
-                    for row in 0..batch.num_rows() {
-                        let is_last = series.get(row + 1) != Some(&series[row]);
-                        if let Some(labels) = set.labels().get(series[row] as usize).filter(|_| is_last) {
-                            latest.insert(labels.clone(), (timestamps[row], values[row]));
-                        }
+            for member in context.members() {
+                let snapshot = running.storage.metrics(member, range).await?;
+                for matchers in federation::sets(&context, member, &sets) {
+                    let set = snapshot.select(&matchers).await?;
+                    let labels = federation::labels(&context, member, set.labels());
+                    let labels = labels.as_deref().unwrap_or(set.labels());
+                    let mut rows = set.samples(0..set.labels().len(), range);
+                    while let Some(batch) = rows.try_next().await? {
+                        gather(&batch, labels, &mut latest);
                     }
                 }
             }
@@ -61,5 +58,18 @@ impl QueryEngine {
                 .collect())
         })
         .await
+    }
+}
+
+/// Takes the last sample of each series in a batch, which is sorted by series and time.
+fn gather(batch: &RecordBatch, labels: &[Labels], latest: &mut BTreeMap<Labels, (i64, f64)>) {
+    let series = batch.column(0).as_primitive::<UInt32Type>().values();
+    let timestamps = batch.column(1).as_primitive::<Int64Type>().values();
+    let values = batch.column(3).as_primitive::<Float64Type>().values();
+    for row in 0..batch.num_rows() {
+        let is_last = series.get(row + 1) != Some(&series[row]);
+        if let Some(labels) = labels.get(series[row] as usize).filter(|_| is_last) {
+            latest.insert(labels.clone(), (timestamps[row], values[row]));
+        }
     }
 }

@@ -24,6 +24,8 @@ mod trace;
 
 mod sql;
 
+mod federation;
+
 mod leaf;
 
 mod tags;

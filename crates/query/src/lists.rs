@@ -7,6 +7,7 @@ use model::{Labels, Matcher, Signal, TenantContext, TimeRange};
 use crate::answer::Limited;
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
+use crate::federation::{self, TENANT_LABEL};
 use crate::limits::within_lookback;
 
 /// What carries labels.
@@ -45,17 +46,24 @@ impl QueryEngine {
         let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
         self.run((context, of.signal()), None, move |_engine, context, running| async move {
             let mut found: BTreeSet<Labels> = BTreeSet::new();
-            match of {
-                Labelled::Series => {
-                    let snapshot = running.storage.metrics(&context, range).await?;
-                    for matchers in &sets {
-                        found.extend(snapshot.select(matchers).await?.labels().iter().cloned());
+            for member in context.members() {
+                let sets = federation::sets(&context, member, &sets);
+                let mut add = |labels: &[Labels]| match federation::labels(&context, member, labels) {
+                    Some(labels) => found.extend(labels.iter().cloned()),
+                    None => found.extend(labels.iter().cloned()),
+                };
+                match of {
+                    Labelled::Series => {
+                        let snapshot = running.storage.metrics(member, range).await?;
+                        for matchers in &sets {
+                            add(snapshot.select(matchers).await?.labels());
+                        }
                     }
-                }
-                Labelled::Streams => {
-                    let snapshot = running.storage.logs(&context, range).await?;
-                    for matchers in &sets {
-                        found.extend(snapshot.select(matchers).await?.labels().iter().cloned());
+                    Labelled::Streams => {
+                        let snapshot = running.storage.logs(member, range).await?;
+                        for matchers in &sets {
+                            add(snapshot.select(matchers).await?.labels());
+                        }
                     }
                 }
             }
@@ -82,13 +90,25 @@ impl QueryEngine {
         let sets = any(sets);
         let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
         self.run((context, of.signal()), None, move |_engine, context, running| async move {
-            let names = match of {
-                Labelled::Series => {
-                    running.storage.metrics(&context, range).await?.label_names(&sets).await?
+            let mut found: BTreeSet<String> = BTreeSet::new();
+            for member in context.members() {
+                let sets = federation::sets(&context, member, &sets);
+                if sets.is_empty() {
+                    continue;
                 }
-                Labelled::Streams => running.storage.logs(&context, range).await?.label_names(&sets).await?,
-            };
-            Ok(Limited::cut(names.iter().map(|name| name.as_ref().to_owned()).collect(), limit))
+                let names = match of {
+                    Labelled::Series => {
+                        running.storage.metrics(member, range).await?.label_names(&sets).await?
+                    }
+                    Labelled::Streams => {
+                        running.storage.logs(member, range).await?.label_names(&sets).await?
+                    }
+                };
+                found.extend((context.is_several() && !names.is_empty()).then(|| TENANT_LABEL.to_owned()));
+                found
+                    .extend(names.iter().map(|name| federation::name_as_answered(&context, name).to_owned()));
+            }
+            Ok(Limited::cut(found.into_iter().collect(), limit))
         })
         .await
     }
@@ -109,15 +129,27 @@ impl QueryEngine {
         let (name, sets) = (name.to_owned(), any(sets));
         let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
         self.run((context, of.signal()), None, move |_engine, context, running| async move {
-            let values = match of {
-                Labelled::Series => {
-                    running.storage.metrics(&context, range).await?.label_values(&name, &sets).await?
+            let mut found: BTreeSet<String> = BTreeSet::new();
+            for member in context.members() {
+                let sets = federation::sets(&context, member, &sets);
+                if sets.is_empty() {
+                    continue;
                 }
-                Labelled::Streams => {
-                    running.storage.logs(&context, range).await?.label_values(&name, &sets).await?
-                }
-            };
-            Ok(Limited::cut(values.iter().map(|value| value.as_ref().to_owned()).collect(), limit))
+                let Some(name) = federation::name_in_data(&context, &name) else {
+                    found.insert(member.tenant().as_str().to_owned());
+                    continue;
+                };
+                let values = match of {
+                    Labelled::Series => {
+                        running.storage.metrics(member, range).await?.label_values(name, &sets).await?
+                    }
+                    Labelled::Streams => {
+                        running.storage.logs(member, range).await?.label_values(name, &sets).await?
+                    }
+                };
+                found.extend(values.iter().map(|value| value.as_ref().to_owned()));
+            }
+            Ok(Limited::cut(found.into_iter().collect(), limit))
         })
         .await
     }

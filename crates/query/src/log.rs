@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use model::time::NS_PER_S;
-use model::{Matcher, Signal, TenantContext, TimeRange};
+use model::{Labels, Matcher, Signal, TenantContext, TimeRange};
 use storage::StreamSet;
 
 use crate::answer::LogAnswer;
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
+use crate::federation;
 use crate::leaf::logs::LogsWork;
 use crate::limits::{check_length, check_ranges, within_lookback};
 use crate::prom::hull;
@@ -116,11 +117,20 @@ impl QueryEngine {
         }
         let range = plan.leaves.iter().map(|leaf| leaf.range()).reduce(hull).unwrap_or(TimeRange::new(0, -1));
         let seen = within_lookback(limits, self.now(), range);
-        let snapshot = running.storage.logs(context, seen).await?;
+        let mut snapshots = Vec::with_capacity(context.members().len());
+        for member in context.members() {
+            snapshots.push((member, running.storage.logs(member, seen).await?));
+        }
         let mut leaves = Vec::with_capacity(plan.leaves.len());
         for leaf in &plan.leaves {
-            let set = snapshot.select(leaf.matchers()).await?;
-            leaves.push(self.log_leaf(leaf, &set, running).await?);
+            let mut parts = Vec::new();
+            for (member, snapshot) in &snapshots {
+                let Some(matchers) = federation::matchers(context, member, leaf.matchers()) else { continue };
+                let set = snapshot.select(&matchers).await?;
+                let labels = federation::labels(context, member, set.labels());
+                parts.append(&mut self.log_leaf(leaf, (&set, labels), running).await?);
+            }
+            leaves.push(parts);
         }
         let output = running.compute(move |_| logql::finish(&plan, leaves)).await??;
         Ok(LogAnswer { value: output.value, stats: running.stats(), held: Held::new(running) })
@@ -130,7 +140,7 @@ impl QueryEngine {
     async fn log_leaf(
         &self,
         leaf: &Arc<logql::Leaf>,
-        set: &StreamSet,
+        (set, labels): (&StreamSet, Option<Arc<[Labels]>>),
         running: &Running,
     ) -> Result<Vec<RecordBatch>, QueryError> {
         let whole = leaf.range();
@@ -150,7 +160,8 @@ impl QueryEngine {
         for window in windows {
             let counters = Arc::clone(&running.counters);
             let parallelism = self.settings().parallelism;
-            let work = LogsWork::new(Arc::clone(leaf), set.clone(), window, parallelism, counters);
+            let (set, labels) = (set.clone(), labels.clone());
+            let work = LogsWork::new(Arc::clone(leaf), set, labels, window, parallelism, counters);
             let found = running.leaf(work).await?;
             lines += found.iter().map(RecordBatch::num_rows).sum::<usize>();
             batches.extend(found);

@@ -10,6 +10,7 @@ use storage::MetricMetadata;
 use crate::answer::PromAnswer;
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
+use crate::federation;
 use crate::leaf::metrics::MetricsWork;
 use crate::limits::{check_length, check_ranges, check_series, within_lookback};
 use crate::request::PromRequest;
@@ -101,21 +102,31 @@ impl QueryEngine {
             .reduce(hull)
             .unwrap_or(TimeRange::new(0, -1));
         let seen = within_lookback(limits, self.now(), range);
-        let snapshot = running.storage.metrics(context, seen).await?;
+        let mut snapshots = Vec::with_capacity(context.members().len());
+        for member in context.members() {
+            snapshots.push((member, running.storage.metrics(member, seen).await?));
+        }
         let mut series = 0;
         for leaf in &plan.leaves {
-            let set = snapshot.select(leaf.matchers()).await?;
-            series += set.labels().len();
-            check_series(context, Signal::Metrics, series)?;
-            let parallelism = self.settings().parallelism;
-            let counters = Arc::clone(&running.counters);
-            leaves.push(running.leaf(MetricsWork::new(Arc::clone(leaf), set, parallelism, counters)).await?);
+            let mut parts = Vec::new();
+            for (member, snapshot) in &snapshots {
+                let Some(matchers) = federation::matchers(context, member, leaf.matchers()) else { continue };
+                let set = snapshot.select(&matchers).await?;
+                series += set.labels().len();
+                check_series(context, Signal::Metrics, series)?;
+                let labels = federation::labels(context, member, set.labels());
+                let (parallelism, counters) = (self.settings().parallelism, Arc::clone(&running.counters));
+                let work = MetricsWork::new(Arc::clone(leaf), set, labels, parallelism, counters);
+                parts.append(&mut running.leaf(work).await?);
+            }
+            leaves.push(parts);
         }
         let output =
             running.compute(move |is_stopped| promql::finish_unless(&plan, leaves, is_stopped)).await??;
         let (mut warnings, infos) = output.annotations.to_lists(text);
         // Asked at the end: the reads above may have found damage.
-        if let missing @ 1.. = snapshot.missing_segments() {
+        let missing = snapshots.iter().map(|(_, snapshot)| snapshot.missing_segments());
+        if let missing @ 1.. = missing.sum::<usize>() {
             warnings.push(format!(
                 "data is missing: damaged segments of the query's time are set aside: segments={missing}"
             ));
@@ -136,7 +147,11 @@ impl QueryEngine {
     /// When it takes too long or the store fails.
     pub async fn metric_metadata(&self, context: &TenantContext) -> Result<Vec<MetricMetadata>, QueryError> {
         self.run((context, Signal::Metrics), None, |_engine, context, running| async move {
-            let metadata = running.storage.metrics(&context, TimeRange::ALL).await?.metadata().await?;
+            let mut metadata = Vec::new();
+            for member in context.members() {
+                let snapshot = running.storage.metrics(member, TimeRange::ALL).await?;
+                metadata.extend(snapshot.metadata().await?);
+            }
             Ok(by_family(metadata))
         })
         .await

@@ -72,6 +72,12 @@ impl QueryEngine {
                 guard::MAX_TEXT_BYTES
             )));
         }
+        if context.is_several() {
+            let tenants = context.tenant();
+            return Err(QueryError::Parse(format!(
+                "SQL reads the tables of one tenant: tenants={tenants}; ask for each by itself"
+            )));
+        }
         let (batches, waiting) = mpsc::channel(MAX_WAITING_BATCHES);
         let (schema, columns) = oneshot::channel();
         let text = query.to_owned();

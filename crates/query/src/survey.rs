@@ -10,6 +10,8 @@ use storage::manifest::SegmentMeta;
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
+use crate::federation;
+use crate::prom::hull;
 
 /// A name with a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +53,16 @@ impl QueryEngine {
         limit: usize,
     ) -> Result<Cardinality, QueryError> {
         self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
-            let snapshot = running.storage.metrics(&context, range).await?;
-            let set = snapshot.select(&[]).await?;
-            Ok(Cardinality { time: snapshot.time_bounds(), ..counted(set.labels(), limit) })
+            let mut time: Option<TimeRange> = None;
+            let mut series: Vec<Labels> = Vec::new();
+            for member in context.members() {
+                let snapshot = running.storage.metrics(member, range).await?;
+                let set = snapshot.select(&[]).await?;
+                time = time.into_iter().chain(snapshot.time_bounds()).reduce(hull);
+                let labels = federation::labels(&context, member, set.labels());
+                series.extend_from_slice(labels.as_deref().unwrap_or(set.labels()));
+            }
+            Ok(Cardinality { time, ..counted(&series, limit) })
         })
         .await
     }
@@ -64,7 +73,11 @@ impl QueryEngine {
     /// When it takes too long or the store fails.
     pub async fn metric_segments(&self, context: &TenantContext) -> Result<Vec<SegmentMeta>, QueryError> {
         self.run((context, Signal::Metrics), None, |_engine, context, running| async move {
-            Ok(running.storage.metrics(&context, TimeRange::ALL).await?.segments())
+            let mut segments = Vec::new();
+            for member in context.members() {
+                segments.extend(running.storage.metrics(member, TimeRange::ALL).await?.segments());
+            }
+            Ok(segments)
         })
         .await
     }

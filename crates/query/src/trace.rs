@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::{sort_to_indices, take_record_batch};
 use futures::StreamExt;
 use model::time::NS_PER_S;
 use model::trace::SpansView;
@@ -12,7 +13,7 @@ use storage::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
 use crate::answer::{QueryStats, TagValue, TraceAnswer};
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
-use crate::leaf::traces::{Traces, TracesWork};
+use crate::leaf::traces::{START_COLUMN, Traces, TracesWork, joined};
 use crate::limits::check_length;
 use crate::request::{Tag, TagScope, TagSearch, TraceRequest};
 use crate::tags::{TagNames, TagValues, view};
@@ -58,6 +59,21 @@ async fn each(
     Ok(())
 }
 
+/// The spans of a trace, of which several tenants may have some, by start.
+fn one_trace(found: Vec<RecordBatch>) -> Result<Option<RecordBatch>, QueryError> {
+    let several = found.len() > 1;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let trace = joined(found)?;
+    if !several {
+        return Ok(Some(trace));
+    }
+    let sorted = sort_to_indices(trace.column(START_COLUMN), None, None);
+    let sorted = sorted.and_then(|order| take_record_batch(&trace, &order));
+    sorted.map(Some).map_err(|error| QueryError::Internal(error.to_string()))
+}
+
 impl QueryEngine {
     /// All spans of a trace, sorted by start; none where there is no such trace.
     ///
@@ -70,9 +86,14 @@ impl QueryEngine {
         range: TimeRange,
     ) -> Result<Option<RecordBatch>, QueryError> {
         self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
-            let snapshot = running.storage.traces(&context, range).await?;
-            let scan = TraceScan { trace_ids: TraceIds::One(trace_id), range, service: None };
-            Traces::new(snapshot.scan(scan), Arc::clone(&running.counters), running.pace()).next().await
+            let mut found = Vec::new();
+            for member in context.members() {
+                let snapshot = running.storage.traces(member, range).await?;
+                let scan = TraceScan { trace_ids: TraceIds::One(trace_id), range, service: None };
+                let counters = Arc::clone(&running.counters);
+                found.extend(Traces::new(snapshot.scan(scan), counters, running.pace()).next().await?);
+            }
+            one_trace(found)
         })
         .await
     }
@@ -137,19 +158,21 @@ impl QueryEngine {
         check_length(Signal::Traces, "read.max_search_duration", most_ns, asked)?;
         let scanned =
             TimeRange::new(asked.start_ns.saturating_sub(MARGIN_NS), asked.end_ns.saturating_add(MARGIN_NS));
-        let snapshot = running.storage.traces(context, scanned).await?;
-        let work = TracesWork::new(
-            Arc::clone(&plan.leaf),
-            snapshot,
-            scanned,
-            limit,
-            self.settings().parallelism,
-            Arc::clone(&running.counters),
-        );
-        // Each batch is a whole trace that matched; the few that stay are looked at again for what is shown of them.
         let mut worker = plan.leaf.worker();
-        for trace in running.leaf(work).await? {
-            worker.trace(&trace)?;
+        for member in context.members() {
+            let snapshot = running.storage.traces(member, scanned).await?;
+            let work = TracesWork::new(
+                Arc::clone(&plan.leaf),
+                snapshot,
+                scanned,
+                limit,
+                self.settings().parallelism,
+                Arc::clone(&running.counters),
+            );
+            // Each batch is a whole trace that matched; the few that stay are looked at again for what is shown of them.
+            for trace in running.leaf(work).await? {
+                worker.trace(&trace)?;
+            }
         }
         Ok(TraceAnswer {
             traces: traceql::finish(plan, vec![worker.finish()]),
@@ -172,10 +195,13 @@ impl QueryEngine {
         self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
             let mut names = TagNames::default();
             if scope != Some(TagScope::Intrinsic) {
-                let snapshot = running.storage.traces(&context, range).await?;
-                let take =
-                    |spans: &SpansView<'_>| (0..spans.rows()).for_each(|row| names.spans(spans, row, scope));
-                each(&running, &snapshot, range, &TagNames::columns(scope), take).await?;
+                for member in context.members() {
+                    let snapshot = running.storage.traces(member, range).await?;
+                    let take = |spans: &SpansView<'_>| {
+                        (0..spans.rows()).for_each(|row| names.spans(spans, row, scope));
+                    };
+                    each(&running, &snapshot, range, &TagNames::columns(scope), take).await?;
+                }
             }
             Ok((names.finish(scope, limit), running.stats()))
         })
@@ -198,22 +224,24 @@ impl QueryEngine {
         let filter = filter.and_then(traceql::parse_valid_matchers);
         let tag = tag.clone();
         self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
-            let snapshot = running.storage.traces(&context, range).await?;
             let mut values = TagValues::new(tag);
-            let Some(filter) = filter else {
-                let columns = values.columns();
-                let take = |spans: &SpansView<'_>| values.spans(spans, |_| true);
-                each(&running, &snapshot, range, &columns, take).await?;
-                return Ok((values.finish(limit), running.stats()));
-            };
-            let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
-            let (of_filter, of_tag) = (filter.columns(), values.columns());
-            let columns = SpanColumns::of(&of_filter.names, &of_filter.lists).with(&of_tag);
-            let spans = snapshot.columns(scan, &columns);
-            let mut traces = Traces::new(spans, Arc::clone(&running.counters), running.pace());
-            while let Some(trace) = traces.next().await? {
-                let mask = filter.mask(&trace)?;
-                values.spans(&view(&trace)?, |row| mask.get(row).copied().unwrap_or(false));
+            let of_tag = values.columns();
+            for member in context.members() {
+                let snapshot = running.storage.traces(member, range).await?;
+                let Some(filter) = &filter else {
+                    let take = |spans: &SpansView<'_>| values.spans(spans, |_| true);
+                    each(&running, &snapshot, range, &of_tag, take).await?;
+                    continue;
+                };
+                let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
+                let of_filter = filter.columns();
+                let columns = SpanColumns::of(&of_filter.names, &of_filter.lists).with(&of_tag);
+                let spans = snapshot.columns(scan, &columns);
+                let mut traces = Traces::new(spans, Arc::clone(&running.counters), running.pace());
+                while let Some(trace) = traces.next().await? {
+                    let mask = filter.mask(&trace)?;
+                    values.spans(&view(&trace)?, |row| mask.get(row).copied().unwrap_or(false));
+                }
             }
             Ok((values.finish(limit), running.stats()))
         })

@@ -12,7 +12,9 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request};
 use model::audit::{Action, Audit, Event};
 use model::limits::LimitsSource;
-use model::tenant::{Access, Admit, Caller, OWN_TENANT, Refusal, TenantContext, TenantId, TenantIdError};
+use model::tenant::{
+    Access, Admit, Caller, MAX_TENANTS_READ, OWN_TENANT, Refusal, TenantContext, TenantId, TenantIdError,
+};
 use tower::{Layer, Service};
 
 use crate::identity::{Identities, Who};
@@ -58,8 +60,9 @@ pub struct Asking<'a> {
 ///
 /// A caller that has proven who it is acts for the tenant that the headers choose, or that the data names, or that its token
 /// or certificate names; each must be one that it is allowed. A caller that is believed acts for the tenant of the headers,
-/// or that the data names, or the configured default. Headers that name two tenants are refused, and so is a name that
-/// is not a tenant id; neither falls back to a later source.
+/// or that the data names, or the configured default. Headers that disagree are refused, and so is a name that
+/// is not a tenant id; neither falls back to a later source. Several tenants, `a|b`, can be read at once where the caller may
+/// read each of them.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     identities: Arc<Identities>,
@@ -116,22 +119,23 @@ impl Gateway {
         if let Some(refusal) = &refusal {
             self.tell(&told, refusal);
         }
-        let asked = |who: Who| match asked(request.headers) {
-            Ok(asked) => Ok((who, asked)),
-            Err(Refusal::SeveralTenants(names)) => Err(several(&who, names)),
-            Err(refusal) => Err(refusal),
+        let (who, asked) = match who.and_then(|who| Ok((who, asked(request.headers)?))) {
+            Ok((who, asked)) => (Ok(who), asked),
+            Err(refusal) => (Err(refusal), Vec::new()),
         };
-        let (who, caller) = match who.and_then(asked) {
-            Ok((who, asked)) => (Ok(who), Caller { asked }),
-            Err(refusal) => (Err(refusal), Caller::default()),
-        };
+        let caller = Caller { asked: asked.first().filter(|_| asked.len() == 1).cloned() };
         let deed = scopes::deed(request.door, request.method, request.path);
-        let tenant = who.as_ref().ok().and_then(|who| self.tenant(who, deed, &caller, None).ok());
+        let context = {
+            let gateway = self.clone();
+            move |caller: &Caller, named: Option<&str>| match who.clone()? {
+                who if asked.len() > 1 => gateway.several(&who, deed, &asked),
+                who => Ok(gateway.own(gateway.tenant(&who, deed, caller, named)?)),
+            }
+        };
+        let tenant = context(&caller, None).ok().map(|context| context.tenant().clone());
         let gateway = self.clone();
         let admit: Admit = Arc::new(move |caller, named| {
-            let admitted = who.clone().and_then(|who| gateway.tenant(&who, deed, caller, named));
-            let admitted = admitted.inspect_err(|refusal| gateway.tell(&told, refusal));
-            admitted.map(|tenant| gateway.own(tenant))
+            context(caller, named).inspect_err(|refusal| gateway.tell(&told, refusal))
         });
         (Access::new(caller, admit).refusing(refusal), tenant)
     }
@@ -146,6 +150,23 @@ impl Gateway {
         let event = Event::new(Action::RequestRefused).by(&told.actor).from(&told.source).of_tenant(tenant);
         let event = event.on(&told.path).code(refusal.code()).with("reason", refusal.to_string());
         self.audit.record(event.with("listener", told.door.as_str()).with("method", told.method.as_str()));
+    }
+
+    /// The right to read several tenants, where each is one that the caller may read.
+    fn several(&self, who: &Who, deed: Deed, asked: &[TenantId]) -> Result<TenantContext, Refusal> {
+        for tenant in asked {
+            match who {
+                Who::Known(identity) if !identity.tenants.allow(tenant.as_str()) => {
+                    return Err(Refusal::TenantMismatch(tenant.as_str().to_owned()));
+                }
+                _ => may(who, deed, tenant)?,
+            }
+        }
+        if asked.len() > MAX_TENANTS_READ || !matches!(deed, Deed::Reads | Deed::ReadsLogs) {
+            let names: Vec<&str> = asked.iter().map(TenantId::as_str).collect();
+            return Err(Refusal::SeveralTenants(names.join("|")));
+        }
+        Ok(TenantContext::several(asked.iter().cloned().map(|tenant| self.own(tenant)).collect()))
     }
 
     fn tenant(
@@ -226,40 +247,23 @@ fn may(who: &Who, deed: Deed, tenant: &TenantId) -> Result<(), Refusal> {
     }
 }
 
-/// Why a request for several tenants is refused: one that the caller may not act for comes first.
-fn several(who: &Who, names: String) -> Refusal {
-    let is_allowed = |tenant: &&str| match who {
-        Who::Known(identity) => identity.tenants.allow(tenant),
-        Who::Believed => true,
-    };
-    match names.split(SEPARATOR).map(str::trim).find(|tenant| !is_allowed(tenant)) {
-        Some(tenant) => Refusal::TenantMismatch(tenant.to_owned()),
-        None => Refusal::SeveralTenants(names),
-    }
-}
-
-/// The tenant that the headers name; every value of both headers must name the same one.
-fn asked(headers: &HeaderMap) -> Result<Option<TenantId>, Refusal> {
-    let mut asked: Option<TenantId> = None;
+/// The tenants that the headers name, each once and sorted; every value of both headers must name the same ones.
+fn asked(headers: &HeaderMap) -> Result<Vec<TenantId>, Refusal> {
+    let mut asked: Option<Vec<TenantId>> = None;
     for value in [TENANT_HEADER, ORG_ID_HEADER].iter().flat_map(|name| headers.get_all(*name)) {
-        let name = value
+        let names = value
             .to_str()
             .map_err(|_| Refusal::InvalidTenant(TenantIdError::Character(char::REPLACEMENT_CHARACTER)))?;
-        if name.contains(SEPARATOR) {
-            for member in name.split(SEPARATOR) {
-                TenantId::parse(member.trim())?;
-            }
-            return Err(Refusal::SeveralTenants(name.to_owned()));
-        }
-        let tenant = TenantId::parse(name.trim())?;
+        let parsed = names.split(SEPARATOR).map(|name| TenantId::parse(name.trim()));
+        let mut tenants = parsed.collect::<Result<Vec<_>, _>>()?;
+        tenants.sort();
+        tenants.dedup();
         match &asked {
-            Some(first) if *first != tenant => {
-                return Err(Refusal::TenantMismatch(tenant.as_str().to_owned()));
-            }
-            _ => asked = Some(tenant),
+            Some(first) if *first != tenants => return Err(Refusal::TenantMismatch(names.to_owned())),
+            _ => asked = Some(tenants),
         }
     }
-    Ok(asked)
+    Ok(asked.unwrap_or_default())
 }
 
 /// Takes out what speaks of an identity or tenant: it was either proven otherwise, or it is not true.

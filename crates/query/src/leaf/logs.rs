@@ -8,7 +8,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, UInt32Type};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use model::TimeRange;
+use model::{Labels, TimeRange};
 use storage::{LogColumns, LogMetadata, LogScan, StreamSet};
 
 use super::{Counters, Memory, Work, split};
@@ -19,6 +19,8 @@ use crate::pace::Pace;
 pub(crate) struct LogsWork {
     leaf: Arc<logql::Leaf>,
     set: StreamSet,
+    /// As they are answered, where they are not answered as they are.
+    labels: Option<Arc<[Labels]>>,
     window: TimeRange,
     parts: Vec<Range<usize>>,
     counters: Arc<Counters>,
@@ -28,12 +30,13 @@ impl LogsWork {
     pub(crate) fn new(
         leaf: Arc<logql::Leaf>,
         set: StreamSet,
+        labels: Option<Arc<[Labels]>>,
         window: TimeRange,
         parallelism: usize,
         counters: Arc<Counters>,
     ) -> Self {
         let parts = split(set.labels().len(), parallelism);
-        Self { leaf, set, window, parts, counters }
+        Self { leaf, set, labels, window, parts, counters }
     }
 }
 
@@ -74,7 +77,7 @@ impl Work for LogsWork {
                 },
             },
         };
-        let (leaf, set) = (Arc::clone(&self.leaf), self.set.clone());
+        let (leaf, set) = (Arc::clone(&self.leaf), (self.set.clone(), self.labels.clone()));
         let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));
         Box::pin(evaluate(leaf, set, part, scan, memory, pace, counters))
     }
@@ -82,7 +85,7 @@ impl Work for LogsWork {
 
 async fn evaluate(
     leaf: Arc<logql::Leaf>,
-    set: StreamSet,
+    (set, labels): (StreamSet, Option<Arc<[Labels]>>),
     part: Range<usize>,
     scan: LogScan,
     mut memory: Memory,
@@ -98,7 +101,11 @@ async fn evaluate(
         while row < streams.len() {
             let stream = streams[row];
             let rows = streams[row..].partition_point(|number| *number <= stream);
-            let labels = set.labels().get(stream as usize).ok_or_else(|| number_out_of_range(stream))?;
+            let labels = labels
+                .as_deref()
+                .unwrap_or(set.labels())
+                .get(stream as usize)
+                .ok_or_else(|| number_out_of_range(stream))?;
             worker.entries(labels, &batch.slice(row, rows))?;
             pace.step().await;
             row += rows;

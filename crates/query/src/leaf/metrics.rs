@@ -12,6 +12,7 @@ use arrow::datatypes::{Float64Type, Int64Type, SchemaRef, UInt32Type};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use model::Labels;
 use model::histogram::{HistogramsView, NativeHistogram};
 use storage::{SeriesSet, StorageError};
 
@@ -26,6 +27,8 @@ const MIN_SERIES_PER_PARTITION: usize = 16;
 pub(crate) struct MetricsWork {
     leaf: Arc<promql::Leaf>,
     set: SeriesSet,
+    /// As they are answered, where they are not answered as they are.
+    labels: Option<Arc<[Labels]>>,
     parts: Vec<Range<usize>>,
     counters: Arc<Counters>,
 }
@@ -34,12 +37,13 @@ impl MetricsWork {
     pub(crate) fn new(
         leaf: Arc<promql::Leaf>,
         set: SeriesSet,
+        labels: Option<Arc<[Labels]>>,
         parallelism: usize,
         counters: Arc<Counters>,
     ) -> Self {
         let series = set.labels().len();
         let parts = split(series, parallelism.min(series / MIN_SERIES_PER_PARTITION + 1));
-        Self { leaf, set, parts, counters }
+        Self { leaf, set, labels, parts, counters }
     }
 }
 
@@ -68,7 +72,7 @@ impl Work for MetricsWork {
         memory: Memory,
         pace: Pace,
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
-        let (leaf, set) = (Arc::clone(&self.leaf), self.set.clone());
+        let (leaf, set) = (Arc::clone(&self.leaf), (self.set.clone(), self.labels.clone()));
         let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));
         Box::pin(evaluate(leaf, set, part, memory, pace, counters))
     }
@@ -76,7 +80,7 @@ impl Work for MetricsWork {
 
 async fn evaluate(
     leaf: Arc<promql::Leaf>,
-    set: SeriesSet,
+    (set, labels): (SeriesSet, Option<Arc<[Labels]>>),
     part: Range<usize>,
     mut memory: Memory,
     mut pace: Pace,
@@ -116,7 +120,11 @@ async fn evaluate(
             starts_ms: &starts_ms,
             histogram_starts_ms: &histogram_starts_ms,
         };
-        let labels = set.labels().get(series as usize).ok_or_else(|| number_out_of_range(series))?;
+        let labels = labels
+            .as_deref()
+            .unwrap_or(set.labels())
+            .get(series as usize)
+            .ok_or_else(|| number_out_of_range(series))?;
         worker.series(labels, samples)?;
         pace.step().await;
     }

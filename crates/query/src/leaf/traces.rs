@@ -40,7 +40,7 @@ const NEXT_FETCH: usize = 4;
 
 /// Columns of [`SPANS_SCHEMA`].
 const TRACE_ID_COLUMN: usize = 0;
-const START_COLUMN: usize = 7;
+pub(crate) const START_COLUMN: usize = 7;
 
 /// A TraceQL leaf over the spans of a snapshot. Its result is the spans of the traces that match, with what the query
 /// looks at and nothing else.
@@ -326,7 +326,8 @@ impl Traces {
     }
 }
 
-fn joined(mut pieces: Vec<RecordBatch>) -> Result<RecordBatch, QueryError> {
+/// The batches as one.
+pub(crate) fn joined(mut pieces: Vec<RecordBatch>) -> Result<RecordBatch, QueryError> {
     match (pieces.len(), pieces.pop()) {
         (1, Some(only)) => Ok(only),
         (_, last) => {

@@ -4,6 +4,8 @@
 
 mod fixture;
 
+mod federation;
+
 mod logs;
 
 mod metrics;

@@ -102,7 +102,11 @@ async fn whoever_is_believed_is_believed_the_header_the_data_and_the_default_in_
         (&[(TENANT_HEADER, "a"), (ORG_ID_HEADER, "A")], None, None, "ERR_TENANT_MISMATCH"),
         (&[(ORG_ID_HEADER, "a"), (ORG_ID_HEADER, "b")], None, None, "ERR_TENANT_MISMATCH"),
         (&[(ORG_ID_HEADER, "")], Some("data"), Some("home"), "ERR_TENANT_INVALID"),
-        (&[(ORG_ID_HEADER, "a|b")], None, None, "ERR_TENANT_INVALID"),
+        (&[(ORG_ID_HEADER, "a|b")], None, None, "a|b"),
+        (&[(ORG_ID_HEADER, "b | a|b"), (TENANT_HEADER, "a|b")], None, None, "a|b"),
+        (&[(ORG_ID_HEADER, "a|b"), (TENANT_HEADER, "a")], None, None, "ERR_TENANT_MISMATCH"),
+        (&[(ORG_ID_HEADER, "a|a")], None, None, "a"),
+        (&[(ORG_ID_HEADER, "a|b/c")], None, None, "ERR_TENANT_INVALID"),
         (&[(ORG_ID_HEADER, "..")], None, Some("home"), "ERR_TENANT_INVALID"),
         (&[(TENANT_HEADER, "a"), (ORG_ID_HEADER, "é")], None, None, "ERR_TENANT_INVALID"),
         // Who shows a token is not believed, but verified.
@@ -142,8 +146,8 @@ async fn whoever_is_known_chooses_within_what_is_allowed() {
         ("two", None, Some("c"), "ERR_TENANT_MISMATCH"),
         ("any", None, None, "TENANT_REQUIRED"),
         ("any", Some("z"), Some("y"), "y"),
-        ("any", Some("a|b"), None, "ERR_TENANT_INVALID"),
-        ("two", Some("a|b"), None, "ERR_TENANT_INVALID"),
+        ("any", Some("b|a|stella"), None, "a|b|stella"),
+        ("two", Some("b|a"), None, "a|b"),
         ("two", Some("a|c"), None, "ERR_TENANT_MISMATCH"),
         ("one", Some("a|"), None, "ERR_TENANT_INVALID"),
         ("unknown", Some("a"), None, "ERR_UNAUTHENTICATED"),
@@ -313,6 +317,47 @@ async fn exactly_the_right_ones_pass_at_every_door() {
                 );
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn several_tenants_are_read_where_each_may_be_and_nothing_else_is_done_with_them() {
+    let world = World::new();
+    let verifier = world.verifier(&world.node().await);
+    let all = ["obs:read", "obs:logs", "obs:traces", "obs:ingest", "obs:admin"];
+    let rules = vec![
+        rule("all", &["*"], &all),
+        rule("auditor", &["a", "stella"], &["obs:logs", "timeline:read"]),
+        rule("events", &["a", "stella"], &["timeline:read"]),
+    ];
+    let gateway = gateway(verifier, rules, None, false);
+    let logs = (Door::Loki, Method::GET, "/loki/api/v1/query_range");
+    let many: String = (0..65).map(|n| format!("t{n}")).collect::<Vec<_>>().join("|");
+    let cases = [
+        (QUERY, "all", "a|b", "a|b"),
+        ((Door::Tempo, Method::GET, "/api/search"), "all", "a|b", "a|b"),
+        (logs.clone(), "all", "a|b", "a|b"),
+        (logs.clone(), "all", "a|stella", "ERR_SCOPE_MISMATCH"),
+        (logs.clone(), "auditor", "a|stella", "a|stella"),
+        (logs.clone(), "auditor", "stella", "stella"),
+        (logs.clone(), "auditor", "a", "a"),
+        (logs.clone(), "events", "stella", "stella"),
+        (logs.clone(), "events", "a", "ERR_SCOPE_MISMATCH"),
+        (logs, "events", "a|stella", "ERR_SCOPE_MISMATCH"),
+        (QUERY, "all", &many, "ERR_TENANT_INVALID"),
+        ((Door::Prometheus, Method::POST, "/api/v1/sql"), "all", "a|b", "ERR_TENANT_INVALID"),
+        ((Door::Prometheus, Method::POST, "/api/v1/sql"), "all", "stella", "ERR_SCOPE_MISMATCH"),
+        ((Door::Prometheus, Method::POST, "/api/v1/write"), "all", "a|b", "ERR_TENANT_INVALID"),
+        ((Door::Prometheus, Method::POST, "/api/v1/write"), "all", "stella", "ERR_TENANT_MISMATCH"),
+        ((Door::Loki, Method::DELETE, "/loki/api/v1/delete"), "all", "a|b", "ERR_TENANT_INVALID"),
+        ((Door::Loki, Method::DELETE, "/loki/api/v1/delete"), "all", "stella", "ERR_TENANT_MISMATCH"),
+        ((Door::OtlpHttp, Method::POST, "/v1/logs"), "all", "stella", "ERR_TENANT_MISMATCH"),
+        ((Door::OtlpHttp, Method::POST, "/v1/logs"), "all", "a|b", "ERR_TENANT_INVALID"),
+    ];
+    for (request, name, header, expected) in cases {
+        let headers = headers(&[(ORG_ID_HEADER, header)]);
+        let found = ask(&gateway, request.clone(), &headers, Some(&certificate(name)), None);
+        assert_eq!(found, expected, "{request:?} {name} {header}");
     }
 }
 

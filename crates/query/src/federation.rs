@@ -1,0 +1,124 @@
+//! Questions over several tenants at once: the label that says whose something is, as a label of what is answered and as
+//! a condition. The names are Loki's.
+//!
+//! Who may ask is the gateway's to say; a context of one tenant never gets the label.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use model::{Labels, Matcher, TenantContext};
+
+/// The label with the tenant's name.
+pub(crate) const TENANT_LABEL: &str = "__tenant_id__";
+/// What a label of that name in the data is called then.
+pub(crate) const ORIGINAL_LABEL: &str = "original___tenant_id__";
+
+/// The conditions as they are put to one of the tenants; none where they leave the tenant out.
+pub(crate) fn matchers<'a>(
+    context: &TenantContext,
+    member: &TenantContext,
+    matchers: &'a [Matcher],
+) -> Option<Cow<'a, [Matcher]>> {
+    if !context.is_several() {
+        return Some(Cow::Borrowed(matchers));
+    }
+    let mut rest = Vec::with_capacity(matchers.len());
+    for matcher in matchers {
+        match matcher.name.as_str() {
+            TENANT_LABEL if !matcher.matches(member.tenant().as_str()) => return None,
+            TENANT_LABEL => {}
+            ORIGINAL_LABEL => {
+                let mut original = matcher.clone();
+                TENANT_LABEL.clone_into(&mut original.name);
+                rest.push(original);
+            }
+            _ => rest.push(matcher.clone()),
+        }
+    }
+    Some(Cow::Owned(rest))
+}
+
+/// The sets of conditions of which one must be met, as they are put to one of the tenants.
+pub(crate) fn sets(
+    context: &TenantContext,
+    member: &TenantContext,
+    sets: &[Vec<Matcher>],
+) -> Vec<Vec<Matcher>> {
+    sets.iter().filter_map(|set| Some(matchers(context, member, set)?.into_owned())).collect()
+}
+
+/// The labels of a tenant's series or streams as they are answered, where they are not answered as they are.
+pub(crate) fn labels(
+    context: &TenantContext,
+    member: &TenantContext,
+    labels: &[Labels],
+) -> Option<Arc<[Labels]>> {
+    let tenant = member.tenant().as_str();
+    context.is_several().then(|| labels.iter().map(|labels| marked(labels, tenant)).collect())
+}
+
+fn marked(labels: &Labels, tenant: &str) -> Labels {
+    match labels.get(TENANT_LABEL) {
+        Some(original) => labels.with(ORIGINAL_LABEL, original).with(TENANT_LABEL, tenant),
+        None => labels.with(TENANT_LABEL, tenant),
+    }
+}
+
+/// A label's name in the data, of the name that is asked for; none where what is asked for is the tenant.
+pub(crate) fn name_in_data<'a>(context: &TenantContext, name: &'a str) -> Option<&'a str> {
+    match name {
+        TENANT_LABEL if context.is_several() => None,
+        ORIGINAL_LABEL if context.is_several() => Some(TENANT_LABEL),
+        _ => Some(name),
+    }
+}
+
+/// A label's name as it is answered.
+pub(crate) fn name_as_answered<'a>(context: &TenantContext, name: &'a str) -> &'a str {
+    if context.is_several() && name == TENANT_LABEL { ORIGINAL_LABEL } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Limits, MatchOp, TenantId};
+
+    use super::*;
+
+    fn context(name: &str) -> TenantContext {
+        TenantContext::new(TenantId::parse(name).unwrap(), Arc::new(Limits::default()))
+    }
+
+    #[test]
+    fn the_label_chooses_tenants_and_one_of_that_name_is_kept_under_another() {
+        let both = TenantContext::several(vec![context("b"), context("a"), context("a")]);
+        let [a, b] = both.members() else { panic!("{both:?}") };
+        assert_eq!((a.tenant().as_str(), both.tenant().as_str()), ("a", "a|b"));
+        let asked = [
+            Matcher::equal("app", "x"),
+            Matcher::new(TENANT_LABEL, MatchOp::NotEqual, "a").unwrap(),
+            Matcher::equal(ORIGINAL_LABEL, "o"),
+        ];
+        assert!(matchers(&both, a, &asked).is_none());
+        let put = matchers(&both, b, &asked).unwrap();
+        let put: Vec<_> = put.iter().map(|matcher| (matcher.name.as_str(), matcher.value.as_str())).collect();
+        assert_eq!(put, [("app", "x"), (TENANT_LABEL, "o")]);
+
+        let found = [Labels::from_pairs([("app", "x"), (TENANT_LABEL, "o")]), Labels::empty()];
+        let answered = labels(&both, b, &found).unwrap();
+        assert_eq!(
+            answered[0],
+            Labels::from_pairs([("app", "x"), (ORIGINAL_LABEL, "o"), (TENANT_LABEL, "b")])
+        );
+        assert_eq!(answered[1], Labels::from_pairs([(TENANT_LABEL, "b")]));
+    }
+
+    #[test]
+    fn one_tenant_is_asked_as_ever() {
+        let one = TenantContext::several(vec![context("a")]);
+        assert!(!one.is_several());
+        let asked = [Matcher::equal(TENANT_LABEL, "b")];
+        assert_eq!(matchers(&one, &one, &asked).unwrap().len(), 1);
+        assert_eq!(labels(&one, &one, &[Labels::empty()]), None);
+        assert_eq!(name_in_data(&one, TENANT_LABEL), Some(TENANT_LABEL));
+    }
+}
