@@ -44,7 +44,7 @@ fn access() -> Access {
     let context = |caller: &Caller, _named: Option<&str>| {
         Ok(TenantContext::new(caller.asked.clone().unwrap(), Arc::new(Limits::default())))
     };
-    Access::new(Caller { asked }, Arc::new(context))
+    Access::new(Caller { asked, name: None }, Arc::new(context))
 }
 
 fn pair(name: &str, value: &str) -> KeyValue {

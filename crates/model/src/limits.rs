@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::matcher::Matcher;
 use crate::signal::Signal;
 use crate::tenant::TenantId;
 use crate::time::NS_PER_S;
@@ -34,6 +35,49 @@ impl Retention {
             Signal::Metrics => self.metrics_ns,
             Signal::Logs => self.logs_ns,
             Signal::Traces => self.traces_ns,
+        }
+    }
+}
+
+/// What meets a selector is kept for a period of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepRule {
+    /// Labels of a series or stream; of spans `name`, `resource.<key>`, `span.<key>`, or a key of either.
+    pub matchers: Vec<Matcher>,
+    /// Of the rules that fit the one with the highest holds.
+    pub priority: i64,
+    /// The period; `None` keeps it for ever.
+    pub period_ns: Option<i64>,
+}
+
+/// The rules of each signal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeepRules {
+    /// Samples.
+    pub metrics: Vec<KeepRule>,
+    /// Lines.
+    pub logs: Vec<KeepRule>,
+    /// Spans.
+    pub traces: Vec<KeepRule>,
+}
+
+impl KeepRules {
+    /// The rules of one signal.
+    #[must_use]
+    pub fn of(&self, signal: Signal) -> &[KeepRule] {
+        match signal {
+            Signal::Metrics => &self.metrics,
+            Signal::Logs => &self.logs,
+            Signal::Traces => &self.traces,
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn of_mut(&mut self, signal: Signal) -> &mut Vec<KeepRule> {
+        match signal {
+            Signal::Metrics => &mut self.metrics,
+            Signal::Logs => &mut self.logs,
+            Signal::Traces => &mut self.traces,
         }
     }
 }
@@ -146,6 +190,8 @@ pub struct TraceLimits {
 pub struct Limits {
     /// How long each signal is kept.
     pub retention: Retention,
+    /// What is kept for another period than its signal.
+    pub keep_rules: KeepRules,
     /// Samples.
     pub metrics: MetricLimits,
     /// Lines.
@@ -187,6 +233,14 @@ impl QueryLimits {
 }
 
 impl Limits {
+    /// The longest period for which anything of a signal is kept; `None` for ever.
+    #[must_use]
+    pub fn longest_kept(&self, signal: Signal) -> Option<i64> {
+        let rules = self.keep_rules.of(signal).iter().map(|rule| rule.period_ns);
+        let all: Option<Vec<i64>> = rules.chain([self.retention.of(signal)]).collect();
+        all?.into_iter().max()
+    }
+
     /// What may be sent of one signal.
     #[must_use]
     pub const fn intake(&self, signal: Signal) -> &Intake {
@@ -281,6 +335,7 @@ impl Default for Limits {
                 logs_ns: Some(30 * DAY_NS),
                 traces_ns: Some(14 * DAY_NS),
             },
+            keep_rules: KeepRules::default(),
             metrics: MetricLimits { intake, labels, query, max_query_samples: 50_000_000 },
             logs: LogLimits {
                 intake,

@@ -147,6 +147,8 @@ impl TenantContext {
 pub struct Caller {
     /// The tenant asked for by header, where there was one.
     pub asked: Option<TenantId>,
+    /// Who it is, where that is proven: for records of what was done.
+    pub name: Option<String>,
 }
 
 /// Why a caller does not get a tenant.
@@ -224,6 +226,12 @@ impl Access {
     pub fn refusing(mut self, refusal: Option<Refusal>) -> Self {
         self.refusal = refusal;
         self
+    }
+
+    /// Who is asking, where that is proven.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.caller.name.as_deref()
     }
 
     /// Why the caller may not do what it asks for, whichever tenant it is about. Requests that concern no tenant are

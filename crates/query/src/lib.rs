@@ -20,6 +20,8 @@ mod prom;
 
 mod log;
 
+mod deletion;
+
 mod trace;
 
 mod sql;
@@ -48,6 +50,7 @@ pub use answer::{
     Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
     SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
 };
+pub use deletion::parse_log_deletion;
 pub use engine::{Held, QueryEngine};
 pub use error::QueryError;
 pub use exemplars::{Exemplar, SeriesExemplars};

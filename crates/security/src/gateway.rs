@@ -123,7 +123,11 @@ impl Gateway {
             Ok((who, asked)) => (Ok(who), asked),
             Err(refusal) => (Err(refusal), Vec::new()),
         };
-        let caller = Caller { asked: asked.first().filter(|_| asked.len() == 1).cloned() };
+        let name = match &who {
+            Ok(Who::Known(identity)) => Some(identity.subject.clone()),
+            _ => None,
+        };
+        let caller = Caller { asked: asked.first().filter(|_| asked.len() == 1).cloned(), name };
         let deed = scopes::deed(request.door, request.method, request.path);
         let context = {
             let gateway = self.clone();

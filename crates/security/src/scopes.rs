@@ -89,6 +89,7 @@ impl Need {
 
 /// The lines of a tenant, or the events in those of the server's own: which of them is said once the tenant is known.
 const READ_LOGS: Need = Need::One(&[LOGS, TIMELINE]);
+const INCIDENTS: Need = Need::One(&[INCIDENT, ADMIN]);
 const PUSH_LOGS: Need = Need::One(&[LOGS, INGEST]);
 const PUSH_TRACES: Need = Need::One(&[TRACES, INGEST]);
 const PUSH_METRICS: Need = Need::One(&[INGEST]);
@@ -106,6 +107,12 @@ pub fn needed(door: Door, method: &Method, path: &str) -> Need {
         // Its tables are those of the three signals.
         "/api/v1/sql" => return Need::All(&[READ, LOGS, TRACES]),
         _ => {}
+    }
+    if path.starts_with("/telemetry/incidents/") {
+        return INCIDENTS;
+    }
+    if path.starts_with("/telemetry/") || path == "/loki/api/v1/delete" {
+        return Need::One(&[ADMIN]);
     }
     match door {
         // Whoever may push something learns which methods there are.
@@ -137,7 +144,7 @@ pub enum Deed {
 #[must_use]
 pub fn deed(door: Door, method: &Method, path: &str) -> Deed {
     match needed(door, method, path) {
-        PUSH_LOGS | PUSH_TRACES | PUSH_METRICS | Need::One(&[ADMIN]) => Deed::Changes,
+        PUSH_LOGS | PUSH_TRACES | PUSH_METRICS | INCIDENTS | Need::One(&[ADMIN]) => Deed::Changes,
         _ if matches!(door, Door::OtlpGrpc | Door::OtlpHttp) => Deed::Changes,
         READ_LOGS => Deed::ReadsLogs,
         Need::All(_) => Deed::ReadsAll,
@@ -158,7 +165,12 @@ pub fn needed_of_tenant(deed: Deed, is_own_tenant: bool) -> Need {
 /// Whether a path is answered without a tenant, so that nobody asks for the caller's right but the gateway.
 #[must_use]
 pub fn concerns_no_tenant(path: &str) -> bool {
-    path == "/metrics" || path == "/flush" || path.ends_with("/format_query") || path.contains("/status/")
+    let is_of_all = path.starts_with("/telemetry/") && path.ends_with("/all");
+    is_of_all
+        || path == "/metrics"
+        || path == "/flush"
+        || path.ends_with("/format_query")
+        || path.contains("/status/")
 }
 
 fn grpc(path: &str) -> Need {

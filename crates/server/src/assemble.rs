@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::middleware::from_fn;
+use model::audit::Audit;
 use model::limits::LimitsSource;
 use model::{Clock, Ingest, TenantId};
 use prometheus_client::registry::Registry;
@@ -14,6 +15,7 @@ use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use security::authority::Authority;
+use security::gateway::Gateway;
 use security::tls::ServerTls;
 use security::token::external::ExternalIssuer;
 use storage::{Storage, Store};
@@ -26,6 +28,7 @@ use crate::certificates::CertificateMetrics;
 use crate::clock::SystemClock;
 use crate::config::{Config, Fsync, Role};
 use crate::exposition::Exposition;
+use crate::keeping::{Keeping, Origins};
 use crate::listeners::Listener;
 use crate::memory::{Budget, MemoryMetrics, Part};
 use crate::overrides::Overrides;
@@ -68,9 +71,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let limits: Arc<dyn LimitsSource> = Arc::clone(&overrides) as _;
     let store = who::open_store(config, &clock)?;
     store.probe().await?;
-    let objects = store.objects();
-    let components =
-        storage::Components::new(Arc::clone(&clock), objects, Arc::clone(&limits), seeds.random());
+    let (ticks, objects) = (Arc::clone(&clock), store.objects());
+    let components = storage::Components::new(ticks, objects, Arc::clone(&limits), seeds.random());
     let storage = Storage::open(storage_settings(config, budget, &store), components).await?;
 
     let mut registry = Registry::default();
@@ -97,7 +99,9 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     }
     let (gateway, issuers) =
         who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock), audit.clone())?;
-    let parts = doors::Parts { ingest: Arc::clone(&ingest), engine, clock: Arc::clone(&clock), requests };
+    let keeping = keeping(config, &storage, &clock, &gateway, &audit);
+    let (ingests, ticks) = (Arc::clone(&ingest), Arc::clone(&clock));
+    let parts = doors::Parts { ingest: ingests, engine, clock: ticks, requests, keeping };
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
     let doors = doors::open(&parts, &receivers, &authority, &config.listen);
@@ -130,6 +134,24 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     };
     let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
     Ok(Assembled { storage, listeners, addresses, own, audit: events, authority, issuers, overrides })
+}
+
+/// What the doors of deletions, holds and retention need.
+fn keeping(
+    config: &Config,
+    storage: &Storage,
+    clock: &Arc<dyn Clock>,
+    gateway: &Gateway,
+    audit: &Audit,
+) -> Keeping {
+    Keeping {
+        storage: storage.clone(),
+        clock: Arc::clone(clock),
+        gateway: gateway.clone(),
+        cancel_period_ns: config.retention.delete_cancel_period.as_ns(),
+        audit: audit.clone(),
+        origins: Arc::new(Origins { folder: config.tenants(), base: config.limits() }),
+    }
 }
 
 /// Reads the certificates of listeners, where any are configured.
@@ -261,6 +283,7 @@ fn storage_settings(config: &Config, budget: Budget, store: &Store) -> storage::
         retention: storage::RetentionSettings {
             interval_ms: config.retention.interval.as_ms(),
             sweep_grace_ms: config.retention.sweep_grace.as_ms(),
+            shorten_grace_ms: config.retention.shorten_grace.as_ms(),
         },
         ..defaults
     }

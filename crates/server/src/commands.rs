@@ -16,6 +16,10 @@ pub mod config;
 
 pub mod tenant;
 
+pub mod retention;
+
+pub mod incident;
+
 mod connect;
 
 mod table;
@@ -52,6 +56,10 @@ pub enum Command {
     Config(config::ConfigCommand),
     /// The limits of tenants.
     Tenant(tenant::Tenant),
+    /// What goes when: the plan, what may not go, and the proof that what is to go goes.
+    Retention(retention::Retention),
+    /// Incident mode of a tenant: while it lasts nothing goes.
+    Incident(incident::Incident),
     /// Other words for `authority`.
     Auth(authority::Auth),
 }

@@ -265,6 +265,10 @@ pub struct Retention {
     pub interval: Duration,
     /// How long an object that nothing names is left alone before it is removed.
     pub sweep_grace: Duration,
+    /// How long a period that becomes shorter waits before it acts, because it may be a mistake.
+    pub shorten_grace: Duration,
+    /// How long deletions that were asked for as Loki's can be taken back; then segments are rewritten.
+    pub delete_cancel_period: Duration,
 }
 
 impl Default for Retention {
@@ -276,6 +280,8 @@ impl Default for Retention {
             traces: Duration::from_ms(14 * DAY_MS),
             interval: Duration::from_ms(60_000),
             sweep_grace: Duration::from_ms(3_600_000),
+            shorten_grace: Duration::from_ms(3_600_000),
+            delete_cancel_period: Duration::from_ms(DAY_MS),
         }
     }
 }

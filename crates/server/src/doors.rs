@@ -17,6 +17,7 @@ use storage::Storage;
 
 use crate::config::{Listen, Role};
 use crate::exposition::Exposition;
+use crate::keeping::{self, Keeping};
 use crate::memory::{Budget, Part};
 use crate::requests::RequestMetrics;
 
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) engine: QueryEngine,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestMetrics,
+    pub(crate) keeping: Keeping,
 }
 
 /// What one port serves.
@@ -69,6 +71,7 @@ pub(crate) fn open(
         questions.merge(parts.requests.observe(name, false, writes))
     };
     let writes = |name, router| parts.requests.observe(name, false, router);
+    let keeping = |name, role| parts.requests.observe(name, false, keeping::router(role, &parts.keeping));
     vec![
         Door {
             name: "prometheus",
@@ -78,21 +81,24 @@ pub(crate) fn open(
                 "prometheus",
                 api::prometheus(engine(), clock(), &settings),
                 receivers.prometheus_write(),
-            ),
+            )
+            .merge(keeping("prometheus", Role::Metrics)),
             through: Some(Through::Prometheus),
         },
         Door {
             name: "loki",
             role: Role::Logs,
             port: listen.ports.loki,
-            router: both("loki", api::loki(engine(), clock(), &settings), receivers.loki_push()),
+            router: both("loki", api::loki(engine(), clock(), &settings), receivers.loki_push())
+                .merge(keeping("loki", Role::Logs)),
             through: Some(Through::Loki),
         },
         Door {
             name: "tempo",
             role: Role::Traces,
             port: listen.ports.tempo,
-            router: both("tempo", api::tempo(engine(), clock(), &settings), receivers.tempo_push()),
+            router: both("tempo", api::tempo(engine(), clock(), &settings), receivers.tempo_push())
+                .merge(keeping("tempo", Role::Traces)),
             through: Some(Through::Tempo),
         },
         Door {

@@ -20,6 +20,8 @@ mod who;
 
 mod doors;
 
+pub mod keeping;
+
 pub mod listeners;
 
 mod certificates;

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Command::Authority(authority) => authority.run(),
         Command::Config(config) => config.run(),
         Command::Tenant(tenant) => tenant.run(),
+        Command::Retention(retention) => retention.run(),
+        Command::Incident(incident) => incident.run(),
         Command::Auth(auth) => auth.run(),
     };
     match result {

@@ -31,6 +31,7 @@ use crate::config::yaml::Problem;
 pub use explain::{Explained, Finding, Origin, check, explain};
 use file::File;
 use keys::{FILES, Keys};
+pub(crate) use spellings::spell_duration;
 
 /// The pause between two looks at the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);

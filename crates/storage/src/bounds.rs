@@ -49,6 +49,25 @@ pub(crate) const MAX_DAMAGED_VERSIONS: usize = 64;
 /// How often a commit takes up the next version after it lost the race, before the caller has to.
 pub(crate) const MAX_COMMIT_ATTEMPTS: usize = 32;
 
+/// Deletions of one tenant's signal that a manifest names. Those that were worked off go first; while none was, more are
+/// refused.
+pub(crate) const MAX_DELETIONS: usize = 1_000;
+
+/// How long a manifest names a deletion that was worked off, in nanoseconds: 30 days.
+pub(crate) const DELETION_SHOWN_NS: i64 = 30 * 86_400 * 1_000_000_000;
+
+/// Holds of one tenant's signal.
+pub(crate) const MAX_HOLDS: usize = 200;
+
+/// What a request for a deletion or hold may have of text: selectors, filters, reason, in bytes.
+pub(crate) const MAX_REQUEST_BYTES: usize = 64 << 10;
+
+/// The memory of one regular expression for lines, in bytes.
+pub(crate) const MAX_LINE_REGEX_BYTES: usize = 4 << 20;
+
+/// How often a deletion is tried again because another node made one at the same time.
+pub(crate) const MAX_DELETION_ATTEMPTS: usize = 5;
+
 /// Segments that one manifest transaction of retention removes.
 pub(crate) const MAX_EXPIRED_PER_COMMIT: usize = 1_000;
 

@@ -95,6 +95,7 @@ impl Engine {
             level,
             parts: Vec::new(),
             after: None,
+            cleared: 0,
         };
         let claim = partition.claim(&meta.id);
         let path = |part: &str| layout::segment(&partition.id.tenant, partition.id.signal, &meta, part);

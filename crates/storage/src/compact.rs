@@ -16,18 +16,22 @@ use futures::{StreamExt, stream};
 use model::TenantId;
 
 use crate::error::StorageError;
+use crate::hidden::Hidden;
 use crate::layout;
 use crate::manifest::{Manifest, PartMeta, SegmentMeta};
 use crate::metrics::BySignal;
 use crate::partition::{Partition, PartitionId};
+use crate::retention::AtOnce;
 use crate::storage::Engine;
 use plan::{Moment, Rules, Task};
 
 /// What a pass of compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompactionReport {
-    /// Merges that were committed.
+    /// Merges that were committed, of one segment too.
     pub merges: usize,
+    /// Of these, segments that were rewritten for the rows in them that may not be seen.
+    pub erased: usize,
     /// Segments that were merged.
     pub segments_in: usize,
     /// Their bytes.
@@ -43,8 +47,9 @@ pub struct CompactionReport {
 }
 
 impl CompactionReport {
-    fn add(&mut self, merge: &CompactionReport) {
+    pub(crate) fn add(&mut self, merge: &CompactionReport) {
         self.merges += merge.merges;
+        self.erased += merge.erased;
         self.segments_in += merge.segments_in;
         self.bytes_in += merge.bytes_in;
         self.bytes_out += merge.bytes_out;
@@ -56,23 +61,29 @@ impl CompactionReport {
 
 /// A merge that is due.
 pub(crate) struct Due {
-    partition: Arc<Partition>,
+    pub(crate) partition: Arc<Partition>,
     /// The manifest that it was planned on.
-    manifest: Arc<Manifest>,
-    inputs: Vec<SegmentMeta>,
-    level: u8,
-    moment: Moment,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) inputs: Vec<SegmentMeta>,
+    pub(crate) level: u8,
+    pub(crate) moment: Moment,
     /// Segments that the partition has.
-    segments: usize,
+    pub(crate) segments: usize,
+    /// What is left behind.
+    pub(crate) hidden: Hidden,
 }
 
 impl Engine {
-    /// Merges until nothing is due.
-    pub(crate) async fn compact(&self) -> Result<CompactionReport, StorageError> {
+    /// Takes hidden rows out of segments, and merges until nothing is due. `at_once` does not wait until there is much
+    /// to be taken out.
+    pub(crate) async fn compact(&self, at_once: &AtOnce) -> Result<CompactionReport, StorageError> {
         let _one_pass = self.compacting.acquire().await.map_err(|_| StorageError::Closed)?;
         let mut report = CompactionReport::default();
         let mut failed = HashSet::new();
-        let mut first = Ok(());
+        let mut first = match self.erase(at_once, &mut report).await {
+            Err(StorageError::Closed) => return Err(StorageError::Closed),
+            erased => erased,
+        };
         loop {
             let round = self.round(&failed);
             if round.is_empty() {
@@ -130,20 +141,24 @@ impl Engine {
             settle_ms: settings.settle_ms,
         };
         let id = &partition.id;
-        let moment = Moment { now_ns: self.clock().now().0, kept_ns: self.kept_ns(&id.tenant, id.signal) };
         let manifest = partition.manifest();
+        let hidden = self.hidden_from_rewriting(partition, &manifest);
+        let hidden = hidden.inspect_err(|error| tracing::error!(%error, "segments are not merged")).ok()?;
+        let kept_ns = hidden.longest_ns().filter(|_| hidden.floor_ns() > i64::MIN);
+        let moment = Moment { now_ns: self.clock().now().0, kept_ns };
         // What does not read back is left out: neither is it merged, nor does it stand between others.
         let is_readable = |segment: &&SegmentMeta| {
             let path = |part: &PartMeta| layout::segment(&id.tenant, id.signal, segment, &part.name);
             !segment.parts.iter().any(|part| self.suspects.contains(&path(part)))
         };
-        let is_live = |segment: &&SegmentMeta| segment.end_ns >= moment.expired_before_ns();
+        let is_live = |segment: &&SegmentMeta| !hidden.is_expired(segment);
         let segments: Vec<&SegmentMeta> =
             manifest.segments.iter().filter(is_live).filter(is_readable).collect();
         let is_waiting = |segment: &SegmentMeta| manifest.awaits_older(segment);
-        let Task { inputs, level, .. } = rules.next(&segments, &is_waiting, moment)?;
+        let kind = |segment: &SegmentMeta| hidden.clearable_to(segment.cleared);
+        let Task { inputs, level, .. } = rules.next(&segments, &is_waiting, &kind, moment)?;
         let inputs = inputs.into_iter().map(|place| segments[place].clone()).collect();
         let segments = segments.len();
-        Some(Due { partition: Arc::clone(partition), manifest, inputs, level, moment, segments })
+        Some(Due { partition: Arc::clone(partition), manifest, inputs, level, moment, segments, hidden })
     }
 }

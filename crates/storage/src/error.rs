@@ -14,6 +14,9 @@ pub enum StorageError {
     /// A setting does not make sense.
     #[error("invalid storage setting: {0}")]
     Settings(String),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Request(String),
     /// The store's address is of a kind that is not known.
     #[error(
         "unsupported store: url=`{url}`, use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, \
@@ -151,6 +154,7 @@ impl Classified for StorageError {
     fn kind(&self) -> Kind {
         match self {
             StorageError::Settings(_)
+            | StorageError::Request(_)
             | StorageError::UnsupportedStore { .. }
             | StorageError::TooLarge { .. } => Kind::Invalid,
             StorageError::Corrupt { .. } => Kind::Corrupt,

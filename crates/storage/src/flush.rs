@@ -14,6 +14,7 @@ use crate::building::Pace;
 use crate::error::StorageError;
 use crate::head::Origin;
 use crate::manifest::commit::Change;
+use crate::manifest::keeping::Retained;
 use crate::manifest::{EarlierLog, Manifest, SegmentMeta, WalPosition};
 use crate::metrics::BySignal;
 use crate::partition::{Frozen, Partition};
@@ -110,14 +111,20 @@ impl Engine {
         let freeze = || partition.freeze(&self.node, || self.wal.tail(), || self.replay.position());
         let mut is_frozen = freeze();
         loop {
-            while let Some(frozen) = partition.oldest_frozen() {
-                self.flush_frozen(partition, &frozen).await?;
-            }
+            self.flush_all_frozen(partition).await?;
             if is_frozen {
                 return Ok(());
             }
             is_frozen = freeze();
         }
+    }
+
+    /// Flushes the heads that take no more rows. The caller has the turn.
+    pub(crate) async fn flush_all_frozen(&self, partition: &Arc<Partition>) -> Result<(), StorageError> {
+        while let Some(frozen) = partition.oldest_frozen() {
+            self.flush_frozen(partition, &frozen).await?;
+        }
+        Ok(())
     }
 
     /// Whether the manifest should say that all of the log's rows are in segments: while the replay ran it could not.
@@ -150,7 +157,16 @@ impl Engine {
         let metas: Vec<_> = metas.map(|meta| SegmentMeta { after: after.clone(), ..meta }).collect();
         let transaction = self.ids.next(self.clock());
         let replayed = (frozen.head.origin() == Origin::Replay).then_some(&*self.earlier_log);
-        let apply = |manifest: &mut Manifest| add(manifest, &metas, replayed, &self.node, frozen.flushed_to);
+        let id = &partition.id;
+        let said = self.said_policy(&id.tenant, id.signal);
+        let apply = |manifest: &mut Manifest| {
+            let change = add(manifest, &metas, replayed, &self.node, frozen.flushed_to);
+            if change == Change::Changed {
+                let said = || Retained { policy: said.clone(), next: None };
+                manifest.retention.get_or_insert_with(said);
+            }
+            change
+        };
         let commit = || async {
             built.iter().try_for_each(|built| built.in_time(self))?;
             partition.manifests.commit(partition.manifest(), &transaction, &apply).await
@@ -187,7 +203,9 @@ fn add(
     flushed_to: WalPosition,
 ) -> Change {
     let is_named = |meta: &&SegmentMeta| manifest.segments.iter().any(|segment| segment.id == meta.id);
-    let missing: Vec<SegmentMeta> = metas.iter().filter(|meta| !is_named(meta)).cloned().collect();
+    let cleared = manifest.cut_at(node);
+    let missing = metas.iter().filter(|meta| !is_named(meta));
+    let missing: Vec<SegmentMeta> = missing.map(|meta| SegmentMeta { cleared, ..meta.clone() }).collect();
     if missing.is_empty() && manifest.flushed_to(node) >= flushed_to {
         return Change::Nothing;
     }

@@ -124,6 +124,8 @@ impl Engine {
         let (engine, partition) = (Arc::clone(self), Arc::clone(partition));
         // In a task of its own: a writer that goes away in between must not leave its record out of the head.
         let task = self.tracker.track_future(async move {
+            engine.cut_rows(&partition).await?;
+            let _shared = partition.intake.read().await;
             let ticket = partition.begin(|| engine.wal.tail());
             let position = engine.wal.append(partition.id.clone(), bytes, room).await?;
             partition.items.inc_by(batch.items() as u64);
@@ -258,7 +260,7 @@ struct Window {
 impl Window {
     fn new(signal: Signal, limits: &Limits, TimestampNs(now_ns): TimestampNs) -> Self {
         let intake = limits.intake(signal);
-        let ages = [intake.reject_older_than_ns, limits.retention.of(signal)];
+        let ages = [intake.reject_older_than_ns, limits.longest_kept(signal)];
         let oldest = ages.into_iter().flatten().map(|age_ns| now_ns.saturating_sub(age_ns)).max();
         Self {
             oldest_ns: oldest.unwrap_or(i64::MIN),

@@ -191,6 +191,7 @@ mod tests {
             level: 0,
             parts: Vec::new(),
             after: None,
+            cleared: 0,
         }
     }
 

@@ -47,9 +47,23 @@ pub(crate) mod flush;
 
 pub(crate) mod compact;
 
+pub(crate) mod hidden;
+
+pub(crate) mod cut;
+
+pub mod delete;
+
+pub mod hold;
+
+pub(crate) mod erase;
+
 pub(crate) mod retention;
 
 pub(crate) mod sweep;
+
+pub mod expiry;
+
+pub mod prove;
 
 pub(crate) mod quarantine;
 
@@ -74,7 +88,7 @@ pub use read::{
     LogColumns, LogMetadata, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, ReadMemory, Refusal,
     SeriesSet, SpanColumns, SpanSource, StreamSet, TraceIds, TraceScan, TracesSnapshot,
 };
-pub use retention::RetentionReport;
+pub use retention::{AtOnce, RetentionReport};
 pub use runtime::{Runtime, Tokio};
 pub use segment::blocks::Checksum;
 pub use settings::{

@@ -8,6 +8,9 @@ use model::{Signal, TenantId, TimeRange};
 use serde::{Deserialize, Serialize};
 
 use crate::segment::blocks::Checksum;
+use keeping::{Deletion, Hold, Retained};
+
+pub mod keeping;
 
 pub(crate) mod json;
 
@@ -74,6 +77,9 @@ pub struct SegmentMeta {
     /// was replayed: what comes of them is put before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<EarlierLog>,
+    /// Deletions up to this number do not concern it: its rows came later, or it was rewritten without theirs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cleared: u64,
 }
 
 impl SegmentMeta {
@@ -129,6 +135,27 @@ pub struct Manifest {
     /// The last versions that did not read back, ascending. What they named is among the segments as far as it was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<u64>,
+    /// What is to be deleted or was lately, by ascending numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletions: Vec<Deletion>,
+    /// The number of the last deletion that there ever was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deletions_made: u64,
+    /// For each node: deletions up to this number do not concern rows of its log from the flushed position on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cut: BTreeMap<String, u64>,
+    /// What may not go, however old it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
+    /// How long rows are kept, as it is in force; none before somebody has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retained>,
+}
+
+/// Whether a number is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is that of the serialiser")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Manifest {
@@ -145,7 +172,18 @@ impl Manifest {
             flushed: BTreeMap::new(),
             quarantined: Vec::new(),
             damaged: Vec::new(),
+            deletions: Vec::new(),
+            deletions_made: 0,
+            cut: BTreeMap::new(),
+            holds: Vec::new(),
+            retention: None,
         }
+    }
+
+    /// The last deletion that does not concern rows of the node's log which are not in segments.
+    #[must_use]
+    pub fn cut_at(&self, node: &str) -> u64 {
+        self.cut.get(node).copied().unwrap_or(0)
     }
 
     /// Whether it was made up for a version that did not read back, and is no version of its own yet.

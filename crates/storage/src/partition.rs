@@ -15,9 +15,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::bounds::MAX_FROZEN_HEADS;
+use crate::erase::Outlived;
 use crate::error::StorageError;
 use crate::head::series::{HeadSeries, Known};
 use crate::head::{HeadView, Origin};
+use crate::hidden::KeepingCache;
 use crate::ingest::guards::Guards;
 use crate::manifest::commit::Manifests;
 use crate::manifest::{Manifest, WalPosition};
@@ -79,6 +81,12 @@ pub(crate) struct Partition {
     asked_ns: AtomicU64,
     /// Held by the read that asks.
     pub(crate) asking: Semaphore,
+    /// Held shared while a record goes through the log into a head, and alone while a deletion waits for those that do.
+    pub(crate) intake: tokio::sync::RwLock<()>,
+    /// What was made of the manifest's deletions and holds.
+    pub(crate) keeping: KeepingCache,
+    /// What is known of segments that have rows which outlived their period.
+    pub(crate) outlived: Mutex<Outlived>,
     /// Held shared while rows go into an active head, and alone while another head takes its place.
     gate: RwLock<()>,
     in_flight: Mutex<InFlight>,
@@ -152,6 +160,9 @@ impl Partition {
             confirmed_ns: AtomicU64::new(confirmed_ns),
             asked_ns: AtomicU64::new(confirmed_ns),
             asking: Semaphore::new(1),
+            intake: tokio::sync::RwLock::new(()),
+            keeping: KeepingCache::default(),
+            outlived: Mutex::default(),
             gate: RwLock::new(()),
             in_flight: Mutex::default(),
             turn: Semaphore::new(1),

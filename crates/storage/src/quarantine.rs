@@ -250,6 +250,7 @@ mod tests {
             level: 0,
             parts: parts.iter().map(part).collect(),
             after: None,
+            cleared: 0,
         }
     }
 

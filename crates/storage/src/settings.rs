@@ -65,6 +65,8 @@ pub struct RetentionSettings {
     pub interval_ms: u64,
     /// How long an object that no manifest names stays in the store, for readers that still use it, in milliseconds.
     pub sweep_grace_ms: u64,
+    /// How long a period that became shorter waits before it acts, in milliseconds: it may be a mistake.
+    pub shorten_grace_ms: u64,
 }
 
 /// How the object store is spoken to.
@@ -171,7 +173,11 @@ impl Default for Settings {
                 max_segment_bytes: 512 << 20,
                 settle_ms: 60 * 60 * 1_000,
             },
-            retention: RetentionSettings { interval_ms: 60 * 1_000, sweep_grace_ms: 10 * 60 * 1_000 },
+            retention: RetentionSettings {
+                interval_ms: 60 * 1_000,
+                sweep_grace_ms: 10 * 60 * 1_000,
+                shorten_grace_ms: 60 * 60 * 1_000,
+            },
             store: StoreSettings { retry_backoff_ms: 100 },
             read: ReadSettings { cache_bytes: 128 << 20, byte_cache: ByteCacheSettings::default() },
         }

@@ -10,6 +10,7 @@ use crate::bounds::{
 };
 use crate::error::StorageError;
 use crate::head::HeadView;
+use crate::hidden::{Hidden, KeepingCache};
 use crate::manifest::Manifest;
 use crate::partition::Partition;
 use crate::read::memory::{Bounded, ReadMemory};
@@ -26,7 +27,7 @@ impl Storage {
         ctx: &TenantContext,
         range: TimeRange,
     ) -> Result<MetricsSnapshot, StorageError> {
-        let (source, range) = self.source(ctx, Signal::Metrics, range).await;
+        let (source, range) = self.source(ctx, Signal::Metrics, range).await?;
         Ok(MetricsSnapshot::new(source, range))
     }
 
@@ -35,7 +36,7 @@ impl Storage {
     /// # Errors
     /// When the snapshot cannot be made.
     pub async fn logs(&self, ctx: &TenantContext, range: TimeRange) -> Result<LogsSnapshot, StorageError> {
-        let (source, range) = self.source(ctx, Signal::Logs, range).await;
+        let (source, range) = self.source(ctx, Signal::Logs, range).await?;
         Ok(LogsSnapshot::new(source, range))
     }
 
@@ -48,7 +49,7 @@ impl Storage {
         ctx: &TenantContext,
         range: TimeRange,
     ) -> Result<TracesSnapshot, StorageError> {
-        let (source, range) = self.source(ctx, Signal::Traces, range).await;
+        let (source, range) = self.source(ctx, Signal::Traces, range).await?;
         Ok(TracesSnapshot::new(source, range))
     }
 
@@ -61,7 +62,12 @@ impl Storage {
     }
 
     /// Manifest and heads of one moment, and the range without what has expired.
-    async fn source(&self, ctx: &TenantContext, signal: Signal, range: TimeRange) -> (Source, TimeRange) {
+    async fn source(
+        &self,
+        ctx: &TenantContext,
+        signal: Signal,
+        range: TimeRange,
+    ) -> Result<(Source, TimeRange), StorageError> {
         let engine = &self.engine;
         let tenant = ctx.tenant().clone();
         let mut source = match engine.tenants.get(&tenant, signal) {
@@ -70,25 +76,28 @@ impl Storage {
                 // Before the manifest is taken, which is then as new as this or newer.
                 let confirmed_ns = partition.confirmed_ns();
                 let state = partition.state();
+                let hidden = engine.hidden_from_reads(&partition, &state.manifest)?;
                 engine.read_from(
-                    tenant.clone(),
-                    signal,
+                    (tenant.clone(), signal),
                     Arc::clone(&state.manifest),
                     confirmed_ns,
                     state.head_views(),
+                    hidden,
                 )
             }
             None => {
                 let none = Arc::new(Manifest::empty(&tenant, signal));
-                engine.read_from(tenant.clone(), signal, none, engine.clock().monotonic_ns(), Vec::new())
+                let keeping = KeepingCache::default().get(&none, engine.policy(&tenant, signal, &none))?;
+                let hidden = Hidden::of_reads(signal, keeping, engine.clock().now().0);
+                let now_ns = engine.clock().monotonic_ns();
+                engine.read_from((tenant.clone(), signal), none, now_ns, Vec::new(), hidden)
             }
         };
-        let start_ns = engine.expired_before_ns(&tenant, signal).unwrap_or(i64::MIN).max(range.start_ns);
-        let range = TimeRange::new(start_ns, range.end_ns);
+        let range = TimeRange::new(source.hidden.floor_ns().max(range.start_ns), range.end_ns);
         source.memory = self.reads.clone();
         let segments = source.segments(range).count().max(1);
         source.batch_bytes = (READ_BATCHES_BYTES / segments).min(READ_BATCH_BYTES);
-        (source, range)
+        Ok((source, range))
     }
 }
 
@@ -146,15 +155,17 @@ impl Engine {
     /// What reads use of a manifest's segments, which was the newest at a monotonic time, and of heads.
     pub(crate) fn read_from(
         &self,
-        tenant: TenantId,
-        signal: Signal,
+        (tenant, signal): (TenantId, Signal),
         manifest: Arc<Manifest>,
         confirmed_ns: u64,
         heads: Vec<HeadView>,
+        hidden: Hidden,
     ) -> Source {
         Source {
             tenant,
             signal,
+            hidden: Arc::new(hidden),
+            heads_cleared: manifest.cut_at(&self.node),
             manifest,
             confirmed_ns,
             grace_ms: self.settings.retention.sweep_grace_ms,

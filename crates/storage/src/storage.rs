@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use model::Clock;
 use model::time::NS_PER_MS;
-use model::{Clock, Signal};
 use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, Semaphore};
@@ -27,7 +27,7 @@ use crate::metrics::{BySignal, Metrics};
 use crate::partition::PartitionId;
 use crate::quarantine::Suspects;
 use crate::read::memory::Bounded;
-use crate::retention::RetentionReport;
+use crate::retention::{AtOnce, RetentionReport};
 use crate::room::Room;
 use crate::runtime::{Runtime, blocking};
 use crate::segment::blocks::Tail;
@@ -189,7 +189,7 @@ impl Storage {
     /// # Errors
     /// The first failure; the other tenants' segments are merged all the same, and what failed is as it was before.
     pub async fn compact(&self) -> Result<CompactionReport, StorageError> {
-        self.engine.compact().await
+        self.engine.compact(&AtOnce::Nobody).await
     }
 
     /// One pass of retention and sweep over all tenants.
@@ -197,7 +197,26 @@ impl Storage {
     /// # Errors
     /// The first failure; the other tenants are looked after all the same.
     pub async fn retain(&self) -> Result<RetentionReport, StorageError> {
-        self.engine.retain().await
+        self.engine.retain(&AtOnce::Nobody).await
+    }
+
+    /// Does all that is due of retention now: heads are flushed, shortened periods act without their grace, hidden rows are
+    /// taken out of segments, and what nobody has named for the grace is deleted.
+    ///
+    /// # Errors
+    /// The first failure; the other tenants are looked after all the same.
+    pub async fn retain_at_once(&self, at_once: &AtOnce) -> Result<RetentionReport, StorageError> {
+        self.engine.flush_all().await?;
+        let expired = self.engine.retain(at_once).await;
+        let rewritten = self.engine.compact(at_once).await;
+        let mut report = expired?;
+        report.segments_rewritten = rewritten?.erased;
+        let swept = self.engine.retain(at_once).await?;
+        report.segments_expired += swept.segments_expired;
+        report.objects_deleted += swept.objects_deleted;
+        report.bytes_deleted += swept.bytes_deleted;
+        report.expired_bytes_present = swept.expired_bytes_present;
+        Ok(report)
     }
 
     /// Refuses further writes, ends the background work, flushes all heads and closes the log. Reads go on.
@@ -255,7 +274,7 @@ impl Engine {
             let interval = Duration::from_millis(engine.settings.retention.interval_ms);
             while engine.pause(interval, None).await {
                 // Every failure was logged where it happened; the next pass tries again.
-                let _logged = engine.retain().await;
+                let _logged = engine.retain(&AtOnce::Nobody).await;
             }
         });
         self.spawn(|engine| async move {
@@ -268,7 +287,7 @@ impl Engine {
             let interval = Duration::from_millis(engine.settings.compaction.interval_ms);
             while engine.pause(interval, None).await {
                 // Every failure was logged where it happened; the next pass tries again.
-                let _logged = engine.compact().await;
+                let _logged = engine.compact(&AtOnce::Nobody).await;
             }
         });
         if let Some(interval_ms) = self.wal.sync_interval_ms() {
@@ -337,17 +356,6 @@ impl Engine {
         let files = self.wal.closed_files().len() + 1;
         self.metrics.wal_files.set(i64::try_from(files).unwrap_or(i64::MAX));
         Ok(())
-    }
-
-    /// How long a tenant's data is kept, in nanoseconds; none for ever.
-    pub(crate) fn kept_ns(&self, tenant: &model::TenantId, signal: Signal) -> Option<i64> {
-        self.components.limits.limits(tenant).retention.of(signal)
-    }
-
-    /// The moment before which a tenant's data may no longer be seen.
-    pub(crate) fn expired_before_ns(&self, tenant: &model::TenantId, signal: Signal) -> Option<i64> {
-        let kept_ns = self.kept_ns(tenant, signal)?;
-        Some(self.clock().now().0.saturating_sub(kept_ns))
     }
 
     /// A file of a segment, as the manifest has it.

@@ -99,7 +99,7 @@ impl Fixture {
             None => Err(Refusal::TenantRequired),
         });
         let asked = tenant.map(|tenant| TenantId::parse(tenant).unwrap());
-        request.extensions_mut().insert(Access::new(Caller { asked }, admit));
+        request.extensions_mut().insert(Access::new(Caller { asked, name: None }, admit));
         answer(door, request).await
     }
 

@@ -150,7 +150,7 @@ mod tests {
         let tenant = |_: &Caller, _: Option<&str>| {
             Ok(TenantContext::new(TenantId::parse("a").unwrap(), Arc::new(Limits::default())))
         };
-        Access::new(Caller { asked: None }, Arc::new(tenant))
+        Access::new(Caller::default(), Arc::new(tenant))
     }
 
     fn held() -> Held {

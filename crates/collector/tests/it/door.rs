@@ -142,7 +142,7 @@ impl Door {
 
 /// A gateway: the header's tenant, else the data's; `forbidden` may not be used by anyone.
 pub(crate) fn access(asked: Option<&str>) -> Access {
-    let caller = Caller { asked: asked.map(|name| TenantId::parse(name).unwrap()) };
+    let caller = Caller { asked: asked.map(|name| TenantId::parse(name).unwrap()), name: None };
     Access::new(
         caller,
         Arc::new(|caller, named| {

@@ -149,7 +149,7 @@ impl Question {
 
 impl Server {
     /// A request to the server; `port` is where the API is by default.
-    fn request(
+    pub(super) fn request(
         &self,
         method: reqwest::Method,
         port: u16,
@@ -188,7 +188,7 @@ impl Server {
     }
 
     /// The text of an answer.
-    async fn text(&self, request: reqwest::RequestBuilder) -> anyhow::Result<String> {
+    pub(super) async fn text(&self, request: reqwest::RequestBuilder) -> anyhow::Result<String> {
         text_of(self.send(request).await?).await
     }
 }

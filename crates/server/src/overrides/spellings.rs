@@ -135,7 +135,7 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// A duration as these files spell it.
-pub(super) fn spell_duration(ns: i64) -> String {
+pub(crate) fn spell_duration(ns: i64) -> String {
     if ns == 0 {
         return "0s".to_owned();
     }

@@ -13,6 +13,7 @@ use crate::bounds::{MERGE_SOURCES_BYTES, READ_BATCH_BYTES};
 use crate::building::{Built, Failure, Pace};
 use crate::error::StorageError;
 use crate::head::series::Info;
+use crate::hidden::Unseen;
 use crate::manifest::commit::Change;
 use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::BySignal;
@@ -25,7 +26,7 @@ use crate::segment::build::Build;
 use crate::segment::reader::SegmentFile;
 use crate::segment::schema::part;
 use crate::segment::series::SegmentSeries;
-use crate::segment::source::{NO_NUMBER, SegmentRows, Source};
+use crate::segment::source::{NO_NUMBER, SegmentRows, Source, WantedRows};
 use crate::segment::writer::SegmentWriter;
 use crate::signal::Table;
 use crate::storage::Engine;
@@ -35,17 +36,18 @@ const MIN_INPUTS: usize = 2;
 
 impl Engine {
     /// Merges, and reports what was done: nothing where an input is gone or does not read back.
-    pub(super) async fn merge(&self, mut due: Due) -> Result<CompactionReport, StorageError> {
+    pub(crate) async fn merge(&self, mut due: Due) -> Result<CompactionReport, StorageError> {
         let start_ns = self.clock().monotonic_ns();
         let (manifest, confirmed_ns) = (Arc::clone(&due.manifest), due.partition.confirmed_ns());
         let PartitionId { tenant, signal } = due.partition.id.clone();
-        let source = self.read_from(tenant, signal, manifest, confirmed_ns, Vec::new());
+        let hidden = due.hidden.clone();
+        let source = self.read_from((tenant, signal), manifest, confirmed_ns, Vec::new(), hidden);
         let built = match self.prepare(&mut due, &source).await {
             Ok(build) => self.build_merged(&due, build).await,
             Err(failure) => Err(failure),
         };
         let due = &due;
-        let built = match built {
+        let mut built = match built {
             Ok(built) => built,
             Err(Failure { file: None, error }) => return Err(error),
             Err(Failure { file: Some(file), error }) => {
@@ -53,12 +55,18 @@ impl Engine {
                 return Ok(CompactionReport::default());
             }
         };
+        if let Some(meta) = &mut built.meta {
+            // The inputs are of one kind: what clears the first of them clears all.
+            meta.cleared = due.inputs.first().map_or(0, |input| due.hidden.clearable_to(input.cleared));
+            due.partition.outlived.lock().note(&meta.id, due.moment.now_ns);
+        }
         if !self.commit_merge(due, &built).await? {
             self.metrics.compaction_failures.get_or_create(&BySignal::new(signal)).inc();
             return Ok(CompactionReport::default());
         }
         let report = CompactionReport {
             merges: 1,
+            erased: 0,
             segments_in: due.inputs.len(),
             bytes_in: due.inputs.iter().map(SegmentMeta::bytes).sum(),
             bytes_out: built.meta.as_ref().map_or(0, SegmentMeta::bytes),
@@ -85,9 +93,9 @@ impl Engine {
     /// Opens the inputs: as many of them, from the first on, as fit into the share of a merge.
     async fn prepare(&self, due: &mut Due, source: &ReadSource) -> Result<Build, Failure> {
         let signal = due.partition.id.signal;
-        let range = TimeRange::new(due.moment.expired_before_ns(), i64::MAX);
+        let range = TimeRange::new(due.hidden.floor_ns(), i64::MAX);
         loop {
-            let unnumbered = vec![Arc::default(); due.inputs.len()];
+            let unnumbered = vec![InputRows::default(); due.inputs.len()];
             let tables = tables(source, &due.inputs, &unnumbered, range).await?;
             let build = Build::new(tables, SegmentWriter::new(signal, Vec::new(), true));
             let count = due.inputs.len();
@@ -97,18 +105,29 @@ impl Engine {
             due.inputs.truncate((count - count.div_ceil(4)).max(MIN_INPUTS));
         }
         let mut numbering = Numbering::default();
+        let mut unseen = Vec::with_capacity(due.inputs.len());
         for input in &due.inputs {
-            if signal != Signal::Traces {
+            if signal == Signal::Traces {
+                let veil = source.segment_span_veil(input);
+                unseen.push(veil.map_or(Unseen::Nothing, |veil| Unseen::Spans(Arc::new(veil))));
+            } else {
                 let file = open(source, input, series_part(signal))?;
                 let file =
                     file.ok_or_else(|| StorageError::corrupt(&input.id, "it has no list of series"))?;
                 let series = file_series(signal, &file).await;
-                numbering.add(&*series.map_err(|error| Failure { file: Some(file), error })?);
+                let series = series.map_err(|error| Failure { file: Some(file), error })?;
+                let all = &series.index.select(&[], series.count()) - &series.empty;
+                let veil = source.segment_veil(input, &series.index, &all);
+                let gone = veil.as_ref().map(|veil| &veil.gone);
+                numbering.add(&series, |number| gone.is_some_and(|gone| gone.contains(number)));
+                unseen.push(veil.map_or(Unseen::Nothing, |veil| Unseen::Rows(Arc::new(veil))));
             }
         }
         let (series, mut numbers) = numbering.finish();
         numbers.resize(due.inputs.len(), Arc::default());
-        let tables = tables(source, &due.inputs, &numbers, range).await?;
+        let rows = numbers.into_iter().zip(unseen);
+        let rows: Vec<_> = rows.map(|(numbers, unseen)| InputRows { numbers, unseen }).collect();
+        let tables = tables(source, &due.inputs, &rows, range).await?;
         Ok(Build::new(tables, SegmentWriter::new(signal, series, true)))
     }
 
@@ -143,19 +162,38 @@ impl Engine {
         partition.is_sweep_due.store(true, Ordering::Relaxed);
         let turn = partition.turn().await?;
         let transaction = self.ids.next(self.clock());
-        let apply = |manifest: &mut Manifest| replace(manifest, &due.inputs, built.meta.as_ref());
+        let apply = |manifest: &mut Manifest| match self.is_still_so(due, manifest) {
+            true => replace(manifest, &due.inputs, built.meta.as_ref()),
+            false => Change::Nothing,
+        };
         let commit = || async {
             built.in_time(self)?;
             partition.manifests.commit(partition.manifest(), &transaction, &apply).await
         };
         let manifest = retried(self.runtime(), self.settings.store.retry_backoff_ms, commit).await?;
         let is_named = |meta: &SegmentMeta| manifest.segments.iter().any(|segment| segment.id == meta.id);
-        let is_done = built.meta.as_ref().is_none_or(is_named);
+        let is_done = built.meta.as_ref().map_or(!has_all(&manifest, &due.inputs), is_named);
         partition.committed(manifest, None);
         // Once more: a sweep that began before the commit has not seen what it replaced.
         partition.is_sweep_due.store(true, Ordering::Relaxed);
         drop(turn);
         Ok(is_done)
+    }
+
+    /// Whether what the merge has left behind may still go: no hold came, no deletion was taken back, and the periods are
+    /// the same.
+    fn is_still_so(&self, due: &Due, manifest: &Manifest) -> bool {
+        let cleared_to = due.inputs.first().map_or(0, |input| due.hidden.clearable_to(input.cleared));
+        let planned = due.manifest.deletions.iter().filter(|deletion| deletion.number <= cleared_to);
+        let is_there = |id: &str| manifest.deletions.iter().any(|deletion| deletion.id == id);
+        let id = &due.partition.id;
+        let policy = |manifest: &Manifest| self.policy(&id.tenant, id.signal, manifest);
+        manifest.holds == due.manifest.holds
+            && planned
+                .filter(|deletion| deletion.processed_ns.is_none())
+                .all(|deletion| is_there(&deletion.id))
+            && policy(manifest).keeps_all_of(&policy(&due.manifest))
+            && policy(&due.manifest).keeps_all_of(&policy(manifest))
     }
 
     fn count_merge(&self, signal: Signal, report: &CompactionReport, elapsed_ns: u64) {
@@ -174,20 +212,21 @@ impl Engine {
 async fn tables(
     source: &ReadSource,
     inputs: &[SegmentMeta],
-    numbers: &[NumbersOfInput],
+    rows: &[InputRows],
     range: TimeRange,
 ) -> Result<Vec<(Table, Vec<Source>)>, Failure> {
     let batch_bytes = (MERGE_SOURCES_BYTES / inputs.len().max(1)).min(READ_BATCH_BYTES);
     let mut tables = Vec::new();
     for table in Table::of(source.signal) {
         let mut sources = Vec::new();
-        for (input, numbers) in inputs.iter().zip(numbers) {
+        for (input, InputRows { numbers, unseen }) in inputs.iter().zip(rows) {
             let Some(file) = open(source, input, part(*table))? else { continue };
             let footer = match file.footer().await {
                 Ok(footer) => footer,
                 Err(error) => return Err(Failure { file: Some(file), error }),
             };
-            let rows = SegmentRows::new(file, footer, *table, Arc::clone(numbers), range, batch_bytes);
+            let wanted = WantedRows { numbers: Arc::clone(numbers), range, unseen: unseen.clone() };
+            let rows = SegmentRows::new(file, footer, *table, wanted, batch_bytes);
             sources.push(Source::Segment(Box::new(rows)));
         }
         tables.push((*table, sources));
@@ -208,6 +247,13 @@ fn open(source: &ReadSource, input: &SegmentMeta, name: &str) -> Result<Option<S
 /// For each of an input's numbers the merge's.
 type NumbersOfInput = Arc<[u32]>;
 
+/// What a merge takes of an input.
+#[derive(Clone, Default)]
+struct InputRows {
+    numbers: NumbersOfInput,
+    unseen: Unseen,
+}
+
 /// The series or streams of all inputs under one numbering. Of an input's table nothing stays but what is new in it.
 #[derive(Default)]
 struct Numbering {
@@ -218,8 +264,9 @@ struct Numbering {
 }
 
 impl Numbering {
-    fn add(&mut self, series: &SegmentSeries) {
-        let with_rows: Vec<u32> = (0..series.count()).filter(|number| series.has_rows(*number)).collect();
+    fn add(&mut self, series: &SegmentSeries, is_gone: impl Fn(u32) -> bool) {
+        let has_rows = |number: &u32| series.has_rows(*number) && !is_gone(*number);
+        let with_rows: Vec<u32> = (0..series.count()).filter(has_rows).collect();
         let labels = series.index.labels();
         self.union.add(with_rows.into_iter().map(|number| (number, labels[number as usize].clone())));
         self.infos.push(series.infos.clone());

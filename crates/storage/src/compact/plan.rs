@@ -71,11 +71,12 @@ pub(crate) struct Moment {
 impl Rules {
     /// What should be merged next, of segments in the order of their commits; none when nothing is due. Of a partition
     /// with much to do the lowest level comes first, because it shrinks the list most for the least work. No segment that
-    /// `is_waiting` is taken, and none of both sides of it.
+    /// `is_waiting` is taken, and none of both sides of it. What becomes one is of one `kind`.
     pub(crate) fn next(
         &self,
         segments: &[&SegmentMeta],
         is_waiting: &dyn Fn(&SegmentMeta) -> bool,
+        kind: &dyn Fn(&SegmentMeta) -> u64,
         moment: Moment,
     ) -> Option<Task> {
         let mut days: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -88,7 +89,8 @@ impl Rules {
             let level = segments[place].level;
             return Some(Task { inputs: vec![place], level, reason: Reason::Expired });
         }
-        let tasks = days.values().filter_map(|places| self.of_day(segments, places, is_waiting, moment));
+        let tasks =
+            days.values().filter_map(|places| self.of_day(segments, places, is_waiting, kind, moment));
         tasks.min_by_key(|task| (task.reason, task.level))
     }
 
@@ -102,10 +104,15 @@ impl Rules {
         segments: &[&SegmentMeta],
         places: &[usize],
         is_waiting: &dyn Fn(&SegmentMeta) -> bool,
+        kind: &dyn Fn(&SegmentMeta) -> u64,
         moment: Moment,
     ) -> Option<Task> {
+        let is_same = |a: &usize, b: &usize| kind(segments[*a]) == kind(segments[*b]);
         let stays = |place: &usize| self.is_full(segments[*place]) || is_waiting(segments[*place]);
-        let stretches = || places.split(stays).filter(|stretch| stretch.len() > 1);
+        let stretches = || {
+            let neighbours = places.split(stays).flat_map(|neighbours| neighbours.chunk_by(is_same));
+            neighbours.filter(|stretch| stretch.len() > 1)
+        };
         let by_level = stretches().filter_map(|stretch| self.by_level(segments, stretch));
         if let Some(task) = by_level.min_by_key(|task| task.level) {
             return Some(task);

@@ -79,28 +79,20 @@ impl LabelIndex {
         selected
     }
 
-    /// Adds the names of the labels of what [`LabelIndex::select`] selects.
-    pub(crate) fn names(&self, matchers: &[Matcher], count: u32, names: &mut BTreeSet<Arc<str>>) {
-        let selected = self.select(matchers, count);
+    /// Adds the names of the labels of some sets.
+    pub(crate) fn names(&self, selected: &RoaringBitmap, names: &mut BTreeSet<Arc<str>>) {
         for (name, values) in &self.names {
-            if !names.contains(name) && values.by_value.values().any(|p| !p.is_disjoint(&selected)) {
+            if !names.contains(name) && values.by_value.values().any(|p| !p.is_disjoint(selected)) {
                 names.insert(Arc::clone(name));
             }
         }
     }
 
-    /// Adds the values that a label has in what [`LabelIndex::select`] selects.
-    pub(crate) fn values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        count: u32,
-        values: &mut BTreeSet<Arc<str>>,
-    ) {
+    /// Adds the values that a label has in some sets.
+    pub(crate) fn values(&self, name: &str, selected: &RoaringBitmap, values: &mut BTreeSet<Arc<str>>) {
         let Some(of_name) = self.names.get(name) else { return };
-        let selected = self.select(matchers, count);
         for (value, postings) in &of_name.by_value {
-            if !values.contains(value) && !postings.is_disjoint(&selected) {
+            if !values.contains(value) && !postings.is_disjoint(selected) {
                 values.insert(Arc::clone(value));
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use model::{Matcher, TimeRange};
+use roaring::RoaringBitmap;
 
 use super::select::segment_series;
 use super::snapshot::Source;
@@ -25,10 +26,7 @@ pub(crate) async fn label_names(
     range: TimeRange,
     sets: &[Vec<Matcher>],
 ) -> Result<Texts, StorageError> {
-    gathered(source, range, |index, count, names| {
-        sets.iter().for_each(|matchers| index.names(matchers, count, names));
-    })
-    .await
+    gathered(source, range, sets, |index, selected, names| index.names(selected, names)).await
 }
 
 /// The values of a label of what meets any of the sets of matchers.
@@ -41,32 +39,47 @@ pub(crate) async fn label_values(
     name: &str,
     sets: &[Vec<Matcher>],
 ) -> Result<Texts, StorageError> {
-    gathered(source, range, |index, count, values| {
-        sets.iter().for_each(|matchers| index.values(name, matchers, count, values));
-    })
-    .await
+    gathered(source, range, sets, |index, selected, values| index.values(name, selected, values)).await
 }
 
-/// What each index of the snapshot adds; only its first so many numbers are of the snapshot.
+/// What each index of the snapshot adds for what meets any of the sets of matchers and may be seen.
 async fn gathered(
     source: &Arc<Source>,
     range: TimeRange,
-    add: impl Fn(&LabelIndex, u32, &mut Texts),
+    sets: &[Vec<Matcher>],
+    add: impl Fn(&LabelIndex, &RoaringBitmap, &mut Texts),
 ) -> Result<Texts, StorageError> {
     let mut texts = Texts::new();
     let metas: Vec<SegmentMeta> = source.segments(range).cloned().collect();
     let loads = metas.into_iter().map(|meta| {
         let source = Arc::clone(source);
-        async move { segment_series(&source, &meta).await }
+        async move {
+            let series = segment_series(&source, &meta).await;
+            series.map(|series| series.map(|series| (meta, series)))
+        }
     });
     let mut loaded = futures::stream::iter(loads).buffered(TABLE_CONCURRENCY);
     while let Some(series) = loaded.next().await {
-        if let Some(series) = series? {
-            add(&series.index, series.count(), &mut texts);
+        if let Some((meta, series)) = series? {
+            let mut selected = selected(&series.index, sets, series.count()) - &series.empty;
+            if let Some(veil) = source.segment_veil(&meta, &series.index, &selected) {
+                selected -= &veil.gone;
+            }
+            add(&series.index, &selected, &mut texts);
         }
     }
     for view in source.heads(range) {
-        view.series().with_index(|index| add(index, view.series_count(), &mut texts));
+        let mut of_head = RoaringBitmap::new();
+        view.series().with_index(|index| of_head = selected(index, sets, view.series_count()));
+        if let Some(veil) = source.head_veil(view, &of_head) {
+            of_head -= &veil.gone;
+        }
+        view.series().with_index(|index| add(index, &of_head, &mut texts));
     }
     Ok(texts)
+}
+
+/// What meets all matchers of any of the sets.
+fn selected(index: &LabelIndex, sets: &[Vec<Matcher>], count: u32) -> RoaringBitmap {
+    sets.iter().fold(RoaringBitmap::new(), |all, matchers| all | index.select(matchers, count))
 }

@@ -353,7 +353,10 @@ impl Lines {
     ) -> BatchStream {
         let source = Arc::clone(&self.selected.source);
         let (hashes, needles) = (Arc::clone(&self.hashes), Arc::clone(&self.needles));
-        let (part, reported, (columns, lists)) = (part.clone(), file.clone(), columns.read());
+        let (part, reported, (mut columns, lists)) = (part.clone(), file.clone(), columns.read());
+        if part.veil.as_ref().is_some_and(|veil| veil.reads_lines()) {
+            columns |= 1 << LINE_COLUMN;
+        }
         let rows = async move {
             let footer = file.footer().await?;
             let mut places = part.places(&file, &footer, &scan, &numbers)?;
@@ -366,12 +369,13 @@ impl Lines {
             let pieces = pieces(&file, &footer, &ENTRIES_SCHEMA, (columns, &lists), places).await?;
             let rows = futures::stream::iter(pieces).flat_map(move |(columns, places)| {
                 let (file, scan, numbers) = (file.clone(), scan.clone(), Arc::clone(&numbers));
+                let veil = part.veil.clone();
                 let condition = if is_rare { contains_all(&needles) } else { None };
                 let rows = file.rows_where(&footer, roots(columns), &places, condition);
                 rows.map(move |batch| {
                     file.decode(|| {
                         let batch = table_rows(&file, &batch?, columns)?;
-                        renumbered(&file, &scan, &numbers, &batch)
+                        renumbered(&file, &scan, (&numbers, veil.as_deref()), &batch)
                     })
                 })
             });

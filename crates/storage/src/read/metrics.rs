@@ -86,12 +86,24 @@ impl MetricsSnapshot {
         for age in Age::ALL {
             for meta in self.source.segments(self.range).filter(|meta| self.source.segment_age(meta) == age) {
                 if let Some(series) = segment_series(&self.source, meta).await? {
-                    let series = series.index.labels().iter().zip(&series.infos);
-                    series.for_each(|(labels, info)| tell(labels, info));
+                    let all = &series.index.select(&[], series.count()) - &series.empty;
+                    let gone = self.source.segment_veil(meta, &series.index, &all);
+                    let gone = gone.map(|veil| veil.gone).unwrap_or_default() | &series.empty;
+                    let numbered = (0..).zip(series.index.labels().iter().zip(&series.infos));
+                    let seen = numbered.filter(|(number, _)| !gone.contains(*number));
+                    seen.for_each(|(_, (labels, info))| tell(labels, info));
                 }
             }
             for view in self.source.heads(self.range).filter(|view| view.age() == age) {
-                view.series().for_each(view.series_count(), &mut tell);
+                let gone = self.source.head_veil(view, &(0..view.series_count()).collect());
+                let gone = gone.map(|veil| veil.gone).unwrap_or_default();
+                let mut number = 0;
+                view.series().for_each(view.series_count(), |labels, info| {
+                    if !gone.contains(number) {
+                        tell(labels, info);
+                    }
+                    number += 1;
+                });
             }
         }
         Ok(known.into_values().collect())
@@ -238,7 +250,7 @@ impl SeriesSet {
             Ok::<_, StorageError>(rows.map(move |batch| {
                 file.decode(|| {
                     let batch = table_rows(&file, scan.table, &batch?)?;
-                    renumbered(&file, &scan, &numbers, &batch)
+                    renumbered(&file, &scan, (&numbers, part.veil.as_deref()), &batch)
                 })
             }))
         };

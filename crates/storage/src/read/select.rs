@@ -20,6 +20,7 @@ use crate::bounds::TABLE_CONCURRENCY;
 use crate::error::StorageError;
 use crate::head::HeadView;
 use crate::head::scan::{HeadRows, Wanted};
+use crate::hidden::rows::Veil;
 use crate::manifest::SegmentMeta;
 use crate::segment::packed::{TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
 use crate::segment::reader::{Footer, SegmentFile};
@@ -33,6 +34,8 @@ pub(crate) struct SegmentPart {
     pub(crate) meta: SegmentMeta,
     places: Arc<Places>,
     numbers: Numbers,
+    /// What may not be seen, by the reader's numbers.
+    pub(crate) veil: Option<Arc<Veil>>,
 }
 
 /// A head with selected series or streams.
@@ -40,6 +43,8 @@ pub(crate) struct SegmentPart {
 pub(crate) struct HeadPart {
     pub(crate) view: HeadView,
     numbers: Numbers,
+    /// What may not be seen, by the reader's numbers.
+    veil: Option<Arc<Veil>>,
 }
 
 /// The selected series or streams of a snapshot.
@@ -135,21 +140,26 @@ impl Selected {
         let mut loaded = futures::stream::iter(loads).buffered(TABLE_CONCURRENCY);
         while let Some(loaded) = loaded.next().await {
             let Some((meta, series)) = loaded? else { continue };
-            let numbers: Vec<u32> = series.index.select(matchers, series.count()).iter().collect();
+            let mut selected = series.index.select(matchers, series.count()) - &series.empty;
+            let veil = source.segment_veil(&meta, &series.index, &selected);
+            veil.iter().for_each(|veil| selected -= &veil.gone);
+            let numbers: Vec<u32> = selected.iter().collect();
             if !numbers.is_empty() {
                 let labels = series.index.labels();
                 union.add(numbers.into_iter().map(|n| (n, labels[n as usize].clone())));
-                segments.push((meta, Arc::clone(&series.places)));
+                segments.push((meta, Arc::clone(&series.places), veil));
                 held.resize(union.bytes())?;
             }
         }
         drop(loaded);
         let mut heads = Vec::new();
         for view in source.heads(range) {
-            let list = view.series().select(matchers, view.series_count());
+            let mut list = view.series().select(matchers, view.series_count());
+            let veil = source.head_veil(view, &list.iter().map(|(number, _)| *number).collect());
+            veil.iter().for_each(|veil| list.retain(|(number, _)| !veil.gone.contains(*number)));
             if !list.is_empty() {
                 union.add(list.into_iter());
-                heads.push(view.clone());
+                heads.push((view.clone(), veil));
             }
         }
         held.resize(union.bytes())?;
@@ -158,10 +168,16 @@ impl Selected {
         let segments = segments
             .into_iter()
             .zip(numbers.by_ref())
-            .map(|((meta, places), numbers)| SegmentPart { meta, places, numbers })
+            .map(|((meta, places, veil), numbers)| {
+                let veil = veil.and_then(|veil| veil.renumbered(&numbers)).map(Arc::new);
+                SegmentPart { meta, places, numbers, veil }
+            })
             .collect();
-        let heads =
-            heads.into_iter().zip(numbers).map(|(view, numbers)| HeadPart { view, numbers }).collect();
+        let heads = heads.into_iter().zip(numbers).map(|((view, veil), numbers)| {
+            let veil = veil.and_then(|veil| veil.renumbered(&numbers)).map(Arc::new);
+            HeadPart { view, numbers, veil }
+        });
+        let heads = heads.collect();
         Ok(Self { source, labels, segments, heads, _held: held })
     }
 
@@ -206,7 +222,14 @@ impl HeadPart {
             return Vec::new();
         }
         let sources = self.view.sources(scan.table, &Wanted::Numbers(numbers), scan.range);
-        sources.into_iter().map(|rows| streamed(rows, memory)).collect()
+        let streams = sources.into_iter().map(|rows| streamed(rows, memory));
+        let Some(veil) = &self.veil else { return streams.collect() };
+        let table = scan.table;
+        let visible = |rows: Rows| {
+            let veil = Arc::clone(veil);
+            rows.map(move |batch| veil.visible(table, batch?)).boxed()
+        };
+        streams.map(visible).collect()
     }
 }
 
@@ -262,11 +285,12 @@ impl SegmentPart {
     }
 }
 
-/// Rows of a segment's file under the reader's numbers, within the time; the batch is of the table's schema.
+/// Rows of a segment's file under the reader's numbers, within the time, that may be seen; the batch is of the table's
+/// schema.
 pub(crate) fn renumbered(
     file: &SegmentFile,
     scan: &Scan,
-    numbers: &Numbers,
+    (numbers, veil): (&Numbers, Option<&Veil>),
     batch: &RecordBatch,
 ) -> Result<RecordBatch, StorageError> {
     let keys = Keys::new(scan.table, batch);
@@ -281,7 +305,8 @@ pub(crate) fn renumbered(
     let mut columns = batch.columns().to_vec();
     columns[0] = Arc::new(UInt32Array::from(mapped)) as ArrayRef;
     let batch = RecordBatch::try_new(Arc::clone(scan.table.schema()), columns)?;
-    in_time(&batch, keys.times(), first, last)
+    let batch = in_time(&batch, keys.times(), first, last)?;
+    veil.map_or(Ok(batch.clone()), |veil| veil.visible(scan.table, batch))
 }
 
 /// The rows whose time is between the two, both included.

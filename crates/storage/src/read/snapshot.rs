@@ -5,10 +5,15 @@ use std::sync::Arc;
 use model::time::NS_PER_MS;
 use model::{Clock, Signal, TenantId, TimeRange};
 use object_store::ObjectStore;
+use roaring::RoaringBitmap;
 
 use super::memory::Bounded;
 use crate::error::StorageError;
+use crate::head::index::LabelIndex;
 use crate::head::{HeadView, Origin};
+use crate::hidden::Hidden;
+use crate::hidden::rows::Veil;
+use crate::hidden::spans::SpanVeil;
 use crate::layout;
 use crate::manifest::{EarlierLog, Manifest, SegmentMeta};
 use crate::metrics::{BySignal, Metrics};
@@ -47,6 +52,10 @@ pub(crate) struct Source {
     pub(crate) suspects: Arc<Suspects>,
     /// The engine's metrics.
     pub(crate) metrics: Arc<Metrics>,
+    /// What may not be seen.
+    pub(crate) hidden: Arc<Hidden>,
+    /// The last deletion that does not concern rows of the heads.
+    pub(crate) heads_cleared: u64,
     /// Where reads take memory.
     pub(crate) memory: Bounded,
     /// What a decoded batch of a segment has at most, about.
@@ -89,6 +98,34 @@ impl Source {
     /// The heads with data in the range, the oldest first.
     pub(crate) fn heads(&self, range: TimeRange) -> impl Iterator<Item = &HeadView> {
         self.heads.iter().filter(move |head| head.time_range().is_some_and(|r| r.overlaps(range)))
+    }
+
+    /// What may not be seen of some series or streams of a segment.
+    pub(crate) fn segment_veil(
+        &self,
+        meta: &SegmentMeta,
+        index: &LabelIndex,
+        among: &RoaringBitmap,
+    ) -> Option<Veil> {
+        self.hidden.veil(index, among, meta.cleared, meta.range())
+    }
+
+    /// What may not be seen of some series or streams of a head.
+    pub(crate) fn head_veil(&self, view: &HeadView, among: &RoaringBitmap) -> Option<Veil> {
+        let range = view.time_range()?;
+        let mut veil = None;
+        view.series().with_index(|index| veil = self.hidden.veil(index, among, self.heads_cleared, range));
+        veil
+    }
+
+    /// What may not be seen of the spans of a segment.
+    pub(crate) fn segment_span_veil(&self, meta: &SegmentMeta) -> Option<SpanVeil> {
+        self.hidden.span_veil(meta.cleared, meta.range())
+    }
+
+    /// What may not be seen of the spans of a head.
+    pub(crate) fn head_span_veil(&self, view: &HeadView) -> Option<SpanVeil> {
+        self.hidden.span_veil(self.heads_cleared, view.time_range()?)
     }
 
     /// A file of a segment; none where the segment has no such part or it is known to be damaged.

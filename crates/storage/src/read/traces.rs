@@ -23,6 +23,7 @@ use super::snapshot::Source;
 use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::scan::Wanted;
+use crate::hidden::spans::SpanVeil;
 use crate::manifest::SegmentMeta;
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::{ONLY_PART, SERVICES_KEY};
@@ -271,11 +272,15 @@ impl TracesSnapshot {
         for view in self.source.heads(self.range) {
             let newest_ns =
                 view.time_range().map_or(range.end_ns, |of_head| of_head.end_ns.min(range.end_ns));
+            let veil = self.source.head_span_veil(view).map(Arc::new);
             for rows in view.sources(Table::Spans, &wanted, range) {
-                let scan = Arc::clone(&scan);
-                let rows = streamed(rows, &self.source.memory).map(move |batch| match &scan.trace_ids {
-                    TraceIds::Some(_) => wanted_rows(&batch?, &scan),
-                    _ => batch,
+                let (scan, veil) = (Arc::clone(&scan), veil.clone());
+                let rows = streamed(rows, &self.source.memory).map(move |batch| {
+                    let batch = match &scan.trace_ids {
+                        TraceIds::Some(_) => wanted_rows(&batch?, &scan)?,
+                        _ => batch?,
+                    };
+                    veil.as_ref().map_or(Ok(batch.clone()), |veil| veil.visible(batch))
                 });
                 sources.push(SpanSource { newest_ns, spans: rows.boxed() });
             }
@@ -288,9 +293,13 @@ impl TracesSnapshot {
         meta: &SegmentMeta,
         file: SegmentFile,
         scan: Arc<TraceScan>,
-        columns: SpanColumns,
+        mut columns: SpanColumns,
     ) -> BatchStream {
         let source = Arc::clone(&self.source);
+        let veil = source.segment_span_veil(meta).map(Arc::new);
+        if veil.is_some() {
+            columns.columns |= SpanVeil::columns();
+        }
         let reported = file.clone();
         let of_segment = meta.range();
         let rows = async move {
@@ -300,9 +309,13 @@ impl TracesSnapshot {
             let pieces = pieces(&file, &footer, &SPANS_SCHEMA, wanted, places).await?;
             let rows = futures::stream::iter(pieces).flat_map(move |(columns, places)| {
                 let read = (0..SPANS_SCHEMA.fields().len()).filter(|column| has(columns, *column));
-                let (file, scan) = (file.clone(), Arc::clone(&scan));
-                file.rows(&footer, read, &places)
-                    .map(move |batch| file.decode(|| wanted_rows(&spans(&file, &batch?, columns)?, &scan)))
+                let (file, scan, veil) = (file.clone(), Arc::clone(&scan), veil.clone());
+                file.rows(&footer, read, &places).map(move |batch| {
+                    file.decode(|| {
+                        let batch = wanted_rows(&spans(&file, &batch?, columns)?, &scan)?;
+                        veil.as_ref().map_or(Ok(batch.clone()), |veil| veil.visible(batch))
+                    })
+                })
             });
             Ok::<_, StorageError>(rows)
         };

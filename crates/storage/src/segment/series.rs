@@ -7,6 +7,7 @@ use arrow::array::{Array, RecordBatch, StringArray, UInt64Array};
 use model::labels::Labels;
 use model::metric::MetricType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use roaring::RoaringBitmap;
 
 use super::reader::{Footer, SegmentFile};
 use super::schema::{LABEL_PREFIX, OTHER_LABELS, STREAMS_KEY};
@@ -28,6 +29,8 @@ pub(crate) struct SegmentSeries {
     pub(crate) infos: Vec<Info>,
     /// Where each one's rows are.
     pub(crate) places: Arc<Places>,
+    /// Those that no row was left of when the segment was rewritten.
+    pub(crate) empty: RoaringBitmap,
 }
 
 /// For each table where each one's rows begin, and at the end how many rows there are.
@@ -50,6 +53,12 @@ impl SegmentSeries {
     /// Whether one of them has rows in any table.
     pub(crate) fn has_rows(&self, number: u32) -> bool {
         self.places.0.iter().any(|(table, _)| !self.places.rows(*table, number).is_empty())
+    }
+
+    /// Takes up where the rows are.
+    fn place(&mut self, places: Places) {
+        self.places = Arc::new(places);
+        self.empty = (0..self.count()).filter(|number| !self.has_rows(*number)).collect();
     }
 
     /// How many there are.
@@ -116,7 +125,7 @@ impl SegmentFile {
             let starts = prefix_sums(counts.into_iter()).ok_or_else(|| self.corrupt("too many rows"))?;
             places.0.push((table, starts));
         }
-        series.places = Arc::new(places);
+        series.place(places);
         Ok(series)
     }
 
@@ -185,7 +194,7 @@ impl SegmentFile {
         let starts = prefix_sums(streams.iter().map(|stream| stream.rows));
         let starts = starts.filter(|starts| starts.last() == Some(&(footer.rows() as u64)));
         let starts = starts.ok_or_else(|| self.corrupt("the streams' rows are not the file's"))?;
-        series.places = Arc::new(Places(vec![(Table::Entries, starts)]));
+        series.place(Places(vec![(Table::Entries, starts)]));
         let series = Arc::new(series);
         self.cache.put_series(&self.path, &series);
         Ok(series)

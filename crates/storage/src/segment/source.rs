@@ -21,6 +21,7 @@ use super::reader::{Footer, SegmentFile};
 use crate::error::StorageError;
 use crate::head::renumbered;
 use crate::head::scan::BatchIter;
+use crate::hidden::Unseen;
 use crate::read::{logs, metrics, select};
 use crate::signal::{Keys, Table};
 
@@ -66,16 +67,23 @@ impl Source {
     }
 }
 
+/// What is wanted of a file's rows.
+pub(crate) struct WantedRows {
+    /// The merge's number for each of the file's, [`NO_NUMBER`] for those without rows.
+    pub(crate) numbers: Arc<[u32]>,
+    /// Rows outside of it are left out.
+    pub(crate) range: TimeRange,
+    /// And so are these, by the file's numbers.
+    pub(crate) unseen: Unseen,
+}
+
 /// The rows of one file of a segment.
 pub(crate) struct SegmentRows {
     /// The file.
     pub(crate) file: SegmentFile,
     footer: Arc<Footer>,
     table: Table,
-    /// The merge's number for each of the file's, [`NO_NUMBER`] for those without rows.
-    numbers: Arc<[u32]>,
-    /// Rows outside of it are left out.
-    range: TimeRange,
+    wanted: WantedRows,
     /// What a decoded batch has at most, about.
     batch_bytes: usize,
     next_group: usize,
@@ -84,17 +92,15 @@ pub(crate) struct SegmentRows {
 }
 
 impl SegmentRows {
-    /// The rows of a table within a range of time; `numbers` has the merge's number for each of the file's. Batches have
-    /// about so many bytes.
+    /// The wanted rows of a table. Batches have about so many bytes.
     pub(crate) fn new(
         file: SegmentFile,
         footer: Arc<Footer>,
         table: Table,
-        numbers: Arc<[u32]>,
-        range: TimeRange,
+        wanted: WantedRows,
         batch_bytes: usize,
     ) -> Self {
-        Self { file, footer, table, numbers, range, batch_bytes, next_group: 0, reader: None, group_bytes: 0 }
+        Self { file, footer, table, wanted, batch_bytes, next_group: 0, reader: None, group_bytes: 0 }
     }
 
     /// The file's footer.
@@ -191,17 +197,19 @@ impl SegmentRows {
                 .map_err(|error| self.file.corrupt(error))?,
         };
         let keys = Keys::new(self.table, &batch);
-        let (first, last) = self.table.bounds(self.range);
+        let (first, last) = self.table.bounds(self.wanted.range);
         let batch = select::in_time(&batch, keys.times(), first, last)?;
+        let batch = self.wanted.unseen.visible(self.table, batch)?;
         if !self.table.is_numbered() {
             return Ok(batch);
         }
         let keys = Keys::new(self.table, &batch);
-        let is_known = |number: &u32| self.numbers.get(*number as usize).is_some_and(|n| *n != NO_NUMBER);
+        let is_known =
+            |number: &u32| self.wanted.numbers.get(*number as usize).is_some_and(|n| *n != NO_NUMBER);
         if !keys.numbers().iter().all(is_known) {
             return Err(self.file.corrupt("a row of a series or stream that is not there"));
         }
-        Ok(renumbered(&batch, &self.numbers))
+        Ok(renumbered(&batch, &self.wanted.numbers))
     }
 }
 

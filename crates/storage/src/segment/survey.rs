@@ -155,6 +155,7 @@ pub(crate) async fn segment(
         level: 0,
         parts,
         after: None,
+        cleared: 0,
     }))
 }
 
@@ -197,7 +198,16 @@ pub(crate) fn unread(id: &str, files: &[ObjectMeta], reason: String) -> Option<Q
         Some(PartMeta { name, bytes: object.size, rows: 0, tail_bytes: 0, tail_xxh3: Checksum::default() })
     });
     let parts = parts.collect();
-    let segment =
-        SegmentMeta { id: id.to_owned(), day, start_ns, end_ns, rows: 0, level: 0, parts, after: None };
+    let segment = SegmentMeta {
+        id: id.to_owned(),
+        day,
+        start_ns,
+        end_ns,
+        rows: 0,
+        level: 0,
+        parts,
+        after: None,
+        cleared: 0,
+    };
     Some(Quarantined { segment, reason })
 }

@@ -9,6 +9,7 @@ mod fixture;
 mod durability;
 
 mod damage;
+mod deletes;
 
 mod limits;
 

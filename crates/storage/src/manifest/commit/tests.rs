@@ -27,6 +27,7 @@ fn segment(number: usize) -> SegmentMeta {
         rows: 3,
         level: 0,
         after: None,
+        cleared: 0,
         parts: vec![PartMeta {
             name: String::new(),
             bytes: 10,

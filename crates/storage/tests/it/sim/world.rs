@@ -455,7 +455,7 @@ fn settings(machine: &Machine, number: usize, fsync: Fsync) -> Settings {
             max_segment_bytes: 20_000 << machine.below(6),
             settle_ms: 60_000,
         },
-        retention: RetentionSettings { interval_ms: 30_000, sweep_grace_ms: GRACE_MS },
+        retention: RetentionSettings { interval_ms: 30_000, sweep_grace_ms: GRACE_MS, shorten_grace_ms: 0 },
         store: StoreSettings { retry_backoff_ms: 100 },
         ..Settings::default()
     }

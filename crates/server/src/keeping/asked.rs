@@ -1,0 +1,165 @@
+//! What a request asks of these doors, and how it is told what is wrong: as Prometheus does, or in plain text.
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{Method, StatusCode};
+use model::audit::{Action, Event};
+use model::error::Classified;
+use model::tenant::{Access, Refusal};
+use model::{Kind, TenantContext};
+use serde::de::DeserializeOwned;
+use storage::StorageError;
+use url::form_urlencoded;
+
+/// The largest body: selectors and reasons are texts that people write.
+const MAX_BODY_BYTES: usize = 1 << 20;
+/// When to come again where the server is busy, in seconds.
+const RETRY_AFTER_S: &str = "5";
+
+/// A request that may be made.
+pub(super) struct Asked {
+    pub(super) context: TenantContext,
+    /// Who asks: a proven name, or this machine.
+    pub(super) actor: String,
+    parameters: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Asked {
+    /// Reads a request, the tenant first.
+    ///
+    /// # Errors
+    /// The gateway's refusal, or a body over its bound.
+    pub(super) async fn read(request: Request) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        let access = parts.extensions.get::<Access>().ok_or(Refusal::TenantRequired)?;
+        let context = access.context(None)?;
+        let actor = access.name().unwrap_or("local").to_owned();
+        let body = to_bytes(body, MAX_BODY_BYTES).await;
+        let body =
+            body.map_err(|_| Failure::Invalid(format!("the body has more than {MAX_BODY_BYTES} bytes")))?;
+        let is_form = matches!(parts.method, Method::POST | Method::PUT)
+            && parts.headers.get(CONTENT_TYPE).is_some_and(|value| {
+                value.to_str().is_ok_and(|value| value.starts_with("application/x-www-form-urlencoded"))
+            });
+        let form = if is_form { &body[..] } else { &[] };
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = form_urlencoded::parse(form).chain(form_urlencoded::parse(query.as_bytes()));
+        let parameters = pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        Ok(Self { context, actor, parameters, body: body.into() })
+    }
+
+    /// The first value of a name that is not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).find(|value| !value.is_empty())
+    }
+
+    /// All values of a name.
+    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.parameters.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is none, or another than is wanted.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| Failure::Invalid(format!("the body: {error}")))
+    }
+
+    /// An event of the audit about what this request does.
+    pub(super) fn event(&self, action: Action, subject: &str) -> Event {
+        Event::new(action).by(&self.actor).of_tenant(self.context.tenant().as_str()).on(subject)
+    }
+}
+
+/// Why a request is not done.
+pub(super) enum Failure {
+    Refused(Refusal),
+    Invalid(String),
+    NotFound(String),
+    Storage(StorageError),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl Failure {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Refused(refusal) => refusal.kind(),
+            Self::Invalid(_) => Kind::Invalid,
+            Self::NotFound(_) => Kind::NotFound,
+            Self::Storage(error) => error.kind(),
+        }
+    }
+
+    fn status(&self) -> (StatusCode, &'static str) {
+        match self.kind() {
+            Kind::Invalid => (StatusCode::BAD_REQUEST, "bad_data"),
+            Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Kind::Limited | Kind::Unavailable | Kind::Timeout => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            Kind::Corrupt | Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Refused(refusal) => format!("{}: {refusal}", refusal.code()),
+            Self::Invalid(message) | Self::NotFound(message) => message.clone(),
+            Self::Storage(error) => error.to_string(),
+        }
+    }
+
+    fn with_retry(&self, mut response: Response) -> Response {
+        let (status, _) = self.status();
+        *response.status_mut() = status;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = self.message(), "a request to keep or delete telemetry failed");
+        }
+        response
+    }
+}
+
+/// A failure in plain text, as Loki and Tempo tell it.
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        self.with_retry(format!("{}\n", self.message()).into_response())
+    }
+}
+
+/// A failure as Prometheus tells it.
+pub(super) struct PromFailure(Failure);
+
+impl<E: Into<Failure>> From<E> for PromFailure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for PromFailure {
+    fn into_response(self) -> Response {
+        let (_, error_type) = self.0.status();
+        let body = serde_json::json!({"status": "error", "errorType": error_type, "error": self.0.message()});
+        self.0.with_retry(Json(body).into_response())
+    }
+}

@@ -1,0 +1,208 @@
+//! Rewrites segments that have rows which may not be seen: deleted ones, and ones that have outlived a period that is
+//! shorter than their signal's longest. A segment without such rows is only noted.
+//!
+//! Deletions are worked off in the order of their numbers: one that can still be taken back, or whose time is held, lets
+//! those after it wait.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::compact::plan::Moment;
+use crate::compact::{CompactionReport, Due};
+use crate::error::StorageError;
+use crate::hidden::Hidden;
+use crate::layout;
+use crate::manifest::commit::Change;
+use crate::manifest::{Manifest, PartMeta, SegmentMeta};
+use crate::metrics::BySignal;
+use crate::partition::Partition;
+use crate::read::select::segment_series;
+use crate::retention::AtOnce;
+use crate::storage::Engine;
+use model::Signal;
+
+/// A segment may hold rows that outlived their period for one of so many parts of the period, or of its own time.
+const OUTLIVED_PER_PERIOD: i64 = 4;
+
+/// When segments were looked at or written last, by their ids, in nanoseconds since the epoch: what had outlived its period
+/// then is not in them.
+#[derive(Debug, Default)]
+pub(crate) struct Outlived(HashMap<String, i64>);
+
+impl Outlived {
+    /// Notes that a segment has nothing that had outlived its period at a moment.
+    pub(crate) fn note(&mut self, id: &str, now_ns: i64) {
+        self.0.insert(id.to_owned(), now_ns);
+    }
+
+    /// Forgets what no manifest names any more.
+    fn forget(&mut self, manifest: &Manifest) {
+        let named: HashSet<&str> = manifest.segments.iter().map(|segment| segment.id.as_str()).collect();
+        self.0.retain(|id, _| named.contains(id.as_str()));
+    }
+
+    /// Whether so much of a segment may have outlived its period that it is worth a look.
+    fn is_due(&self, segment: &SegmentMeta, hidden: &Hidden, now_ns: i64, is_at_once: bool) -> bool {
+        let looked_ns = self.0.get(&segment.id).copied();
+        let lasts_ns = segment.end_ns.saturating_sub(segment.start_ns);
+        hidden.shorter_periods_ns().any(|kept_ns| {
+            let end_ns = segment.end_ns.saturating_add(1);
+            let to_ns = now_ns.saturating_sub(kept_ns).min(end_ns);
+            let from_ns = looked_ns.map_or(i64::MIN, |ns| ns.saturating_sub(kept_ns)).max(segment.start_ns);
+            let slack_ns = (kept_ns / OUTLIVED_PER_PERIOD).max(lasts_ns / OUTLIVED_PER_PERIOD);
+            let is_enough = is_at_once || to_ns == end_ns || to_ns.saturating_sub(from_ns) > slack_ns;
+            from_ns < to_ns && is_enough
+        })
+    }
+}
+
+impl Engine {
+    /// Works off what is due of all tenants. `at_once` does not wait until much of a segment has outlived its period.
+    pub(crate) async fn erase(
+        &self,
+        at_once: &AtOnce,
+        report: &mut CompactionReport,
+    ) -> Result<(), StorageError> {
+        let mut first = Ok(());
+        for partition in self.tenants.all() {
+            let is_at_once = at_once.is_for(&partition.id.tenant);
+            match Box::pin(self.erase_partition(&partition, is_at_once, report)).await {
+                Ok(()) => {}
+                Err(StorageError::Closed) => return Err(StorageError::Closed),
+                Err(error) => {
+                    let id = &partition.id;
+                    self.metrics.compaction_failures.get_or_create(&BySignal::new(id.signal)).inc();
+                    tracing::warn!(
+                        tenant = %id.tenant, signal = %id.signal, %error,
+                        "hidden rows cannot be taken out of segments: nobody reads them, and the next pass tries again"
+                    );
+                    first = first.and(Err(error));
+                }
+            }
+        }
+        first
+    }
+
+    async fn erase_partition(
+        &self,
+        partition: &Arc<Partition>,
+        is_at_once: bool,
+        report: &mut CompactionReport,
+    ) -> Result<(), StorageError> {
+        let mut clear: HashMap<String, u64> = HashMap::new();
+        let mut looked_at: HashSet<String> = HashSet::new();
+        // Each turn looks at one segment, and what a rewriting makes has nothing to be looked for.
+        while let Some((due, cleared)) = self.next_hidden(partition, &looked_at, is_at_once)? {
+            let segment = &due.inputs[0];
+            looked_at.insert(segment.id.clone());
+            match self.has_hidden(&due).await? {
+                None => {}
+                Some(true) => {
+                    let rewritten = Box::pin(self.merge(due)).await?;
+                    report.add(&CompactionReport { erased: rewritten.merges, ..rewritten });
+                }
+                Some(false) => {
+                    partition.outlived.lock().note(&segment.id, due.moment.now_ns);
+                    if cleared > segment.cleared {
+                        clear.insert(segment.id.clone(), cleared);
+                    }
+                }
+            }
+        }
+        partition.outlived.lock().forget(&partition.manifest());
+        self.note_cleared(partition, &clear).await
+    }
+
+    /// The next segment that may have rows to be left behind, and the number that it can be cleared to.
+    fn next_hidden(
+        &self,
+        partition: &Arc<Partition>,
+        looked_at: &HashSet<String>,
+        is_at_once: bool,
+    ) -> Result<Option<(Due, u64)>, StorageError> {
+        let id = &partition.id;
+        let manifest = partition.manifest();
+        let hidden = self.hidden_from_rewriting(partition, &manifest)?;
+        let now_ns = self.clock().now().0;
+        let is_due = |segment: &SegmentMeta| {
+            let outlived = partition.outlived.lock();
+            hidden.clearable_to(segment.cleared) > segment.cleared
+                || outlived.is_due(segment, &hidden, now_ns, is_at_once)
+        };
+        let is_readable = |segment: &SegmentMeta| {
+            let path = |part: &PartMeta| layout::segment(&id.tenant, id.signal, segment, &part.name);
+            !segment.parts.iter().any(|part| self.suspects.contains(&path(part)))
+        };
+        let found = manifest.segments.iter().find(|segment| {
+            !looked_at.contains(&segment.id)
+                && !hidden.is_expired(segment)
+                && !manifest.awaits_older(segment)
+                && is_due(segment)
+                && is_readable(segment)
+        });
+        let Some(segment) = found.cloned() else { return Ok(None) };
+        let (level, cleared) = (segment.level, hidden.clearable_to(segment.cleared));
+        let moment = Moment { now_ns, kept_ns: hidden.longest_ns() };
+        let inputs = vec![segment];
+        let segments = manifest.segments.len();
+        let partition = Arc::clone(partition);
+        Ok(Some((Due { partition, manifest, inputs, level, moment, segments, hidden }, cleared)))
+    }
+
+    /// Whether a segment has rows to be left behind; none where it does not read back.
+    async fn has_hidden(&self, due: &Due) -> Result<Option<bool>, StorageError> {
+        let (id, segment) = (&due.partition.id, &due.inputs[0]);
+        if id.signal == Signal::Traces {
+            return Ok(Some(due.hidden.span_veil(segment.cleared, segment.range()).is_some()));
+        }
+        let source = self.read_from(
+            (id.tenant.clone(), id.signal),
+            Arc::clone(&due.manifest),
+            due.partition.confirmed_ns(),
+            Vec::new(),
+            due.hidden.clone(),
+        );
+        let Some(series) = segment_series(&source, segment).await? else { return Ok(None) };
+        let all = &series.index.select(&[], series.count()) - &series.empty;
+        Ok(Some(source.segment_veil(segment, &series.index, &all).is_some()))
+    }
+
+    /// Says of segments that deletions do not concern them, and of deletions that no segment has their rows.
+    async fn note_cleared(
+        &self,
+        partition: &Partition,
+        clear: &HashMap<String, u64>,
+    ) -> Result<(), StorageError> {
+        let now_ns = self.clock().now().0;
+        let is_over = |manifest: &Manifest, number: u64| {
+            let quarantined = manifest.quarantined.iter().map(|aside| &aside.segment);
+            let mut segments = manifest.segments.iter().chain(quarantined);
+            manifest.cut_at(&self.node) >= number && segments.all(|segment| segment.cleared >= number)
+        };
+        let apply = |manifest: &mut Manifest| {
+            let mut change = Change::Nothing;
+            for segment in &mut manifest.segments {
+                if let Some(cleared) = clear.get(&segment.id).filter(|cleared| **cleared > segment.cleared) {
+                    segment.cleared = *cleared;
+                    change = Change::Changed;
+                }
+            }
+            let waiting = manifest.deletions.iter().filter(|deletion| deletion.processed_ns.is_none());
+            let over: HashSet<u64> =
+                waiting.map(|deletion| deletion.number).filter(|number| is_over(manifest, *number)).collect();
+            for deletion in manifest.deletions.iter_mut().filter(|deletion| over.contains(&deletion.number)) {
+                if deletion.due_ns <= now_ns {
+                    deletion.processed_ns = Some(now_ns);
+                    change = Change::Changed;
+                }
+            }
+            change
+        };
+        if apply(&mut Manifest::clone(&partition.manifest())) == Change::Nothing {
+            return Ok(());
+        }
+        let _turn = partition.turn().await?;
+        self.commit_in_turn(partition, &apply).await?;
+        Ok(())
+    }
+}

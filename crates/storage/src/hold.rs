@@ -1,0 +1,139 @@
+//! Holds: rows that may not go, neither by retention nor by a deletion. They stand in the manifests, so that whoever takes
+//! something out of one sees them in the same transaction.
+
+use model::{Matcher, Signal, TenantContext, TimeRange};
+
+use crate::bounds::{MAX_HOLDS, MAX_REQUEST_BYTES};
+use crate::error::StorageError;
+use crate::manifest::commit::Change;
+use crate::manifest::keeping::{Condition, Hold, HoldKind};
+use crate::partition::PartitionId;
+use crate::storage::Storage;
+
+/// What is to be held of a tenant.
+#[derive(Clone, Debug)]
+pub struct HoldRequest {
+    /// What for.
+    pub kind: HoldKind,
+    /// Of which signals.
+    pub signals: Vec<Signal>,
+    /// Rows whose labels or attributes meet all of these; all where there are none.
+    pub matchers: Vec<Matcher>,
+    /// The time of the rows, both ends included.
+    pub range: TimeRange,
+    /// Why.
+    pub reason: String,
+    /// Who asks.
+    pub actor: String,
+    /// When it ends by itself, in nanoseconds since the epoch; none for never.
+    pub until_ns: Option<i64>,
+}
+
+/// A hold, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSignals {
+    /// The hold.
+    pub hold: Hold,
+    /// Of which signals.
+    pub signals: Vec<Signal>,
+}
+
+impl Storage {
+    /// Holds rows of a tenant. What is in the store when it returns stays, and can be read however old it is.
+    ///
+    /// # Errors
+    /// [`StorageError::Request`] for one that makes no sense, [`StorageError::Limited`] when there are too many, and the
+    /// store's: then some signals may be held already, and asking again makes another hold.
+    pub async fn hold(&self, ctx: &TenantContext, request: &HoldRequest) -> Result<Hold, StorageError> {
+        let bytes = request.matchers.iter().map(|m| m.name.len() + m.value.len()).sum::<usize>();
+        if bytes + request.reason.len() + request.actor.len() > MAX_REQUEST_BYTES {
+            return Err(StorageError::Request(
+                "the selector or the reason of the hold is too long".to_owned(),
+            ));
+        }
+        if request.signals.is_empty() || request.range.end_ns < request.range.start_ns {
+            return Err(StorageError::Request("the hold holds nothing".to_owned()));
+        }
+        let engine = &self.engine;
+        let now_ns = engine.clock().now().0;
+        let hold = Hold {
+            id: engine.ids.next(engine.clock()),
+            kind: request.kind,
+            conditions: request.matchers.iter().map(Condition::of).collect(),
+            start_ns: request.range.start_ns,
+            end_ns: request.range.end_ns,
+            reason: request.reason.clone(),
+            actor: request.actor.clone(),
+            since_ns: now_ns,
+            until_ns: request.until_ns,
+        };
+        for signal in &request.signals {
+            let partition = engine
+                .tenants
+                .get_or_create(&PartitionId { tenant: ctx.tenant().clone(), signal: *signal })?;
+            let _turn = partition.turn().await?;
+            let manifest = engine
+                .commit_in_turn(&partition, &|manifest| {
+                    manifest.holds.retain(|other| other.is_active(now_ns));
+                    let is_there = manifest.holds.iter().any(|other| other.id == hold.id);
+                    if is_there || manifest.holds.len() >= MAX_HOLDS {
+                        return Change::Nothing;
+                    }
+                    manifest.holds.push(hold.clone());
+                    Change::Changed
+                })
+                .await?;
+            if !manifest.holds.iter().any(|other| other.id == hold.id) {
+                let message = format!("too many holds: at most {MAX_HOLDS}, release some");
+                return Err(StorageError::Limited(message));
+            }
+        }
+        Ok(hold)
+    }
+
+    /// The holds of a tenant that have not ended, the oldest first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn holds(&self, ctx: &TenantContext) -> Result<Vec<HeldSignals>, StorageError> {
+        let now_ns = self.engine.clock().now().0;
+        let mut all: Vec<HeldSignals> = Vec::new();
+        for signal in Signal::ALL {
+            let Some(partition) = self.engine.tenants.get(ctx.tenant(), signal) else { continue };
+            let manifest = self.engine.catch_up(&partition).await?;
+            for hold in manifest.holds.iter().filter(|hold| hold.is_active(now_ns)) {
+                match all.iter_mut().find(|known| known.hold.id == hold.id) {
+                    Some(known) => known.signals.push(signal),
+                    None => all.push(HeldSignals { hold: hold.clone(), signals: vec![signal] }),
+                }
+            }
+        }
+        all.sort_by(|a, b| a.hold.id.cmp(&b.hold.id));
+        Ok(all)
+    }
+
+    /// Lets go of what a hold held; says whether there was one.
+    ///
+    /// # Errors
+    /// The store's: then some signals may be held still, and it can be released again.
+    pub async fn release(&self, ctx: &TenantContext, id: &str) -> Result<bool, StorageError> {
+        let mut was_held = false;
+        for signal in Signal::ALL {
+            let Some(partition) = self.engine.tenants.get(ctx.tenant(), signal) else { continue };
+            let _turn = partition.turn().await?;
+            let manifest = self.engine.catch_up(&partition).await?;
+            if !manifest.holds.iter().any(|hold| hold.id == id) {
+                continue;
+            }
+            was_held = true;
+            self.engine
+                .commit_in_turn(&partition, &|manifest| {
+                    let before = manifest.holds.len();
+                    manifest.holds.retain(|hold| hold.id != id);
+                    if manifest.holds.len() == before { Change::Nothing } else { Change::Changed }
+                })
+                .await?;
+        }
+        Ok(was_held)
+    }
+}

@@ -1,0 +1,344 @@
+//! Deletions: hidden at once, gone when segments are rewritten, and only what was there.
+
+use model::limits::KeepRule;
+use model::time::{NS_PER_MS, NS_PER_S};
+use model::{Matcher, Signal, TimeRange};
+use storage::delete::{Cancelled, DeletionRequest};
+use storage::hold::HoldRequest;
+use storage::manifest::keeping::{Deletion, HoldKind, LineOp, LineTest};
+use storage::{AtOnce, Storage, StorageError};
+
+use crate::fixture::{NOW_NS, World, batch, lines, write};
+
+const HOUR_NS: i64 = 3_600 * NS_PER_S;
+
+/// The numbers of [`batch`] from one to another.
+fn numbers(first: i64, last: i64) -> TimeRange {
+    TimeRange::new(NOW_NS + first * NS_PER_MS, NOW_NS + last * NS_PER_MS)
+}
+
+/// The matcher for what [`batch`] calls its source.
+fn of_source(signal: Signal, source: &str) -> Vec<Matcher> {
+    let name = if signal == Signal::Traces { "resource.service.name" } else { "source" };
+    vec![Matcher::equal(name, source)]
+}
+
+fn request(signal: Signal, source: &str, range: TimeRange) -> DeletionRequest {
+    DeletionRequest {
+        query: format!("{{source={source:?}}}"),
+        selectors: vec![of_source(signal, source)],
+        lines: Vec::new(),
+        range,
+        actor: "tester".to_owned(),
+        cancel_period_ns: 0,
+    }
+}
+
+async fn delete(world: &World, storage: &Storage, signal: Signal, source: &str, range: TimeRange) {
+    storage.delete(&world.context("a"), signal, &request(signal, source, range)).await.unwrap();
+}
+
+async fn deletions(world: &World, storage: &Storage, signal: Signal) -> Vec<Deletion> {
+    storage.deletions(&world.context("a"), signal).await.unwrap()
+}
+
+/// The rows of all segments that the newest manifest of a signal names.
+async fn rows_in_store(world: &World, signal: Signal) -> u64 {
+    let paths = world.objects(&format!("tenants/a/{signal}/manifest/")).await;
+    let newest: serde_json::Value = serde_json::from_slice(&world.get(paths.last().unwrap()).await).unwrap();
+    let segments = newest["segments"].as_array().unwrap();
+    segments.iter().map(|segment| segment["rows"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_hidden_at_once_and_gone_after_a_pass() {
+    let world = World::new();
+    let storage = world.open().await;
+    for signal in Signal::ALL {
+        write(&storage, &world.context("a"), batch(signal, "x", 0..4)).await;
+        write(&storage, &world.context("a"), batch(signal, "y", 0..4)).await;
+        storage.flush().await.unwrap();
+        write(&storage, &world.context("a"), batch(signal, "x", 4..8)).await;
+        write(&storage, &world.context("b"), batch(signal, "x", 0..4)).await;
+
+        delete(&world, &storage, signal, "x", numbers(2, 5)).await;
+        let left: Vec<String> = [lines("x", [0, 1, 6, 7]), lines("y", 0..4)].concat();
+        assert_eq!(world.read(&storage, "a", signal).await, left, "{signal}");
+        assert_eq!(world.read(&storage, "b", signal).await, lines("x", 0..4), "another tenant's stay");
+        assert_eq!(rows_in_store(&world, signal).await, 12);
+        assert_eq!(deletions(&world, &storage, signal).await[0].processed_ns, None);
+
+        storage.compact().await.unwrap();
+        assert_eq!(rows_in_store(&world, signal).await, 8, "{signal}");
+        assert!(deletions(&world, &storage, signal).await[0].processed_ns.is_some());
+        assert_eq!(world.read(&storage, "a", signal).await, left);
+    }
+    drop(storage);
+    let storage = world.open().await;
+    for signal in Signal::ALL {
+        let left: Vec<String> = [lines("x", [0, 1, 6, 7]), lines("y", 0..4)].concat();
+        assert_eq!(world.read(&storage, "a", signal).await, left, "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_after_a_deletion_stays() {
+    let world = World::new();
+    let storage = world.open().await;
+    for signal in Signal::ALL {
+        write(&storage, &world.context("a"), batch(signal, "x", 0..4)).await;
+        delete(&world, &storage, signal, "x", TimeRange::ALL).await;
+        assert!(world.read(&storage, "a", signal).await.is_empty());
+        write(&storage, &world.context("a"), batch(signal, "x", 2..6)).await;
+        assert_eq!(world.read(&storage, "a", signal).await, lines("x", 2..6));
+    }
+    // The log has both: what came before the deletion is in segments and is not replayed.
+    drop(storage);
+    let storage = world.open().await;
+    for signal in Signal::ALL {
+        assert_eq!(world.read(&storage, "a", signal).await, lines("x", 2..6), "{signal}");
+    }
+    storage.flush().await.unwrap();
+    storage.compact().await.unwrap();
+    for signal in Signal::ALL {
+        assert_eq!(world.read(&storage, "a", signal).await, lines("x", 2..6), "{signal}");
+        assert_eq!(rows_in_store(&world, signal).await, 4);
+    }
+}
+
+#[tokio::test]
+async fn lines_are_deleted_by_their_text() {
+    let world = World::new();
+    let storage = world.open().await;
+    write(&storage, &world.context("a"), batch(Signal::Logs, "x", 0..20)).await;
+    storage.flush().await.unwrap();
+    let line = |op, text: &str| LineTest { op, texts: vec![text.to_owned()] };
+    let lines_of_one = vec![line(LineOp::Contains, "line 1"), line(LineOp::Differs, "1[0-4]$")];
+    let wanted = DeletionRequest { lines: lines_of_one, ..request(Signal::Logs, "x", TimeRange::ALL) };
+    storage.delete(&world.context("a"), Signal::Logs, &wanted).await.unwrap();
+    let left = lines("x", (0..20).filter(|n| *n != 1 && *n < 15));
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, left);
+    storage.compact().await.unwrap();
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, left);
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 14);
+    let metrics = storage.delete(&world.context("a"), Signal::Metrics, &wanted).await;
+    assert!(matches!(metrics, Err(StorageError::Request(_))));
+}
+
+#[tokio::test]
+async fn labels_of_what_is_deleted_are_listed_no_more() {
+    let world = World::new();
+    let storage = world.open().await;
+    for signal in [Signal::Metrics, Signal::Logs] {
+        write(&storage, &world.context("a"), batch(signal, "x", 0..4)).await;
+        write(&storage, &world.context("a"), batch(signal, "y", 0..4)).await;
+        delete(&world, &storage, signal, "x", TimeRange::ALL).await;
+    }
+    for _ in 0..2 {
+        let metrics = storage.metrics(&world.context("a"), TimeRange::ALL).await.unwrap();
+        let logs = storage.logs(&world.context("a"), TimeRange::ALL).await.unwrap();
+        let all = [Vec::new()];
+        for values in [
+            metrics.label_values("source", &all).await.unwrap(),
+            logs.label_values("source", &all).await.unwrap(),
+        ] {
+            assert_eq!(values.iter().map(|value| &**value).collect::<Vec<_>>(), ["y"]);
+        }
+        assert_eq!(metrics.select(&[]).await.unwrap().labels().len(), 1);
+        assert_eq!(logs.select(&[]).await.unwrap().labels().len(), 1);
+        storage.compact().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_can_be_taken_back_for_a_while() {
+    let world = World::new();
+    let storage = world.open().await;
+    let ctx = world.context("a");
+    write(&storage, &ctx, batch(Signal::Logs, "x", 0..4)).await;
+    let later = DeletionRequest { cancel_period_ns: HOUR_NS, ..request(Signal::Logs, "x", TimeRange::ALL) };
+    let first = storage.delete(&ctx, Signal::Logs, &later).await.unwrap().remove(0);
+    storage.compact().await.unwrap();
+    assert!(world.read(&storage, "a", Signal::Logs).await.is_empty());
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 4, "it may be taken back");
+    let cancel =
+        async |id: &str, forced| storage.cancel_deletion(&ctx, Signal::Logs, id, forced).await.unwrap();
+    assert_eq!(cancel("nothing", false).await, Cancelled::Unknown);
+    assert_eq!(cancel(&first.id, false).await, Cancelled::Done);
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 0..4));
+    let second = storage.delete(&ctx, Signal::Logs, &later).await.unwrap().remove(0);
+    assert_eq!(second.number, first.number + 1);
+    world.clock.advance_ns(HOUR_NS);
+    assert_eq!(cancel(&second.id, false).await, Cancelled::TooLate);
+    storage.compact().await.unwrap();
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 0);
+    assert_eq!(cancel(&second.id, true).await, Cancelled::TooLate);
+}
+
+#[tokio::test]
+async fn merges_keep_what_waits_apart_from_what_came_later() {
+    let mut world = World::new();
+    world.settings.compaction.fan_in = 2;
+    let storage = world.open().await;
+    let ctx = world.context("a");
+    for number in 0..2 {
+        write(&storage, &ctx, batch(Signal::Logs, "x", [number])).await;
+        storage.flush().await.unwrap();
+    }
+    let later = DeletionRequest { cancel_period_ns: HOUR_NS, ..request(Signal::Logs, "x", TimeRange::ALL) };
+    storage.delete(&ctx, Signal::Logs, &later).await.unwrap();
+    for number in 2..4 {
+        write(&storage, &ctx, batch(Signal::Logs, "x", [number])).await;
+        storage.flush().await.unwrap();
+    }
+    storage.compact().await.unwrap();
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 2..4));
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 4);
+    world.clock.advance_ns(HOUR_NS);
+    storage.compact().await.unwrap();
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 2..4));
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 2);
+}
+
+fn hold_all() -> HoldRequest {
+    HoldRequest {
+        kind: HoldKind::Hold,
+        signals: Signal::ALL.to_vec(),
+        matchers: Vec::new(),
+        range: TimeRange::ALL,
+        reason: "case 7".to_owned(),
+        actor: "tester".to_owned(),
+        until_ns: None,
+    }
+}
+
+#[tokio::test]
+async fn a_hold_stops_retention_and_deletions_until_it_is_released() {
+    let mut world = World::new();
+    let period = Some(2 * HOUR_NS);
+    world.limits.retention =
+        model::limits::Retention { metrics_ns: period, logs_ns: period, traces_ns: period };
+    let storage = world.open().await;
+    let ctx = world.context("a");
+    for signal in Signal::ALL {
+        write(&storage, &ctx, batch(signal, "x", 0..4)).await;
+    }
+    let hold = storage.hold(&ctx, &hold_all()).await.unwrap();
+    delete(&world, &storage, Signal::Logs, "x", numbers(0, 1)).await;
+    world.clock.advance_ns(5 * HOUR_NS);
+    storage.retain_at_once(&AtOnce::Everybody).await.unwrap();
+    assert_eq!(world.read(&storage, "a", Signal::Metrics).await, lines("x", 0..4));
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 2..4), "hidden all the same");
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 4, "but there");
+    // Another node, and this one after a restart, know of it.
+    drop(storage);
+    let storage = world.open().await;
+    let held = storage.holds(&ctx).await.unwrap();
+    assert_eq!((held.len(), held[0].signals.len(), &held[0].hold), (1, 3, &hold));
+    storage.retain().await.unwrap();
+    assert_eq!(world.read(&storage, "a", Signal::Traces).await, lines("x", 0..4));
+    assert!(storage.release(&ctx, &hold.id).await.unwrap());
+    assert!(!storage.release(&ctx, &hold.id).await.unwrap());
+    for signal in Signal::ALL {
+        assert!(world.read(&storage, "a", signal).await.is_empty(), "{signal}");
+    }
+    assert_eq!(storage.retain().await.unwrap().segments_expired, 3);
+}
+
+#[tokio::test]
+async fn a_hold_of_a_selector_and_a_time_holds_those_rows_alone_and_ends_by_itself() {
+    let mut world = World::new();
+    world.limits.retention.logs_ns = Some(2 * HOUR_NS);
+    let storage = world.open().await;
+    let ctx = world.context("a");
+    write(&storage, &ctx, batch(Signal::Logs, "x", 0..4)).await;
+    write(&storage, &ctx, batch(Signal::Logs, "y", 0..4)).await;
+    let some = HoldRequest {
+        signals: vec![Signal::Logs],
+        matchers: of_source(Signal::Logs, "x"),
+        range: numbers(1, 2),
+        until_ns: Some(NOW_NS + 10 * HOUR_NS),
+        ..hold_all()
+    };
+    storage.hold(&ctx, &some).await.unwrap();
+    world.clock.advance_ns(5 * HOUR_NS);
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 1..3));
+    storage.retain_at_once(&AtOnce::Everybody).await.unwrap();
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 1..3));
+    world.clock.advance_ns(5 * HOUR_NS);
+    assert!(world.read(&storage, "a", Signal::Logs).await.is_empty());
+    assert!(storage.holds(&ctx).await.unwrap().is_empty());
+    storage.retain_at_once(&AtOnce::Everybody).await.unwrap();
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 0);
+}
+
+#[tokio::test]
+async fn selectors_have_periods_of_their_own() {
+    let mut world = World::new();
+    let period = Some(4 * HOUR_NS);
+    world.limits.retention =
+        model::limits::Retention { metrics_ns: period, logs_ns: period, traces_ns: period };
+    for signal in Signal::ALL {
+        let rule = |source: &str, priority, period_ns| KeepRule {
+            matchers: of_source(signal, source),
+            priority,
+            period_ns,
+        };
+        let rules = [
+            rule("short", 1, Some(HOUR_NS)),
+            rule("long", 1, Some(8 * HOUR_NS)),
+            rule("long", 0, Some(NS_PER_S)),
+        ];
+        *world.limits.keep_rules.of_mut(signal) = rules.to_vec();
+    }
+    let storage = world.open().await;
+    for signal in Signal::ALL {
+        for source in ["short", "plain", "long"] {
+            write(&storage, &world.context("a"), batch(signal, source, 0..4)).await;
+        }
+    }
+    let mut readable = vec!["long", "plain", "short"];
+    for (hours, gone) in [(2, "short"), (3, "plain"), (4, "long")] {
+        world.clock.advance_ns(hours * HOUR_NS);
+        readable.retain(|source| *source != gone);
+        for signal in Signal::ALL {
+            let left: Vec<String> = readable.iter().flat_map(|source| lines(source, 0..4)).collect();
+            assert_eq!(world.read(&storage, "a", signal).await, left, "{signal} after {gone}");
+        }
+        storage.retain_at_once(&AtOnce::Everybody).await.unwrap();
+        for signal in Signal::ALL {
+            let left: Vec<String> = readable.iter().flat_map(|source| lines(source, 0..4)).collect();
+            assert_eq!(world.read(&storage, "a", signal).await, left, "{signal} after {gone}");
+            let rows = rows_in_store(&world, signal).await;
+            assert_eq!(rows, 4 * readable.len() as u64, "{signal}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_period_that_becomes_shorter_waits_before_it_acts() {
+    let mut world = World::new();
+    world.limits.retention.logs_ns = Some(10 * HOUR_NS);
+    let storage = world.open().await;
+    write(&storage, &world.context("a"), batch(Signal::Logs, "x", 0..4)).await;
+    storage.flush().await.unwrap();
+    drop(storage);
+    world.clock.advance_ns(5 * HOUR_NS);
+    world.limits.retention.logs_ns = Some(HOUR_NS);
+    let storage = world.open().await;
+    assert_eq!(storage.retain().await.unwrap().segments_expired, 0);
+    assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 0..4));
+    world.clock.advance_ns(HOUR_NS - 1);
+    assert_eq!(storage.retain().await.unwrap().segments_expired, 0);
+    world.clock.advance_ns(1);
+    assert!(world.read(&storage, "a", Signal::Logs).await.is_empty());
+    assert_eq!(storage.retain().await.unwrap().segments_expired, 1);
+    // Without the grace when somebody asks for it.
+    write(&storage, &world.context("a"), batch(Signal::Metrics, "x", 0..4)).await;
+    storage.flush().await.unwrap();
+    drop(storage);
+    world.limits.retention.metrics_ns = Some(HOUR_NS);
+    let storage = world.open().await;
+    assert_eq!(storage.retain().await.unwrap().segments_expired, 0);
+    assert_eq!(storage.retain_at_once(&AtOnce::Everybody).await.unwrap().segments_expired, 1);
+}
