@@ -23,8 +23,9 @@ const FIRST_WINDOW_NS: i64 = 5 * 60 * NS_PER_S;
 /// The first window is so long at least.
 const LEAST_WINDOW_NS: i64 = NS_PER_S / 4;
 
-/// Lines that the first window has at most, about, where fewer are asked for: reading less would cost the same.
-const FIRST_WINDOW_LINES: f64 = 16_384.0;
+/// Lines of each stream that the first window has at most, about, where fewer are asked for: segments are read by pages of
+/// so many, and a page in two windows is read twice.
+const FIRST_WINDOW_LINES: f64 = 4_096.0;
 
 impl From<logql::ParseError> for QueryError {
     fn from(error: logql::ParseError) -> Self {
@@ -181,7 +182,7 @@ const fn asked(expr: &logql::Expr, request: &LogRequest) -> TimeRange {
 
 /// How long the first window is, so that it has not many more lines than are asked for.
 fn first_window_ns(set: &StreamSet, whole: TimeRange, from_the_end: bool, limit: usize) -> i64 {
-    let most = FIRST_WINDOW_LINES.max(limit as f64 * 4.0);
+    let most = (FIRST_WINDOW_LINES * set.labels().len() as f64).max(limit as f64 * 4.0);
     let mut length = FIRST_WINDOW_NS;
     while length > LEAST_WINDOW_NS && set.rows_within(at_the_end(whole, length, from_the_end)) > most {
         length /= 4;

@@ -23,7 +23,7 @@ use crate::read::select::{file_series, series_part};
 use crate::read::union::Union;
 use crate::retry::retried;
 use crate::segment::build::Build;
-use crate::segment::reader::SegmentFile;
+use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::part;
 use crate::segment::series::SegmentSeries;
 use crate::segment::source::{NO_NUMBER, SegmentRows, Source, WantedRows};
@@ -94,15 +94,20 @@ impl Engine {
     async fn prepare(&self, due: &mut Due, source: &ReadSource) -> Result<Build, Failure> {
         let signal = due.partition.id.signal;
         let range = TimeRange::new(due.hidden.floor_ns(), i64::MAX);
-        loop {
-            let unnumbered = vec![InputRows::default(); due.inputs.len()];
-            let tables = tables(source, &due.inputs, &unnumbered, range).await?;
+        let mut opened = Vec::with_capacity(due.inputs.len());
+        for input in &due.inputs {
+            opened.push(opened_tables(source, input).await?);
+        }
+        let unnumbered = vec![InputRows::default(); due.inputs.len()];
+        while due.inputs.len() > MIN_INPUTS {
+            let tables = tables(signal, &opened, &unnumbered, range);
             let build = Build::new(tables, SegmentWriter::new(signal, Vec::new(), true));
-            let count = due.inputs.len();
-            if count <= MIN_INPUTS || build.expected_bytes() <= self.merge_share_bytes() {
+            if build.expected_bytes() <= self.merge_share_bytes() {
                 break;
             }
+            let count = due.inputs.len();
             due.inputs.truncate((count - count.div_ceil(4)).max(MIN_INPUTS));
+            opened.truncate(due.inputs.len());
         }
         let mut numbering = Numbering::default();
         let mut unseen = Vec::with_capacity(due.inputs.len());
@@ -127,7 +132,7 @@ impl Engine {
         numbers.resize(due.inputs.len(), Arc::default());
         let rows = numbers.into_iter().zip(unseen);
         let rows: Vec<_> = rows.map(|(numbers, unseen)| InputRows { numbers, unseen }).collect();
-        let tables = tables(source, &due.inputs, &rows, range).await?;
+        let tables = tables(signal, &opened, &rows, range);
         Ok(Build::new(tables, SegmentWriter::new(signal, series, true)))
     }
 
@@ -208,30 +213,42 @@ impl Engine {
     }
 }
 
+/// An input's files of rows, with their footers.
+type Opened = Vec<(Table, SegmentFile, Arc<Footer>)>;
+
+/// The files of the tables that an input has.
+async fn opened_tables(source: &ReadSource, input: &SegmentMeta) -> Result<Opened, Failure> {
+    let mut opened = Vec::new();
+    for table in Table::of(source.signal) {
+        let Some(file) = open(source, input, part(*table))? else { continue };
+        match file.footer().await {
+            Ok(footer) => opened.push((*table, file, footer)),
+            Err(error) => return Err(Failure { file: Some(file), error }),
+        }
+    }
+    Ok(opened)
+}
+
 /// The tables of the inputs, each with its sources in the order of the inputs.
-async fn tables(
-    source: &ReadSource,
-    inputs: &[SegmentMeta],
+fn tables(
+    signal: Signal,
+    inputs: &[Opened],
     rows: &[InputRows],
     range: TimeRange,
-) -> Result<Vec<(Table, Vec<Source>)>, Failure> {
+) -> Vec<(Table, Vec<Source>)> {
     let batch_bytes = (MERGE_SOURCES_BYTES / inputs.len().max(1)).min(READ_BATCH_BYTES);
-    let mut tables = Vec::new();
-    for table in Table::of(source.signal) {
-        let mut sources = Vec::new();
-        for (input, InputRows { numbers, unseen }) in inputs.iter().zip(rows) {
-            let Some(file) = open(source, input, part(*table))? else { continue };
-            let footer = match file.footer().await {
-                Ok(footer) => footer,
-                Err(error) => return Err(Failure { file: Some(file), error }),
-            };
-            let wanted = WantedRows { numbers: Arc::clone(numbers), range, unseen: unseen.clone() };
-            let rows = SegmentRows::new(file, footer, *table, wanted, batch_bytes);
-            sources.push(Source::Segment(Box::new(rows)));
-        }
-        tables.push((*table, sources));
-    }
-    Ok(tables)
+    let of_table = |table: Table| {
+        let inputs = inputs.iter().zip(rows);
+        let files = inputs.flat_map(|(files, rows)| files.iter().map(move |file| (file, rows)));
+        let sources = files.filter(|((of, ..), _)| *of == table).map(|((_, file, footer), rows)| {
+            let InputRows { numbers, unseen } = rows.clone();
+            let wanted = WantedRows { numbers, range, unseen };
+            let rows = SegmentRows::new(file.clone(), Arc::clone(footer), table, wanted, batch_bytes);
+            Source::Segment(Box::new(rows))
+        });
+        (table, sources.collect())
+    };
+    Table::of(signal).iter().copied().map(of_table).collect()
 }
 
 /// A file of an input; none where it has no such part.

@@ -41,7 +41,7 @@ const SPREAD: u32 = 0x9e37_79b1;
 /// Bits of an entry. One in two to this power of the needles that are not there pass, so each is worth what it costs: of
 /// words there are few, and a search has often no other; numbers are many, and most of them are in every page anyway; an
 /// id of 16 digits is one minimizer, a longer one several.
-const WORD_BITS: u8 = 8;
+const WORD_BITS: u8 = 12;
 const NUMBER_BITS: u8 = 2;
 const MIXED_BITS: u8 = 4;
 const MINIMIZER_BITS: u8 = 4;

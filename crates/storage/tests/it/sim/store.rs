@@ -109,7 +109,8 @@ impl SharedStore {
         self.state.lock().calls_left.clear();
     }
 
-    /// Lets requests of a life wait whose description has a part, for so long or until they are let go.
+    /// Lets requests of a life wait whose description has a part, or several with `*` between them, for so long or until
+    /// they are let go.
     pub(crate) fn hold(&self, life: Life, part: &'static str, ns: u64) {
         let until_ns = self.machine.now_ns().saturating_add(ns);
         self.state.lock().held = Some((life, part, until_ns));
@@ -281,6 +282,15 @@ fn partition(location: &Path) -> String {
     location.as_ref().split('/').take(3).collect::<Vec<_>>().join("/")
 }
 
+/// Whether a text has all parts that stand between `*`, one after the other.
+fn has_parts(text: &str, parts: &str) -> bool {
+    let mut rest = Some(text);
+    parts.split('*').all(|part| {
+        rest = rest.and_then(|text| text.split_once(part)).map(|(_, rest)| rest);
+        rest.is_some()
+    })
+}
+
 fn failure() -> Error {
     Error::Generic { store: "simulated", source: "no answer".into() }
 }
@@ -330,7 +340,7 @@ impl LifeStore {
         let is_held = || {
             let held = self.store.state.lock().held;
             held.is_some_and(|(life, part, until_ns)| {
-                life == self.life && what.contains(part) && machine.now_ns() < until_ns
+                life == self.life && has_parts(&what, part) && machine.now_ns() < until_ns
             })
         };
         while is_held() {
