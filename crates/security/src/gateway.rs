@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 use crate::identity::{Identities, Who};
 use crate::scopes::{self, Deed, Door, Need};
 use crate::tls::PeerCertificate;
-use crate::token::Identity;
+use crate::token::{Identity, Tenants};
 
 /// The canonical header, which names a request's tenant.
 pub const TENANT_HEADER: &str = "x-stellaops-tenant";
@@ -103,8 +103,8 @@ impl Gateway {
         self.decide(request).0
     }
 
-    /// What a request may act for, and the tenant that it acts for where the data names none.
-    fn decide(&self, request: &Asking<'_>) -> (Access, Option<TenantId>) {
+    /// What a request may act for, the tenant that it acts for where the data names none, and what the caller may see.
+    fn decide(&self, request: &Asking<'_>) -> (Access, Option<TenantId>, Sight) {
         let needed = scopes::needed(request.door, request.method, request.path);
         let identified = self.identities.who(request.headers, request.peer);
         let who = identified.clone().and_then(|who| match &who {
@@ -127,6 +127,12 @@ impl Gateway {
             Ok(Who::Known(identity)) => Some(identity.subject.clone()),
             _ => None,
         };
+        let (tenants, operates) = match &who {
+            Ok(Who::Known(identity)) => (identity.tenants.clone(), identity.scopes.contains(scopes::ADMIN)),
+            Ok(Who::Believed) => (Tenants::Any, true),
+            Err(_) => (Tenants::of([]), false),
+        };
+        let sight = Sight { names_tenants: !asked.is_empty(), tenants, operates };
         let caller = Caller { asked: asked.first().filter(|_| asked.len() == 1).cloned(), name };
         let deed = scopes::deed(request.door, request.method, request.path);
         let context = {
@@ -141,7 +147,7 @@ impl Gateway {
         let admit: Admit = Arc::new(move |caller, named| {
             context(caller, named).inspect_err(|refusal| gateway.tell(&told, refusal))
         });
-        (Access::new(caller, admit).refusing(refusal), tenant)
+        (Access::new(caller, admit).refusing(refusal), tenant, sight)
     }
 
     /// Tells that a request is refused.
@@ -286,6 +292,17 @@ fn strip(headers: &mut HeaderMap) {
     headers.remove(http::header::AUTHORIZATION);
 }
 
+/// What a caller may see of tenants besides their data, as an extension of its requests.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Whether the request names tenants, which it is about then.
+    pub names_tenants: bool,
+    /// The tenants that the caller may act for.
+    pub tenants: Tenants,
+    /// Whether it operates them.
+    pub operates: bool,
+}
+
 /// Wraps a service so that its requests carry an [`Access`]. Made by [`Gateway::layer`].
 #[derive(Clone, Debug)]
 pub struct GatewayLayer {
@@ -323,7 +340,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let peer = request.extensions().get::<Arc<PeerCertificate>>().cloned();
-        let (access, tenant) = self.gateway.decide(&Asking {
+        let (access, tenant, sight) = self.gateway.decide(&Asking {
             door: self.door,
             method: request.method(),
             path: request.uri().path(),
@@ -336,6 +353,7 @@ where
             request.headers_mut().insert(TENANT_HEADER, value);
         }
         request.extensions_mut().insert(access);
+        request.extensions_mut().insert(sight);
         self.inner.call(request)
     }
 }

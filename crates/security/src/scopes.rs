@@ -38,6 +38,12 @@ pub enum Door {
     OtlpGrpc,
     /// OTLP over HTTP.
     OtlpHttp,
+    /// The collector's own metrics.
+    Scrape,
+    /// The health of the process.
+    Health,
+    /// What the process does at this moment.
+    Debug,
 }
 
 impl Door {
@@ -50,6 +56,9 @@ impl Door {
             Self::Tempo => "tempo",
             Self::OtlpGrpc => "otlp_grpc",
             Self::OtlpHttp => "otlp_http",
+            Self::Scrape => "scrape",
+            Self::Health => "health",
+            Self::Debug => "debug",
         }
     }
 }
@@ -94,6 +103,9 @@ const PUSH_LOGS: Need = Need::One(&[LOGS, INGEST]);
 const PUSH_TRACES: Need = Need::One(&[TRACES, INGEST]);
 const PUSH_METRICS: Need = Need::One(&[INGEST]);
 
+/// A tenant's figures are for all that do something with it.
+const STATUS: Need = Need::One(&[READ, LOGS, TRACES, INGEST, ADMIN]);
+
 /// What a request needs.
 #[must_use]
 pub fn needed(door: Door, method: &Method, path: &str) -> Need {
@@ -101,6 +113,7 @@ pub fn needed(door: Door, method: &Method, path: &str) -> Need {
         "/ready" | "/-/ready" | "/-/healthy" | "/api/echo" => return Need::Nothing,
         "/metrics" => return Need::One(&[READ]),
         "/flush" => return Need::One(&[ADMIN]),
+        "/api/status" => return STATUS,
         "/v1/metrics" | "/api/v1/otlp/v1/metrics" | "/api/v1/write" => return PUSH_METRICS,
         "/v1/logs" | "/otlp/v1/logs" | "/loki/api/v1/push" | "/api/prom/push" => return PUSH_LOGS,
         "/v1/traces" => return PUSH_TRACES,
@@ -121,7 +134,11 @@ pub fn needed(door: Door, method: &Method, path: &str) -> Need {
         _ if matches!(*method, Method::DELETE | Method::PUT | Method::PATCH) || path.contains("/admin/") => {
             Need::One(&[ADMIN])
         }
-        Door::Prometheus => Need::One(&[READ]),
+        // That it answers may be known by all that may connect.
+        Door::Health => Need::Nothing,
+        Door::Scrape if path == "/" => Need::Nothing,
+        Door::Debug => Need::One(&[ADMIN]),
+        Door::Prometheus | Door::Scrape => Need::One(&[READ]),
         Door::Loki => READ_LOGS,
         Door::Tempo => Need::One(&[TRACES]),
     }
@@ -165,12 +182,9 @@ pub fn needed_of_tenant(deed: Deed, is_own_tenant: bool) -> Need {
 /// Whether a path is answered without a tenant, so that nobody asks for the caller's right but the gateway.
 #[must_use]
 pub fn concerns_no_tenant(path: &str) -> bool {
+    let is_operations = ["/", "/metrics", "/flush"].contains(&path) || path.starts_with("/debug/");
     let is_of_all = path.starts_with("/telemetry/") && path.ends_with("/all");
-    is_of_all
-        || path == "/metrics"
-        || path == "/flush"
-        || path.ends_with("/format_query")
-        || path.contains("/status/")
+    is_operations || is_of_all || path.ends_with("/format_query") || path.contains("/status/")
 }
 
 fn grpc(path: &str) -> Need {

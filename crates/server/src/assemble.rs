@@ -36,6 +36,8 @@ use crate::own::layer::OwnRecords;
 use crate::own::{self, writer::OwnWriter};
 use crate::process::ProcessMetrics;
 use crate::requests::RequestMetrics;
+use crate::status::activity::Activity;
+use crate::status::{Status, StatusMetrics};
 use crate::{doors, logging, shutdown, who};
 
 /// The size of the file that is given up when a volume is full to its end: some manifests, and the first of a segment.
@@ -92,7 +94,9 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     };
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
-    let ingest: Arc<dyn Ingest> = Arc::new(storage.clone());
+    let status = figures(config, &storage, &limits, &clock);
+    registry.register_collector(Box::new(StatusMetrics(status.clone())));
+    let ingest: Arc<dyn Ingest> = Arc::clone(&status.activity) as _;
     let authority = who::open_authority(config, &store, Arc::clone(&clock), audit.clone()).await?;
     if config.roles.contains(&Role::Authority) {
         authority.establish(config.authority.issuer.as_deref()).await?;
@@ -101,7 +105,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock), audit.clone())?;
     let keeping = keeping(config, &storage, &clock, &gateway, &audit);
     let (ingests, ticks) = (Arc::clone(&ingest), Arc::clone(&clock));
-    let parts = doors::Parts { ingest: ingests, engine, clock: ticks, requests, keeping };
+    let parts = doors::Parts { ingest: ingests, engine, clock: ticks, requests, keeping, status };
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
     let doors = doors::open(&parts, &receivers, &authority, &config.listen);
@@ -110,17 +114,15 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
     let exposition = Exposition::new(registry);
 
-    let mut listeners = Vec::new();
-    for door in doors {
-        let address = SocketAddr::new(config.listen.address, door.port + config.listen.port_offset);
-        let operations = doors::operations(door.role, &storage, &exposition);
-        let mut router = door.router.merge(operations);
-        if let Some(through) = door.through {
-            router = router.layer(from_fn(who::guard)).layer(gateway.layer(through));
-        }
-        let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
-        listeners.push(Listener::bind(door.name, address, router, tls, audit.clone()).await?);
-    }
+    let ports = Ports {
+        config,
+        storage: &storage,
+        exposition: &exposition,
+        clock: &clock,
+        gateway: &gateway,
+        audit: &audit,
+    };
+    let listeners = ports.open(doors, &secured).await?;
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
     let reserved = TenantId::parse(own::TENANT)?;
@@ -151,6 +153,55 @@ fn keeping(
         cancel_period_ns: config.retention.delete_cancel_period.as_ns(),
         audit: audit.clone(),
         origins: Arc::new(Origins { folder: config.tenants(), base: config.limits() }),
+    }
+}
+
+/// What the figures of tenants are taken from: what is written from now on goes through their counts.
+fn figures(
+    config: &Config,
+    storage: &Storage,
+    limits: &Arc<dyn LimitsSource>,
+    clock: &Arc<dyn Clock>,
+) -> Status {
+    Status {
+        storage: storage.clone(),
+        activity: Arc::new(Activity::new(Arc::new(storage.clone()), Arc::clone(clock))),
+        limits: Arc::clone(limits),
+        origins: Arc::new(Origins { folder: config.tenants(), base: config.limits() }),
+        clock: Arc::clone(clock),
+    }
+}
+
+/// What every port has in common.
+struct Ports<'a> {
+    config: &'a Config,
+    storage: &'a Storage,
+    exposition: &'a Exposition,
+    clock: &'a Arc<dyn Clock>,
+    gateway: &'a Gateway,
+    audit: &'a Audit,
+}
+
+impl Ports<'_> {
+    /// Opens the ports of the doors.
+    async fn open(
+        &self,
+        doors: Vec<doors::Door>,
+        secured: &[Arc<ServerTls>],
+    ) -> anyhow::Result<Vec<Listener>> {
+        let listen = &self.config.listen;
+        let mut listeners = Vec::new();
+        for door in doors {
+            let address = SocketAddr::new(listen.address, door.port + listen.port_offset);
+            let operations = doors::operations(&door, self.storage, self.exposition, self.clock);
+            let mut router = door.router.merge(operations);
+            if let Some(through) = door.through {
+                router = router.layer(from_fn(who::guard)).layer(self.gateway.layer(through));
+            }
+            let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
+            listeners.push(Listener::bind(door.name, address, router, tls, self.audit.clone()).await?);
+        }
+        Ok(listeners)
     }
 }
 

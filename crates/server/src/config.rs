@@ -39,7 +39,7 @@ pub enum Role {
     Logs,
     /// The Tempo API and OTLP traces, on 3200.
     Traces,
-    /// OTLP for the three signals, on 4317 and 4318.
+    /// OTLP for the three signals, on 4317 and 4318; what the process tells of itself on 9464, 13133 and 1777.
     Collector,
     /// Tokens for clients, on 8440.
     Authority,
@@ -140,6 +140,12 @@ pub struct Ports {
     pub otlp_grpc: u16,
     /// OTLP over HTTP.
     pub otlp_http: u16,
+    /// The collector's own metrics.
+    pub scrape: u16,
+    /// The health of the process.
+    pub health: u16,
+    /// What the process does at this moment.
+    pub debug: u16,
     /// The Authority.
     pub authority: u16,
 }
@@ -152,20 +158,33 @@ impl Default for Listen {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { prometheus: 9090, loki: 3100, tempo: 3200, otlp_grpc: 4317, otlp_http: 4318, authority: 8440 }
+        Self {
+            prometheus: 9090,
+            loki: 3100,
+            tempo: 3200,
+            otlp_grpc: 4317,
+            otlp_http: 4318,
+            scrape: 9464,
+            health: 13133,
+            debug: 1777,
+            authority: 8440,
+        }
     }
 }
 
 impl Ports {
     /// Names and ports.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u16); 6] {
+    pub const fn named(&self) -> [(&'static str, u16); 9] {
         [
             ("prometheus", self.prometheus),
             ("loki", self.loki),
             ("tempo", self.tempo),
             ("otlp_grpc", self.otlp_grpc),
             ("otlp_http", self.otlp_http),
+            ("scrape", self.scrape),
+            ("health", self.health),
+            ("debug", self.debug),
             ("authority", self.authority),
         ]
     }

@@ -3,23 +3,27 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Extension;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post};
 use collector::Collector;
 use collector::settings::BodySettings;
-use model::{Clock, Ingest};
+use model::{Clock, Ingest, Signal};
 use prometheus_client::registry::Registry;
 use query::QueryEngine;
 use security::authority::Authority;
+use security::gateway::Sight;
 use security::scopes::Door as Through;
 use storage::Storage;
 
+use crate::collector_ports;
 use crate::config::{Listen, Role};
 use crate::exposition::Exposition;
 use crate::keeping::{self, Keeping};
 use crate::memory::{Budget, Part};
 use crate::requests::RequestMetrics;
+use crate::status::Status;
 
 /// The parts that doors open on.
 pub(crate) struct Parts {
@@ -28,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) requests: RequestMetrics,
     pub(crate) keeping: Keeping,
+    pub(crate) status: Status,
 }
 
 /// What one port serves.
@@ -42,6 +47,13 @@ pub(crate) struct Door {
     pub(crate) router: Router,
     /// How the gateway knows it; the Authority's own port is not behind the gateway.
     pub(crate) through: Option<Through>,
+}
+
+impl Door {
+    /// A port of the collector whose routes are operations.
+    fn of_process(name: &'static str, port: u16, through: Through) -> Self {
+        Self { name, role: Role::Collector, port, router: Router::new(), through: Some(through) }
+    }
 }
 
 /// Makes the receivers of all doors in, which share their part of the memory, and registers what they count.
@@ -65,40 +77,42 @@ pub(crate) fn open(
     let build = api::BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..api::BuildInfo::default() };
     let settings = api::Settings { build, ..api::Settings::default() };
     let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
+    let prometheus = api::prometheus(engine(), clock(), &settings);
+    let loki = api::loki(engine(), clock(), &settings);
+    let tempo = api::tempo(engine(), clock(), &settings);
     // Questions leave a span each; writes are too many for that, and are counted only.
-    let both = |name, questions, writes| {
-        let questions = parts.requests.observe(name, true, questions);
-        questions.merge(parts.requests.observe(name, false, writes))
+    let three = |name, role, signal, questions, writes: Router| {
+        let questions = parts.requests.observe(name, true, parts.status.observe(signal, questions));
+        let others = writes.merge(parts.status.router(signal)).merge(keeping::router(role, &parts.keeping));
+        questions.merge(parts.requests.observe(name, false, others))
     };
     let writes = |name, router| parts.requests.observe(name, false, router);
-    let keeping = |name, role| parts.requests.observe(name, false, keeping::router(role, &parts.keeping));
     vec![
         Door {
             name: "prometheus",
             role: Role::Metrics,
             port: listen.ports.prometheus,
-            router: both(
+            router: three(
                 "prometheus",
-                api::prometheus(engine(), clock(), &settings),
+                Role::Metrics,
+                Signal::Metrics,
+                prometheus,
                 receivers.prometheus_write(),
-            )
-            .merge(keeping("prometheus", Role::Metrics)),
+            ),
             through: Some(Through::Prometheus),
         },
         Door {
             name: "loki",
             role: Role::Logs,
             port: listen.ports.loki,
-            router: both("loki", api::loki(engine(), clock(), &settings), receivers.loki_push())
-                .merge(keeping("loki", Role::Logs)),
+            router: three("loki", Role::Logs, Signal::Logs, loki, receivers.loki_push()),
             through: Some(Through::Loki),
         },
         Door {
             name: "tempo",
             role: Role::Traces,
             port: listen.ports.tempo,
-            router: both("tempo", api::tempo(engine(), clock(), &settings), receivers.tempo_push())
-                .merge(keeping("tempo", Role::Traces)),
+            router: three("tempo", Role::Traces, Signal::Traces, tempo, receivers.tempo_push()),
             through: Some(Through::Tempo),
         },
         Door {
@@ -115,6 +129,9 @@ pub(crate) fn open(
             router: writes("otlp_http", receivers.otlp_http()),
             through: Some(Through::OtlpHttp),
         },
+        Door::of_process("scrape", listen.ports.scrape, Through::Scrape),
+        Door::of_process("health", listen.ports.health, Through::Health),
+        Door::of_process("debug", listen.ports.debug, Through::Debug),
         Door {
             name: "authority",
             role: Role::Authority,
@@ -131,12 +148,19 @@ async fn nothing_here() -> (StatusCode, &'static str) {
 }
 
 /// The routes of operations: metrics, flush, readiness and health, which name no tenant and need none.
-pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition) -> Router {
+pub(crate) fn operations(
+    door: &Door,
+    storage: &Storage,
+    exposition: &Exposition,
+    clock: &Arc<dyn Clock>,
+) -> Router {
     let metrics = {
         let exposition = exposition.clone();
-        get(move |headers: HeaderMap| async move { exposition.response(&headers) })
+        get(move |headers: HeaderMap, sight: Option<Extension<Sight>>| async move {
+            exposition.response(&headers, sight.as_ref().map(|sight| &sight.0))
+        })
     };
-    let routes = match role {
+    let routes = match door.role {
         Role::Metrics => Router::new()
             .route("/metrics", metrics)
             .route("/flush", flush(storage))
@@ -146,8 +170,14 @@ pub(crate) fn operations(role: Role, storage: &Storage, exposition: &Exposition)
             let ready = ready(storage, "ready\n");
             Router::new().route("/metrics", metrics).route("/flush", flush(storage)).route("/ready", ready)
         }
-        // What gRPC answers to an unknown method is the receiver's.
-        Role::Collector | Role::Authority => return Router::new(),
+        Role::Collector => match door.through {
+            Some(Through::Scrape) => collector_ports::scrape(exposition),
+            Some(Through::Health) => collector_ports::health(storage, clock),
+            Some(Through::Debug) => collector_ports::debug(storage),
+            // What gRPC answers to an unknown method is the receiver's.
+            _ => return Router::new(),
+        },
+        Role::Authority => return Router::new(),
     };
     routes.fallback(nothing_here)
 }

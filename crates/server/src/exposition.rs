@@ -8,6 +8,8 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use security::gateway::Sight;
+use security::token::Tenants;
 
 /// The finished registry; cheap to clone.
 #[derive(Clone)]
@@ -30,17 +32,33 @@ impl Exposition {
         text
     }
 
-    /// The reply of `/metrics`: OpenMetrics for those who accept it, Prometheus' text format for others.
+    /// The reply of `/metrics`: OpenMetrics for those who accept it, Prometheus' text format for others. Figures of a
+    /// tenant are for callers that may act for it.
     #[must_use]
-    pub(crate) fn response(&self, headers: &HeaderMap) -> Response {
+    pub(crate) fn response(&self, headers: &HeaderMap, sight: Option<&Sight>) -> Response {
+        let text = self.text();
+        let text = match sight {
+            Some(Sight { tenants: Tenants::Any, .. }) => text,
+            sight => seen(&text, |tenant| sight.is_some_and(|sight| sight.tenants.allow(tenant))),
+        };
         let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         if accepts.into_iter().any(|value| value.contains("application/openmetrics-text")) {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            return ([(CONTENT_TYPE, content_type)], self.text()).into_response();
+            return ([(CONTENT_TYPE, content_type)], text).into_response();
         }
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
-        ([(CONTENT_TYPE, content_type)], prometheus_text(&self.text())).into_response()
+        ([(CONTENT_TYPE, content_type)], prometheus_text(&text)).into_response()
     }
+}
+
+/// The text without the samples of tenants that are not to be seen.
+fn seen(text: &str, sees: impl Fn(&str) -> bool) -> String {
+    let tenant = |line: &str| -> Option<String> {
+        let (_, rest) = line.split_once("{tenant=\"").or_else(|| line.split_once(",tenant=\""))?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    let is_seen = |line: &&str| line.starts_with('#') || tenant(line).is_none_or(|tenant| sees(&tenant));
+    text.lines().filter(is_seen).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// OpenMetrics text as Prometheus' text format: there a counter's family has the name of its series, with `_total`, and

@@ -22,6 +22,8 @@ mod doors;
 
 pub mod keeping;
 
+mod collector_ports;
+
 pub mod listeners;
 
 mod certificates;
@@ -35,6 +37,8 @@ mod process;
 pub mod own;
 
 mod audit;
+
+mod status;
 
 mod logging;
 

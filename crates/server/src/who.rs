@@ -87,7 +87,8 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
     }
 }
 
-fn refused(path: &str, refusal: &Refusal) -> Response {
+/// A refusal of a request that no protocol's handler answers.
+pub(crate) fn refused(path: &str, refusal: &Refusal) -> Response {
     let (status, kind) = match refusal.kind() {
         Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
         _ => (StatusCode::FORBIDDEN, "forbidden"),

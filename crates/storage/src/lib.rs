@@ -75,6 +75,8 @@ pub(crate) mod storage;
 
 pub(crate) mod snapshot;
 
+pub mod usage;
+
 pub mod inspect;
 
 pub mod verify;
@@ -98,4 +100,5 @@ pub use settings::{
 pub use storage::{MemoryUse, Storage};
 pub use store::config::{Patience, StoreConfig};
 pub use store::{Store, StoreParts};
+pub use usage::Usage;
 pub use wal::replay::ReplayProgress;

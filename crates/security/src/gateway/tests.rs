@@ -161,7 +161,15 @@ async fn whoever_is_known_chooses_within_what_is_allowed() {
 }
 
 /// Every door, with what each scope may do there.
-const REQUESTS: [(Door, Method, &str, &[&str]); 22] = [
+const REQUESTS: [(Door, Method, &str, &[&str]); 25] = [
+    (Door::Scrape, Method::GET, "/metrics", &["obs:read"]),
+    (Door::Debug, Method::GET, "/debug/threads", &["obs:admin"]),
+    (
+        Door::Tempo,
+        Method::GET,
+        "/api/status",
+        &["obs:read", "obs:logs", "obs:traces", "obs:ingest", "obs:admin"],
+    ),
     (Door::Prometheus, Method::GET, "/api/v1/query", &["obs:read"]),
     (Door::Prometheus, Method::POST, "/api/v1/query_range", &["obs:read"]),
     (Door::Prometheus, Method::GET, "/metrics", &["obs:read"]),

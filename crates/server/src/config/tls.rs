@@ -11,12 +11,15 @@ const SERVICE: &str = "{service}";
 
 /// The listeners: their names, the services whose certificates they show, and whether they require one of clients where
 /// the configuration does not say.
-const LISTENERS: [(&str, &str, ClientAuth); 6] = [
+const LISTENERS: [(&str, &str, ClientAuth); 9] = [
     ("prometheus", "prometheus", ClientAuth::Optional),
     ("loki", "loki", ClientAuth::Required),
     ("tempo", "tempo", ClientAuth::Required),
     ("otlp_grpc", "collector", ClientAuth::Required),
     ("otlp_http", "collector", ClientAuth::Required),
+    ("scrape", "collector", ClientAuth::Required),
+    ("health", "collector", ClientAuth::Required),
+    ("debug", "collector", ClientAuth::Required),
     ("authority", "authority", ClientAuth::Optional),
 ];
 

@@ -26,7 +26,10 @@ async fn get(header: &str, url: &str) -> Answer {
 async fn what_the_ready_line_proposes_answers() {
     let folder = tempfile::tempdir().unwrap();
     let stella = Stella::up(folder.path()).await;
-    assert_eq!(stella.listeners(), ["authority", "loki", "otlp_grpc", "otlp_http", "prometheus", "tempo"]);
+    assert_eq!(
+        stella.listeners(),
+        ["authority", "debug", "health", "loki", "otlp_grpc", "otlp_http", "prometheus", "scrape", "tempo"]
+    );
     let offset = stella.port_offset();
     let wanted = [
         ("prometheus", 9090),
@@ -35,6 +38,9 @@ async fn what_the_ready_line_proposes_answers() {
         ("otlp_grpc", 4317),
         ("otlp_http", 4318),
         ("authority", 8440),
+        ("scrape", 9464),
+        ("health", 13133),
+        ("debug", 1777),
     ];
     for (listener, port) in wanted {
         assert_eq!(stella.address(listener).unwrap().to_string(), format!("127.0.0.1:{}", port + offset));
