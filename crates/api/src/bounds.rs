@@ -6,6 +6,15 @@ pub(crate) const MAX_FORM_BYTES: usize = 4 << 20;
 /// Points of one series that a range query may ask for: Prometheus' and Loki's limit, which Grafana knows.
 pub(crate) const MAX_POINTS_PER_SERIES: i64 = 11_000;
 
+/// Queries in one request of remote read; a Prometheus sends one.
+pub(crate) const MAX_READ_QUERIES: usize = 100;
+
+/// Bytes of chunks in one frame of a streamed remote read: Prometheus' default.
+pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
+
+/// Names that one search answers with at most: Prometheus' default.
+pub(crate) const MAX_SEARCH_NAMES: usize = 10_000;
+
 /// Names that each list of `status/tsdb` may have: Prometheus' limit.
 pub(crate) const MAX_STATUS_LIMIT: usize = 10_000;
 

@@ -28,7 +28,7 @@ mod bounds;
 
 pub use build_info::BuildInfo;
 pub use loki::loki;
-pub use prometheus::prometheus;
+pub use prometheus::{ServerStatus, prometheus};
 pub use tempo::tempo;
 
 /// What the operator may set of the query doors.
@@ -39,4 +39,8 @@ pub struct Settings {
     /// The origins whose pages may read answers of Prometheus' API (`https://grafana.example`); `*` stands for
     /// every origin, an empty list for none.
     pub allowed_origins: Vec<String>,
+    /// What the status routes say of the server.
+    pub status: ServerStatus,
+    /// Whether the routes of Prometheus' experimental search are there.
+    pub search: bool,
 }

@@ -115,7 +115,7 @@ fn text_parameters(essence: &str, body: &[u8]) -> Result<Vec<(String, String)>, 
 }
 
 /// A request that did not come through the gateway names nobody.
-fn context(parts: &Parts) -> Result<TenantContext, Refusal> {
+pub(crate) fn context(parts: &Parts) -> Result<TenantContext, Refusal> {
     parts.extensions.get::<Access>().ok_or(Refusal::TenantRequired)?.context(None)
 }
 

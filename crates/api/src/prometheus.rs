@@ -16,6 +16,12 @@ mod metadata;
 
 mod status;
 
+mod features;
+
+mod remote_read;
+
+mod search;
+
 mod tree;
 
 mod survey;
@@ -32,7 +38,7 @@ use std::sync::Arc;
 
 use ::query::QueryEngine;
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use model::{Clock, TimestampNs};
 
 use crate::build_info::BuildInfo;
@@ -44,8 +50,11 @@ pub(crate) struct Prometheus {
     engine: QueryEngine,
     clock: Arc<dyn Clock>,
     build: Arc<BuildInfo>,
+    status: Arc<ServerStatus>,
     started: TimestampNs,
 }
+
+pub use status::ServerStatus;
 
 /// The routes below `/api/v1`, `/federate` and `/version`. Requests carry a `model::tenant::Access` in their extensions; one without is refused.
 /// Every other path below `/api/v1` is answered with 404 in Prometheus' form, unless another router that is merged
@@ -53,6 +62,7 @@ pub(crate) struct Prometheus {
 pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Settings) -> Router {
     let started = clock.now();
     let build = Arc::new(settings.build.clone());
+    let status = Arc::new(settings.status.clone());
     let router = Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
@@ -66,12 +76,25 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
         .route("/api/v1/metadata", get(metadata::metadata))
         .route("/api/v1/status/buildinfo", get(status::build_info))
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
+        .route("/api/v1/status/config", get(status::config))
+        .route("/api/v1/status/flags", get(status::flags))
+        .route("/api/v1/features", get(features::features))
+        .route("/api/v1/read", post(remote_read::read))
         .route("/api/v1/status/walreplay", get(survey::wal_replay))
         .route("/api/v1/status/tsdb", get(survey::tsdb))
         .route("/api/v1/status/tsdb/blocks", get(survey::blocks))
         .route("/federate", get(federate::federate))
         .route("/version", get(status::version))
         .route("/api/v1/{*rest}", any(status::not_found))
-        .with_state(Prometheus { engine, clock, build, started });
+        .merge(status::nothing());
+    let router = if settings.search { router.merge(searches()) } else { router };
+    let router = router.with_state(Prometheus { engine, clock, build, status, started });
     reply::with_origins(reply::compressed(router), &settings.allowed_origins)
+}
+
+fn searches() -> Router<Prometheus> {
+    Router::new()
+        .route("/api/v1/search/metric_names", get(search::metric_names).post(search::metric_names))
+        .route("/api/v1/search/label_names", get(search::label_names).post(search::label_names))
+        .route("/api/v1/search/label_values", get(search::label_values).post(search::label_values))
 }

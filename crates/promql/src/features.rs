@@ -11,8 +11,6 @@ pub struct Features {
     pub fill_modifiers: bool,
     /// `promql-delayed-name-removal`: the metric's name goes at the end of the query, not with each function.
     pub delayed_names: bool,
-    /// `promql-per-step-stats`: answers may tell how many samples each step took.
-    pub step_stats: bool,
 }
 
 impl Features {
@@ -22,16 +20,14 @@ impl Features {
         extended_ranges: true,
         fill_modifiers: true,
         delayed_names: true,
-        step_stats: true,
     };
 
     /// The names of all features, sorted.
-    pub const NAMES: [&str; 5] = [
+    pub const NAMES: [&str; 4] = [
         "promql-binop-fill-modifiers",
         "promql-delayed-name-removal",
         "promql-experimental-functions",
         "promql-extended-range-selectors",
-        "promql-per-step-stats",
     ];
 
     /// Enables one by its name; false where there is none of that name.
@@ -54,7 +50,6 @@ impl Features {
             "promql-delayed-name-removal" => &mut self.delayed_names,
             "promql-experimental-functions" => &mut self.experimental_functions,
             "promql-extended-range-selectors" => &mut self.extended_ranges,
-            "promql-per-step-stats" => &mut self.step_stats,
             _ => return None,
         })
     }

@@ -46,6 +46,8 @@ mod survey;
 
 mod latest;
 
+mod raw;
+
 pub use answer::{
     Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
     SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
@@ -59,6 +61,7 @@ pub use lists::Labelled;
 pub use log::{format_logql, is_log_query, parse_log_selector};
 pub use prom::{parse_metric_selector, parse_promql};
 pub use promql::{Features, Function, ast, functions};
+pub use raw::{RawAnswer, RawSeries};
 pub use request::{Direction, LogRequest, PromRequest, SqlRequest, Tag, TagScope, TagSearch, TraceRequest};
 pub use settings::QuerySettings;
 pub use sql::{STACK_BYTES, SqlAnswer, SqlEnd};

@@ -56,7 +56,10 @@ impl QueryEngine {
                     Labelled::Series => {
                         let snapshot = running.storage.metrics(member, range).await?;
                         for matchers in &sets {
-                            add(snapshot.select(matchers).await?.labels());
+                            let set = snapshot.select(matchers).await?;
+                            let present = set.present(|_| true).await?;
+                            let labels = set.labels().iter().zip(present).filter(|(_, present)| *present);
+                            add(&labels.map(|(labels, _)| labels.clone()).collect::<Vec<_>>());
                         }
                     }
                     Labelled::Streams => {

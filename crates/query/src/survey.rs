@@ -42,6 +42,21 @@ pub struct Cardinality {
 }
 
 impl QueryEngine {
+    /// How many segments of the tenant's metrics are set aside because they are damaged.
+    ///
+    /// # Errors
+    /// When it takes too long or the store fails.
+    pub async fn damaged_segments(&self, context: &TenantContext) -> Result<usize, QueryError> {
+        self.run((context, Signal::Metrics), None, |_engine, context, running| async move {
+            let mut damaged = 0;
+            for member in context.members() {
+                damaged += running.storage.metrics(member, TimeRange::ALL).await?.missing_segments();
+            }
+            Ok(damaged)
+        })
+        .await
+    }
+
     /// Counts the series with data in the range; lists have at most `limit` names.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ pub fn needed(door: Door, method: &Method, path: &str) -> Need {
     match path {
         "/ready" | "/-/ready" | "/-/healthy" | "/api/echo" => return Need::Nothing,
         "/metrics" => return Need::One(&[READ]),
-        "/flush" => return Need::One(&[ADMIN]),
+        "/flush" | "/-/reload" | "/-/quit" => return Need::One(&[ADMIN]),
         "/api/status" => return STATUS,
         "/v1/metrics" | "/api/v1/otlp/v1/metrics" | "/api/v1/write" => return PUSH_METRICS,
         "/v1/logs" | "/otlp/v1/logs" | "/loki/api/v1/push" | "/api/prom/push" => return PUSH_LOGS,
@@ -182,7 +182,9 @@ pub fn needed_of_tenant(deed: Deed, is_own_tenant: bool) -> Need {
 /// Whether a path is answered without a tenant, so that nobody asks for the caller's right but the gateway.
 #[must_use]
 pub fn concerns_no_tenant(path: &str) -> bool {
-    let is_operations = ["/", "/metrics", "/flush"].contains(&path) || path.starts_with("/debug/");
+    let is_operations = ["/", "/metrics", "/flush", "/-/reload", "/-/quit", "/api/v1/features"]
+        .contains(&path)
+        || path.starts_with("/debug/");
     let is_of_all = path.starts_with("/telemetry/") && path.ends_with("/all");
     is_operations || is_of_all || path.ends_with("/format_query") || path.contains("/status/")
 }

@@ -29,6 +29,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Fsync, Role};
 use crate::exposition::Exposition;
 use crate::keeping::{Keeping, Origins};
+use crate::lifecycle::Lifecycle;
 use crate::listeners::Listener;
 use crate::memory::{Budget, MemoryMetrics, Part};
 use crate::overrides::Overrides;
@@ -56,6 +57,7 @@ pub struct Assembled {
     authority: Authority,
     issuers: Vec<Arc<ExternalIssuer>>,
     overrides: Arc<Overrides>,
+    stop: CancellationToken,
 }
 
 /// Puts the parts together.
@@ -85,13 +87,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     register_process(&mut registry, &*clock, records.as_ref());
     let requests = RequestMetrics::new(&mut registry, Arc::clone(&clock));
 
-    let settings = QuerySettings {
-        parallelism: cores,
-        max_concurrent: config.query.max_concurrent.min((budget.of(Part::Queries) / QUERY_BYTES).max(2)),
-        lookback_ms: i64::try_from(config.query.lookback.as_ms()).unwrap_or(i64::MAX),
-        features: config.features()?.promql,
-        memory_bytes: budget.of(Part::Queries),
-    };
+    let settings = query_settings(config, budget, cores)?;
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
     let status = figures(config, &storage, &limits, &clock);
@@ -105,7 +101,19 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock), audit.clone())?;
     let keeping = keeping(config, &storage, &clock, &gateway, &audit);
     let (ingests, ticks) = (Arc::clone(&ingest), Arc::clone(&clock));
-    let parts = doors::Parts { ingest: ingests, engine, clock: ticks, requests, keeping, status };
+    let settings = door_settings(config, budget, cores)?;
+    let stop = CancellationToken::new();
+    let lifecycle = lifecycle(config, &overrides, &stop);
+    let parts = doors::Parts {
+        ingest: ingests,
+        engine,
+        clock: ticks,
+        requests,
+        keeping,
+        status,
+        settings,
+        lifecycle,
+    };
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
     let doors = doors::open(&parts, &receivers, &authority, &config.listen);
@@ -135,7 +143,40 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         None => None,
     };
     let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
-    Ok(Assembled { storage, listeners, addresses, own, audit: events, authority, issuers, overrides })
+    Ok(Assembled { storage, listeners, addresses, own, audit: events, authority, issuers, overrides, stop })
+}
+
+fn query_settings(config: &Config, budget: Budget, cores: usize) -> anyhow::Result<QuerySettings> {
+    let memory_bytes = budget.of(Part::Queries);
+    Ok(QuerySettings {
+        parallelism: cores,
+        max_concurrent: config.query.max_concurrent.min((memory_bytes / QUERY_BYTES).max(2)),
+        lookback_ms: i64::try_from(config.query.lookback.as_ms()).unwrap_or(i64::MAX),
+        features: config.features()?.promql,
+        memory_bytes,
+    })
+}
+
+fn lifecycle(config: &Config, overrides: &Arc<Overrides>, stop: &CancellationToken) -> Lifecycle {
+    let (overrides, stop) = (Arc::clone(overrides), stop.clone());
+    Lifecycle { is_open: config.listen.lifecycle, overrides, stop }
+}
+
+/// What the query doors are told of the server.
+fn door_settings(config: &Config, budget: Budget, cores: usize) -> anyhow::Result<api::Settings> {
+    let build = api::BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..api::BuildInfo::default() };
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let status = api::ServerStatus {
+        config_yaml: config.to_yaml(),
+        flags: config.to_flags(),
+        working_directory: std::env::current_dir().unwrap_or_default().display().to_string(),
+        hostname: hostname.trim().to_owned(),
+        cores,
+        memory_limit_bytes: budget.limit_bytes as u64,
+        lifecycle: config.listen.lifecycle,
+    };
+    let allowed_origins = config.listen.cors_origins.clone();
+    Ok(api::Settings { build, allowed_origins, status, search: config.features()?.search })
 }
 
 /// What the doors of deletions, holds and retention need.
@@ -233,7 +274,7 @@ impl Assembled {
     /// # Errors
     /// When signals cannot be waited for, or what is in memory cannot be written at the end. The log has it then.
     pub async fn run(self) -> anyhow::Result<()> {
-        let stop = CancellationToken::new();
+        let stop = self.stop;
         shutdown::on_signal(stop.clone())?;
         // These only read, and end when they are dropped.
         let mut looking = JoinSet::new();

@@ -7,6 +7,8 @@ pub mod features;
 
 pub mod identity;
 
+mod shown;
+
 pub mod store;
 
 pub mod tls;
@@ -115,7 +117,7 @@ impl Default for Config {
 }
 
 /// Ports and the address that they are opened on.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
     /// The address; only loopback addresses where there are no certificates.
@@ -124,6 +126,10 @@ pub struct Listen {
     pub port_offset: u16,
     /// The ports, by the names of the listeners.
     pub ports: Ports,
+    /// The origins whose pages may read answers (`https://grafana.example`); `*` stands for every origin.
+    pub cors_origins: Vec<String>,
+    /// Whether `/-/reload` and `/-/quit` of the Prometheus port are open.
+    pub lifecycle: bool,
 }
 
 /// The ports, by the names of the listeners.
@@ -152,7 +158,13 @@ pub struct Ports {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { address: IpAddr::from([127, 0, 0, 1]), port_offset: 0, ports: Ports::default() }
+        Self {
+            address: IpAddr::from([127, 0, 0, 1]),
+            port_offset: 0,
+            ports: Ports::default(),
+            cors_origins: Vec::new(),
+            lifecycle: false,
+        }
     }
 }
 

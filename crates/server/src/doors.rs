@@ -21,6 +21,7 @@ use crate::collector_ports;
 use crate::config::{Listen, Role};
 use crate::exposition::Exposition;
 use crate::keeping::{self, Keeping};
+use crate::lifecycle::Lifecycle;
 use crate::memory::{Budget, Part};
 use crate::requests::RequestMetrics;
 use crate::status::Status;
@@ -33,6 +34,9 @@ pub(crate) struct Parts {
     pub(crate) requests: RequestMetrics,
     pub(crate) keeping: Keeping,
     pub(crate) status: Status,
+    /// What the query doors are told.
+    pub(crate) settings: api::Settings,
+    pub(crate) lifecycle: Lifecycle,
 }
 
 /// What one port serves.
@@ -74,12 +78,11 @@ pub(crate) fn open(
     authority: &Authority,
     listen: &Listen,
 ) -> Vec<Door> {
-    let build = api::BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..api::BuildInfo::default() };
-    let settings = api::Settings { build, ..api::Settings::default() };
+    let settings = &parts.settings;
     let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
-    let prometheus = api::prometheus(engine(), clock(), &settings);
-    let loki = api::loki(engine(), clock(), &settings);
-    let tempo = api::tempo(engine(), clock(), &settings);
+    let prometheus = api::prometheus(engine(), clock(), settings);
+    let loki = api::loki(engine(), clock(), settings);
+    let tempo = api::tempo(engine(), clock(), settings);
     // Questions leave a span each; writes are too many for that, and are counted only.
     let three = |name, role, signal, questions, writes: Router| {
         let questions = parts.requests.observe(name, true, parts.status.observe(signal, questions));
@@ -97,7 +100,7 @@ pub(crate) fn open(
                 Role::Metrics,
                 Signal::Metrics,
                 prometheus,
-                receivers.prometheus_write(),
+                receivers.prometheus_write().merge(parts.lifecycle.routes()),
             ),
             through: Some(Through::Prometheus),
         },

@@ -24,6 +24,8 @@ pub mod keeping;
 
 mod collector_ports;
 
+mod lifecycle;
+
 pub mod listeners;
 
 mod certificates;

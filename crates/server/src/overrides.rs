@@ -171,6 +171,12 @@ impl Overrides {
         }
     }
 
+    /// What is wrong with the files that are there now.
+    #[must_use]
+    pub fn broken(&self) -> Vec<String> {
+        self.sources.lock().iter().filter_map(|source| source.broken.clone()).collect()
+    }
+
     /// Looks at the files once. What is new comes into force; what is broken does not.
     pub fn look(&self) {
         let mut sources = self.sources.lock();

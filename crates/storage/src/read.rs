@@ -11,6 +11,8 @@ pub(crate) mod listing;
 
 pub(crate) mod look;
 
+pub(crate) mod present;
+
 pub(crate) mod pieces;
 
 pub(crate) mod prune;

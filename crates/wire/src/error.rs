@@ -35,6 +35,12 @@ pub enum WireError {
         /// What the decoder met.
         reason: String,
     },
+    /// An answer is too large for its encoding.
+    #[error("answer cannot be compressed: {reason}")]
+    Compress {
+        /// What the encoder met.
+        reason: String,
+    },
     /// `Content-Type` names a format or message that is not spoken here: HTTP 415.
     #[error("content type is not supported: content_type=`{content_type}`, send {accepted}")]
     UnsupportedContentType {

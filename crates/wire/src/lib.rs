@@ -8,6 +8,7 @@ mod json;
 pub mod loki;
 pub mod otlp;
 mod protobuf;
+pub mod remote_read;
 pub mod remote_write;
 pub mod tempo;
 

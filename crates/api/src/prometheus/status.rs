@@ -1,7 +1,9 @@
-//! `status/…`: what the process says of itself, as far as it is true of us.
+//! `status/...`: what the process says of itself, and the routes whose answer is that there is nothing.
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use axum::routing::get;
 use http::Uri;
 use model::time::NS_PER_S;
 
@@ -13,6 +15,25 @@ use crate::json::{Json, written};
 use crate::parameters::Asked;
 use crate::reply;
 
+/// What the status routes say of the server, as the one who put it together knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerStatus {
+    /// The configuration in force as YAML, without secrets.
+    pub config_yaml: String,
+    /// Settings by the names of Prometheus' flags, with their values.
+    pub flags: Vec<(String, String)>,
+    /// The folder that relative paths start from.
+    pub working_directory: String,
+    /// The machine's name.
+    pub hostname: String,
+    /// Processors that are used.
+    pub cores: usize,
+    /// The limit of memory, in bytes.
+    pub memory_limit_bytes: u64,
+    /// Whether `/-/reload` and `/-/quit` are open.
+    pub lifecycle: bool,
+}
+
 /// `GET /api/v1/status/buildinfo`; asks for no tenant, because clients ask it before they know one.
 pub(crate) async fn build_info(State(door): State<Prometheus>) -> Response {
     data(|json| door.build.write(json, PROMETHEUS_API_VERSION))
@@ -23,7 +44,17 @@ pub(crate) async fn version(State(door): State<Prometheus>) -> Response {
     reply::json(written(|json| door.build.write(json, PROMETHEUS_API_VERSION)))
 }
 
-/// `GET /api/v1/status/runtimeinfo`: times, and the caller's retention.
+/// `GET /api/v1/status/config`: the configuration in force.
+pub(crate) async fn config(State(door): State<Prometheus>) -> Response {
+    data(|json| json.text_object([("yaml", &door.status.config_yaml)]))
+}
+
+/// `GET /api/v1/status/flags`: settings by the names of Prometheus' flags.
+pub(crate) async fn flags(State(door): State<Prometheus>) -> Response {
+    data(|json| json.text_object(door.status.flags.iter().map(|(name, value)| (name, value))))
+}
+
+/// `GET /api/v1/status/runtimeinfo`: the process, and the caller's retention.
 pub(crate) async fn runtime_info(
     State(door): State<Prometheus>,
     request: Request,
@@ -33,15 +64,61 @@ pub(crate) async fn runtime_info(
         Some(ns) => format!("{}s", ns / NS_PER_S),
         None => String::new(),
     };
+    let damaged = door.engine.damaged_segments(&asked.context).await?;
     let moment =
         |ns: i64| jiff::Timestamp::from_nanosecond(ns.into()).map(|t| t.to_string()).unwrap_or_default();
+    let started = moment(door.started.0);
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     Ok(data(|json| {
-        json.text_object([
-            ("startTime", moment(door.started.0)),
-            ("serverTime", moment(door.clock.now().0)),
-            ("storageRetention", retention),
-        ]);
+        let texts = [
+            ("startTime", started.as_str()),
+            ("CWD", &door.status.working_directory),
+            ("hostname", &door.status.hostname),
+            ("serverTime", &moment(door.clock.now().0)),
+            ("lastConfigTime", &started),
+            ("GOGC", ""),
+            ("GODEBUG", ""),
+            ("storageRetention", &retention),
+        ];
+        let numbers = [
+            ("corruptionCount", damaged as u64),
+            ("goroutineCount", tasks as u64),
+            ("GOMAXPROCS", door.status.cores as u64),
+            ("GOMEMLIMIT", door.status.memory_limit_bytes),
+        ];
+        // What is running was read when it started; a broken file of limits leaves what was read before.
+        json.raw("{\"reloadConfigSuccess\":true");
+        for (name, text) in texts {
+            json.raw(",");
+            json.text(name);
+            json.raw(":");
+            json.text(text);
+        }
+        for (name, number) in numbers {
+            json.raw(",");
+            json.text(name);
+            json.raw(":");
+            json.plain(number);
+        }
+        json.raw("}");
     }))
+}
+
+/// Routes about what there is none of: nothing is scraped, and no rules are evaluated.
+pub(crate) fn nothing() -> Router<Prometheus> {
+    const NONE: [(&str, &str); 8] = [
+        ("/api/v1/targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#),
+        ("/api/v1/targets/metadata", "[]"),
+        ("/api/v1/scrape_pools", r#"{"scrapePools":[]}"#),
+        ("/api/v1/alertmanagers", r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#),
+        ("/api/v1/alerts", r#"{"alerts":[]}"#),
+        ("/api/v1/rules", r#"{"groups":[]}"#),
+        ("/api/v1/notifications", "[]"),
+        ("/api/v1/status/self_metrics", "[]"),
+    ];
+    NONE.into_iter().fold(Router::new(), |router, (path, none)| {
+        router.route(path, get(move || async move { data(|json| json.raw(none)) }))
+    })
 }
 
 /// Every other path of the API.

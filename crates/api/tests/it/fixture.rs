@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{BuildInfo, Settings};
+use api::{BuildInfo, ServerStatus, Settings};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
@@ -67,6 +67,12 @@ impl Fixture {
         let settings = Settings {
             build: BuildInfo { version: "1.2.3".into(), revision: "abc".into(), ..BuildInfo::default() },
             allowed_origins: vec!["https://grafana.example".into()],
+            status: ServerStatus {
+                config_yaml: "data_dir: x\n".into(),
+                flags: vec![("query.lookback-delta".into(), "5m".into())],
+                ..ServerStatus::default()
+            },
+            search: true,
         };
         Self {
             storage,

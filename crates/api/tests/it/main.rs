@@ -8,6 +8,10 @@ mod loki;
 
 mod prometheus;
 
+mod remote_read;
+
+mod status;
+
 mod sql;
 
 mod refusals;

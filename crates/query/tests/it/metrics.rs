@@ -189,3 +189,45 @@ async fn metadata_names_families() {
     let names: Vec<&str> = found.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(names, ["latency", "orders_count", "pause"]);
 }
+
+#[tokio::test]
+async fn lists_name_what_has_a_sample_in_the_range() {
+    let fixture = Fixture::new().await;
+    let sample = |name: &str, ago_s: i64| {
+        let mut builder = MetricBatchBuilder::default();
+        let labels = Labels::from_pairs([(METRIC_NAME, "up"), ("pod", name), (name, "x")]);
+        let series = builder.series(&labels, SeriesInfo::default());
+        builder.sample(series, NOW_MS - ago_s * 1_000, 0, 1.0);
+        Batch::Metrics(builder.finish())
+    };
+    let engine = fixture.engine(2);
+    let a = fixture.context("a");
+    // One head or segment across the borders of ranges, and one within.
+    for (name, ago_s) in [("old", 3_000), ("young", 100), ("older", 7_000)] {
+        fixture.write("a", sample(name, ago_s)).await;
+    }
+    for is_flushed in [false, true] {
+        if is_flushed {
+            fixture.storage.flush().await.unwrap();
+            fixture.write("a", sample("new", 50)).await;
+        }
+        let within =
+            |from_s: i64, to_s: i64| TimeRange::from_ms(NOW_MS - from_s * 1_000, NOW_MS - to_s * 1_000);
+        let new: &[&str] = if is_flushed { &["new"] } else { &[] };
+        for (range, expected) in [
+            (within(600, 0), [new, &["young"]].concat()),
+            (within(3_600, 60), vec!["old", "young"]),
+            (within(2_000, 1_000), vec![]),
+            (TimeRange::ALL, [new, &["old", "older", "young"]].concat()),
+        ] {
+            let found = engine.label_values(&a, Labelled::Series, "pod", &[], range, None).await.unwrap();
+            assert_eq!(found.value, expected, "{range:?}");
+            let sets = engine.label_sets(&a, Labelled::Series, &[], range, None).await.unwrap().value;
+            assert_eq!(sets.len(), expected.len());
+            let names = engine.label_names(&a, Labelled::Series, &[], range, None).await.unwrap().value;
+            let own: Vec<String> =
+                names.into_iter().filter(|name| name != METRIC_NAME && name != "pod").collect();
+            assert_eq!(own, expected);
+        }
+    }
+}

@@ -45,6 +45,9 @@ pub struct Up {
     /// Enable what is experimental, by the names of Prometheus' feature flags: promql-experimental-functions for example.
     #[arg(long, value_delimiter = ',')]
     pub enable_feature: Vec<String>,
+    /// Open `/-/reload` and `/-/quit` of the Prometheus port.
+    #[arg(long)]
+    pub enable_lifecycle: bool,
 }
 
 /// Run some or all roles with a configuration file.
@@ -65,6 +68,9 @@ pub struct Serve {
     /// Enable what is experimental, by the names of Prometheus' feature flags, besides what the file enables.
     #[arg(long, value_delimiter = ',')]
     pub enable_feature: Vec<String>,
+    /// Open `/-/reload` and `/-/quit` of the Prometheus port, as `listen.lifecycle` does.
+    #[arg(long)]
+    pub enable_lifecycle: bool,
 }
 
 impl Up {
@@ -81,6 +87,7 @@ impl Up {
         config.store.keys.url.clone_from(&self.store);
         config.memory.limit = self.memory_limit;
         config.query.enable_feature.clone_from(&self.enable_feature);
+        config.listen.lifecycle = self.enable_lifecycle;
         if !self.plaintext {
             let folder = self.certificates();
             let [cert, key] = dev::pair_files("{service}", ENVIRONMENT).map(|name| folder.join(name));
@@ -132,6 +139,7 @@ impl Serve {
         }
         config.memory.limit = self.memory_limit.or(config.memory.limit);
         config.query.enable_feature.extend(self.enable_feature.iter().cloned());
+        config.listen.lifecycle |= self.enable_lifecycle;
         config.check()?;
         run(&config)
     }

@@ -16,6 +16,7 @@ mod authority;
 mod bench;
 mod collector;
 mod command;
+mod differential;
 mod doors;
 mod grafana;
 mod kill;

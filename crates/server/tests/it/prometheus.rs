@@ -35,18 +35,17 @@ async fn proxy(client: Client, path: &'static str) -> String {
     format!("http://{address}{path}")
 }
 
-/// Prometheus, which scrapes itself every second.
-struct Prometheus {
+/// A Prometheus.
+pub(crate) struct Prometheus {
     _process: Process,
     address: String,
     http: reqwest::Client,
 }
 
 impl Prometheus {
-    /// Writes all that it scrapes to each of the addresses.
+    /// One that scrapes itself every second and writes all of it to each of the addresses.
     async fn start(folder: &Path, write_urls: [&str; 2]) -> Self {
-        let port = free_port();
-        let address = format!("127.0.0.1:{port}");
+        let address = format!("127.0.0.1:{}", free_port());
         let queue = "queue_config: { max_shards: 1, batch_send_deadline: 200ms }";
         let writes = write_urls.map(|url| format!("  - url: {url}\n    {queue}\n")).concat();
         let config = format!(
@@ -54,13 +53,24 @@ impl Prometheus {
              scrape_configs:\n  - job_name: self\n    static_configs:\n      - targets: ['{address}']\n\
              remote_write:\n{writes}"
         );
+        Self::run(folder, address, &config, &[]).await
+    }
+
+    /// One that scrapes nothing and takes remote writes.
+    pub(crate) async fn receiver(folder: &Path) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        Self::run(folder, address, "global: {}\n", &["--web.enable-remote-write-receiver"]).await
+    }
+
+    async fn run(folder: &Path, address: String, config: &str, flags: &[&str]) -> Self {
         std::fs::write(folder.join("prometheus.yaml"), config).unwrap();
         let mut command: Command = tools::prometheus();
         command
             .arg(format!("--config.file={}", folder.join("prometheus.yaml").display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
             .arg(format!("--web.listen-address={address}"))
-            .arg("--log.level=warn");
+            .arg("--log.level=warn")
+            .args(flags);
         let mut process = Process::start("prometheus", &mut command);
         let http = http_client();
         let ready = format!("http://{address}/-/ready");
@@ -68,8 +78,13 @@ impl Prometheus {
         Self { _process: process, address, http }
     }
 
-    async fn get(&self, path: &str, parameters: &[(&str, String)]) -> Value {
-        let request = self.http.get(format!("http://{}{path}", self.address)).query(parameters);
+    /// The address of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn get(&self, path: &str, parameters: &[(&str, String)]) -> Value {
+        let request = self.http.get(self.url(path)).query(parameters);
         serde_json::from_slice(&request.send().await.unwrap().bytes().await.unwrap()).unwrap()
     }
 }
@@ -116,7 +131,7 @@ fn is_close(a: f64, b: f64) -> bool {
 }
 
 /// A vector or matrix as labels and points, sorted by labels.
-fn points(result: &Value) -> Vec<(String, Vec<(f64, f64)>)> {
+pub(crate) fn points(result: &Value) -> Vec<(String, Vec<(f64, f64)>)> {
     let point = |value: &Value| (value[0].as_f64().unwrap(), number(&value[1]));
     let mut series: Vec<(String, Vec<(f64, f64)>)> = array(result)
         .iter()

@@ -1,6 +1,6 @@
 //! Reads metrics: series by matchers, and their samples, histograms and exemplars.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use model::labels::Labels;
 use model::metric::MetricType;
 use model::{Matcher, TimeRange};
 
-use super::listing;
 use super::look;
 use super::merge::merge_all;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
@@ -109,24 +108,12 @@ impl MetricsSnapshot {
         Ok(known.into_values().collect())
     }
 
-    /// The names of the labels of the series that meet all matchers of any of the sets, sorted.
-    ///
-    /// # Errors
-    /// When the store fails; a damaged segment is left out.
-    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<BTreeSet<Arc<str>>, StorageError> {
-        listing::label_names(&self.source, self.range, sets).await
+    pub(super) fn source(&self) -> &Arc<Source> {
+        &self.source
     }
 
-    /// The values of a label of the series that meet all matchers of any of the sets, sorted.
-    ///
-    /// # Errors
-    /// When the store fails; a damaged segment is left out.
-    pub async fn label_values(
-        &self,
-        name: &str,
-        sets: &[Vec<Matcher>],
-    ) -> Result<BTreeSet<Arc<str>>, StorageError> {
-        listing::label_values(&self.source, self.range, name, sets).await
+    pub(super) const fn range(&self) -> TimeRange {
+        self.range
     }
 
     /// How many segments of the snapshot's range are missing from what it gives out, because they are damaged. It grows
@@ -173,6 +160,14 @@ impl MetricMetadata {
 }
 
 impl SeriesSet {
+    pub(super) fn selected(&self) -> &Selected {
+        &self.selected
+    }
+
+    pub(super) const fn range(&self) -> TimeRange {
+        self.range
+    }
+
     /// The series' labels, sorted and once each; a place in this list is the `series` number of rows.
     #[must_use]
     pub fn labels(&self) -> &[Labels] {

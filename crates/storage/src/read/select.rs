@@ -215,6 +215,16 @@ impl Selected {
 }
 
 impl HeadPart {
+    /// Whether all of its rows may be seen.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.veil.is_none()
+    }
+
+    /// The reader's numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
+        self.numbers.iter().map(|(global, _)| *global as usize)
+    }
+
     /// The rows of a scan as sorted streams, the oldest first.
     pub(crate) fn sources(&self, scan: &Scan, memory: &Bounded) -> Vec<Rows> {
         let numbers = within(&self.numbers, &scan.numbers);
@@ -247,6 +257,13 @@ pub(crate) fn streamed(rows: HeadRows, memory: &Bounded) -> Rows {
 }
 
 impl SegmentPart {
+    /// The reader's numbers of those that have rows in any of the tables.
+    pub(crate) fn with_rows(&self, tables: [Table; 2]) -> impl Iterator<Item = usize> + '_ {
+        let has_rows =
+            move |local: u32| tables.iter().any(|table| !self.places.rows(*table, local).is_empty());
+        self.numbers.iter().filter(move |(_, local)| has_rows(*local)).map(|(global, _)| *global as usize)
+    }
+
     /// The file of a table and the numbers that a scan wants of it; none where there is nothing to read.
     pub(crate) fn wanted(&self, source: &Source, scan: &Scan) -> Option<(SegmentFile, Numbers)> {
         if !self.meta.range().overlaps(scan.range) {
