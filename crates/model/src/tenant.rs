@@ -174,6 +174,9 @@ pub enum Refusal {
     /// Nothing in the request proves who is asking, or what it shows is not good; with what to do.
     #[error("{0}")]
     Unauthenticated(String),
+    /// Too much of what came from the caller's address proved nothing; with what to do.
+    #[error("{0}")]
+    TooManyFailures(String),
     /// The caller is known and may not do this; with what it would need.
     #[error("the caller may not do this: it needs {0}")]
     ScopeMismatch(String),
@@ -188,6 +191,7 @@ impl Refusal {
             Refusal::InvalidTenant(_) | Refusal::SeveralTenants(_) => "ERR_TENANT_INVALID",
             Refusal::TenantMismatch(_) | Refusal::OwnTenant(_) => "ERR_TENANT_MISMATCH",
             Refusal::Unauthenticated(_) => "ERR_UNAUTHENTICATED",
+            Refusal::TooManyFailures(_) => "ERR_TOO_MANY_FAILURES",
             Refusal::ScopeMismatch(_) => "ERR_SCOPE_MISMATCH",
         }
     }
@@ -198,6 +202,7 @@ impl Classified for Refusal {
         match self {
             Refusal::TenantRequired | Refusal::Unauthenticated(_) => Kind::Unauthorized,
             Refusal::InvalidTenant(_) | Refusal::SeveralTenants(_) => Kind::Invalid,
+            Refusal::TooManyFailures(_) => Kind::Limited,
             Refusal::TenantMismatch(_) | Refusal::OwnTenant(_) | Refusal::ScopeMismatch(_) => Kind::Forbidden,
         }
     }

@@ -57,3 +57,17 @@ pub(crate) const MAX_FORM_BYTES: usize = 64 << 10;
 pub(crate) const MAX_ASSERTION_LIFE_S: i64 = 600;
 /// Assertions that are remembered, so that none is used twice.
 pub(crate) const MAX_ASSERTIONS: usize = 16_384;
+/// Addresses or clients whose requests are counted.
+pub(crate) const MAX_THROTTLED: usize = 4_096;
+/// Authentications of one address that may fail at once.
+pub(crate) const MAX_FAILURES: u32 = 20;
+/// How many more may fail each second.
+pub(crate) const FAILURES_PER_S: f64 = 0.5;
+/// Tokens that one client is given at once.
+pub(crate) const MAX_ISSUED: u32 = 60;
+/// How many more it is given each second.
+pub(crate) const ISSUED_PER_S: f64 = 2.0;
+/// Tokens of one address that may be refused at once, at all ports together.
+pub(crate) const MAX_BAD_TOKENS: u32 = 200;
+/// How many more may be refused each second.
+pub(crate) const BAD_TOKENS_PER_S: f64 = 20.0;

@@ -106,7 +106,7 @@ impl Gateway {
     /// What a request may act for, the tenant that it acts for where the data names none, and what the caller may see.
     fn decide(&self, request: &Asking<'_>) -> (Access, Option<TenantId>, Sight) {
         let needed = scopes::needed(request.door, request.method, request.path);
-        let identified = self.identities.who(request.headers, request.peer);
+        let identified = self.identities.who(request.headers, request.peer, request.source);
         let who = identified.clone().and_then(|who| match &who {
             Who::Known(identity) if !needed.is_met(|scope| identity.scopes.contains(scope)) => {
                 Err(Refusal::ScopeMismatch(needed.describe()))

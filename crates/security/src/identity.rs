@@ -1,6 +1,8 @@
 //! Who a request comes from: a bearer token, a client certificate that the configuration knows, or nobody.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use http::HeaderMap;
@@ -8,6 +10,8 @@ use http::header::AUTHORIZATION;
 use model::tenant::Refusal;
 use serde::Deserialize;
 
+use crate::bounds::{BAD_TOKENS_PER_S, MAX_BAD_TOKENS};
+use crate::throttle::Throttle;
 use crate::tls::PeerCertificate;
 use crate::token::{Identity, Tenants, Verifier};
 
@@ -84,13 +88,15 @@ pub struct Identities {
     mappings: Vec<Mapping>,
     /// Whether a request that shows nothing is believed what it says of itself.
     believes: bool,
+    /// How often tokens of an address may be refused before new ones of it are not looked at.
+    failures: Arc<Throttle>,
 }
 
 /// A caller, as far as it is known.
 #[derive(Clone, Debug)]
 pub(crate) enum Who {
     /// It has proven who it is.
-    Known(std::sync::Arc<Identity>),
+    Known(Arc<Identity>),
     /// It shows nothing, and is believed: a plain connection on this machine.
     Believed,
 }
@@ -102,19 +108,46 @@ impl Identities {
     /// When a rule cannot be.
     pub fn new(verifier: Verifier, rules: Vec<CertificateRule>, believes: bool) -> Result<Self, String> {
         let mappings = rules.into_iter().map(mapping).collect::<Result<_, _>>()?;
-        Ok(Self { verifier, mappings, believes })
+        let failures = Throttle::new(MAX_BAD_TOKENS, BAD_TOKENS_PER_S, verifier.clock());
+        Ok(Self { verifier, mappings, believes, failures: Arc::new(failures) })
     }
 
-    /// Who sends a request with these headers, on a connection with this certificate.
-    pub(crate) fn who(&self, headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<Who, Refusal> {
+    /// What a token says that came from an address. Signatures cost time: an address that has sent many bad ones lately waits,
+    /// but for tokens that were found good a moment ago.
+    fn verify(
+        &self,
+        token: &str,
+        certificate: Option<&str>,
+        source: Option<IpAddr>,
+    ) -> Result<Arc<Identity>, Refusal> {
+        let source = source.map(|source| source.to_string());
+        if let Some(source) = source.as_deref().filter(|_| !self.verifier.is_known(token))
+            && let Err(seconds) = self.failures.check(source)
+        {
+            return Err(Refusal::TooManyFailures(format!(
+                "too many tokens from this address were not good: try again in {seconds} s"
+            )));
+        }
+        self.verifier.verify(token, certificate).map_err(|error| {
+            source.iter().for_each(|source| self.failures.count(source));
+            Refusal::Unauthenticated(error.to_string())
+        })
+    }
+
+    /// Who sends a request with these headers, on a connection with this certificate that comes from this address.
+    pub(crate) fn who(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&PeerCertificate>,
+        source: Option<IpAddr>,
+    ) -> Result<Who, Refusal> {
         let mapped = peer.and_then(|peer| {
             let mut mappings = self.mappings.iter();
             mappings.find(|mapping| mapping.selector.selects(peer)).map(|mapping| &mapping.identity)
         });
         if let Some(token) = bearer(headers)? {
             let thumbprint = peer.map(|peer| peer.thumbprint.as_str());
-            let identity = self.verifier.verify(token, thumbprint);
-            let identity = identity.map_err(|error| Refusal::Unauthenticated(error.to_string()))?;
+            let identity = self.verify(token, thumbprint, source)?;
             return match (mapped, &identity.tenant) {
                 // Two answers that differ.
                 (Some(mapped), Some(tenant)) if !mapped.tenants.allow(tenant) => {
@@ -124,7 +157,7 @@ impl Identities {
             };
         }
         match mapped {
-            Some(identity) => Ok(Who::Known(std::sync::Arc::new(identity.clone()))),
+            Some(identity) => Ok(Who::Known(Arc::new(identity.clone()))),
             None if self.believes => Ok(Who::Believed),
             None => Err(Refusal::Unauthenticated(nothing_shown(peer))),
         }

@@ -17,6 +17,8 @@ pub mod gateway;
 
 pub mod error;
 
+mod throttle;
+
 mod bounds;
 
 pub use error::SecurityError;

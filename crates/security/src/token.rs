@@ -140,10 +140,7 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Malformed);
         }
-        let name: [u8; 32] = digest::digest(&digest::SHA256, token.as_bytes())
-            .as_ref()
-            .try_into()
-            .expect("SHA-256 has 32 bytes");
+        let name = name(token);
         let known = match self.0.known.get(&name) {
             Some(known) => known,
             None => {
@@ -154,6 +151,16 @@ impl Verifier {
         };
         self.check(&known, certificate)?;
         Ok(Arc::clone(&known.identity))
+    }
+
+    /// Whether the signature of a token was verified a moment ago.
+    pub(crate) fn is_known(&self, token: &str) -> bool {
+        token.len() <= MAX_TOKEN_BYTES && self.0.known.contains_key(&name(token))
+    }
+
+    /// The time by which tokens are checked.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0.clock)
     }
 
     fn check(&self, known: &Known, certificate: Option<&str>) -> Result<(), TokenError> {
@@ -189,6 +196,12 @@ impl Verifier {
         let external = external.ok_or(TokenError::Issuer(issuer))?;
         known(&signed(token, &external.keys())?, external.claims())
     }
+}
+
+/// What a token is remembered by.
+fn name(token: &str) -> [u8; 32] {
+    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// What a token says in a claim, without proof: to find the keys, which then prove it.

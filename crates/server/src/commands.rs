@@ -1,5 +1,8 @@
 //! The commands of the binary, one file each.
 
+#[macro_use]
+pub(crate) mod output;
+
 pub mod serve;
 
 pub mod query;

@@ -91,6 +91,7 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 pub(crate) fn refused(path: &str, refusal: &Refusal) -> Response {
     let (status, kind) = match refusal.kind() {
         Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        Kind::Limited => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
         _ => (StatusCode::FORBIDDEN, "forbidden"),
     };
     let text = format!("{}: {refusal}", refusal.code());

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Request, State};
-use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -24,7 +24,8 @@ use serde_json::{Value, json};
 
 use super::{Authority, AuthorityError, Claims, TokenRequest};
 use crate::PeerAddress;
-use crate::bounds::MAX_FORM_BYTES;
+use crate::bounds::{FAILURES_PER_S, ISSUED_PER_S, MAX_FAILURES, MAX_FORM_BYTES, MAX_ISSUED};
+use crate::throttle::Throttle;
 use crate::tls::PeerCertificate;
 use crate::token::{TokenError, Verifier};
 use callers::{Assertions, Form};
@@ -42,6 +43,15 @@ struct Port {
     operators: Verifier,
     /// Takes all tokens of the Authority, whomever they are for.
     assertions: Arc<Assertions>,
+    /// How often a client is given a token.
+    issues: Arc<Throttle>,
+}
+
+/// What stands before all routes: refusals are told, and an address whose authentications fail again and again waits.
+#[derive(Clone)]
+struct Watch {
+    authority: Authority,
+    failures: Arc<Throttle>,
 }
 
 /// The certificate of the connection, where its client showed one.
@@ -51,8 +61,11 @@ type Peer = Option<Extension<Arc<PeerCertificate>>>;
 pub fn router(authority: &Authority) -> Router {
     let clock = Arc::clone(&authority.inner.clock);
     let operators = Verifier::new(authority.clone(), Vec::new(), [AUDIENCE.to_owned()], Arc::clone(&clock));
-    let assertions = Arc::new(Assertions::new(clock));
-    let port = Port { authority: authority.clone(), operators, assertions };
+    let assertions = Arc::new(Assertions::new(Arc::clone(&clock)));
+    let issues = Arc::new(Throttle::new(MAX_ISSUED, ISSUED_PER_S, Arc::clone(&clock)));
+    let failures = Arc::new(Throttle::new(MAX_FAILURES, FAILURES_PER_S, clock));
+    let watch = Watch { authority: authority.clone(), failures };
+    let port = Port { authority: authority.clone(), operators, assertions, issues };
     Router::new()
         .route("/token", post(token))
         .route("/connect/token", post(token))
@@ -63,7 +76,7 @@ pub fn router(authority: &Authority) -> Router {
         .route("/.well-known/oauth-authorization-server", get(discovery))
         .merge(admin::router())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
-        .layer(from_fn_with_state(authority.clone(), told))
+        .layer(from_fn_with_state(watch, watched))
         .with_state(port)
 }
 
@@ -74,12 +87,21 @@ struct Because {
     reason: String,
 }
 
-/// Tells refusals.
-async fn told(State(authority): State<Authority>, request: Request, next: Next) -> Response {
+/// Tells refusals, and lets nobody guess for long.
+async fn watched(State(watch): State<Watch>, request: Request, next: Next) -> Response {
     let (source, path) = (source(request.extensions()), request.uri().path().to_owned());
-    let response = next.run(request).await;
+    let response = match watch.failures.check(&source) {
+        Ok(()) => next.run(request).await,
+        Err(seconds) => {
+            let reason = "too many authentications from this address have failed";
+            OAuthError::too_many(reason, seconds).into_response()
+        }
+    };
     if let Some(Because { code, reason }) = response.extensions().get() {
-        authority.acting("", &source).tell(Action::TokenRefused, |event| {
+        if response.status() == StatusCode::UNAUTHORIZED {
+            watch.failures.count(&source);
+        }
+        watch.authority.acting("", &source).tell(Action::TokenRefused, |event| {
             event.on(path).code(*code).with("reason", reason).with("listener", "authority")
         });
     }
@@ -108,15 +130,26 @@ struct OAuthError {
     status: StatusCode,
     code: &'static str,
     description: String,
+    retry_after_s: Option<u64>,
 }
 
 impl OAuthError {
+    fn new(status: StatusCode, code: &'static str, description: impl Into<String>) -> Self {
+        Self { status, code, description: description.into(), retry_after_s: None }
+    }
+
+    fn too_many(reason: &str, retry_after_s: u64) -> Self {
+        let description = format!("{reason}: try again in {retry_after_s} s");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", description);
+        Self { retry_after_s: Some(retry_after_s), ..error }
+    }
+
     fn request(description: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code: "invalid_request", description: description.into() }
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
 
     fn client(description: impl Into<String>) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, code: "invalid_client", description: description.into() }
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
     }
 }
 
@@ -133,7 +166,7 @@ impl From<AuthorityError> for OAuthError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             tracing::warn!(%error, "the Authority cannot answer");
         }
-        Self { status, code, description: error.to_string() }
+        Self::new(status, code, error.to_string())
     }
 }
 
@@ -145,6 +178,9 @@ impl IntoResponse for OAuthError {
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = http::HeaderValue::from_static("Basic realm=\"stella authority\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Because { code: self.code, reason: self.description });
         response
@@ -167,11 +203,8 @@ async fn token(
     match form.get("grant_type") {
         Some("client_credentials") => {}
         Some(other) => {
-            return Err(OAuthError {
-                status: StatusCode::BAD_REQUEST,
-                code: "unsupported_grant_type",
-                description: format!("grant_type={other}: client_credentials is the one that there is"),
-            });
+            let description = format!("grant_type={other}: client_credentials is the one that there is");
+            return Err(OAuthError::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", description));
         }
         None => return Err(OAuthError::request("grant_type is missing: client_credentials")),
     }
@@ -190,6 +223,11 @@ async fn token(
             caller.name
         )));
     }
+    let too_many = |seconds| {
+        OAuthError::too_many("the client asks for too many tokens, use each until it ends", seconds)
+    };
+    port.issues.check(&caller.name).map_err(too_many)?;
+    port.issues.count(&caller.name);
     let issued = port.authority.acting(&caller.name, &source).issue_short(&caller.name, &request)?;
     tracing::info!(client = caller.name, jti = issued.claims.jti, "a token was issued");
     Ok(answer(json!({
@@ -243,11 +281,8 @@ async fn revoke(
     // A token that is not good needs no revocation, and is answered alike.
     if let Some(claims) = good(&port.authority, token) {
         if claims.client_id != caller.name {
-            return Err(OAuthError {
-                status: StatusCode::BAD_REQUEST,
-                code: "unauthorized_client",
-                description: "the token is another client's: an operator revokes it".into(),
-            });
+            let description = "the token is another client's: an operator revokes it";
+            return Err(OAuthError::new(StatusCode::BAD_REQUEST, "unauthorized_client", description));
         }
         port.authority.acting(&caller.name, &source).revoke(&claims.jti, Some(claims.exp)).await?;
         tracing::info!(client = caller.name, jti = claims.jti, "a token was revoked");
@@ -284,6 +319,6 @@ async fn discovery(State(port): State<Port>) -> Response {
 
 impl From<TokenError> for OAuthError {
     fn from(error: TokenError) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, code: "invalid_token", description: error.to_string() }
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", error.to_string())
     }
 }

@@ -411,3 +411,29 @@ async fn operators_need_a_token_for_that() {
         "old tokens stay good"
     );
 }
+
+#[tokio::test]
+async fn guessing_and_asking_again_and_again_are_slowed_down() {
+    let world = World::new();
+    let authority = world.node().await;
+    let secret = authority.create_client(client("a", &["obs:read"], Some("acme"))).await.unwrap().0;
+    let port = http::router(&authority);
+    let form = |secret: &str| format!("grant_type=client_credentials&client_id=a&client_secret={secret}");
+    let mut issued = 0;
+    while post(&port, "/token", &form(&secret), None).await.0 == StatusCode::OK {
+        issued += 1;
+    }
+    assert_eq!(issued, 60, "a burst");
+    world.clock.advance_ns(500_000_000);
+    assert_eq!(post(&port, "/token", &form(&secret), None).await.0, StatusCode::OK, "two a second");
+    world.clock.advance_ns(3_600_000_000_000);
+    let mut guesses = 0;
+    while post(&port, "/token", &form("guess"), None).await.0 == StatusCode::UNAUTHORIZED {
+        guesses += 1;
+    }
+    assert_eq!(guesses, 20);
+    let (status, answer) = post(&port, "/token", &form(&secret), None).await;
+    assert_eq!((status, &answer["error"]), (StatusCode::TOO_MANY_REQUESTS, &"slow_down".into()));
+    world.clock.advance_ns(2_000_000_000);
+    assert_eq!(post(&port, "/token", &form(&secret), None).await.0, StatusCode::OK);
+}

@@ -413,3 +413,29 @@ async fn what_a_request_says_of_its_identity_does_not_pass() {
     );
     let _: axum::Router = axum::Router::new().layer(believing(None).await.layer(Door::Tempo));
 }
+
+#[tokio::test]
+async fn an_address_that_guesses_waits_and_good_tokens_pass() {
+    let world = World::new();
+    let authority = world.node().await;
+    let good = token(&authority, "reader", settings(&["obs:read"]), None).await;
+    let gateway = gateway(world.verifier(&authority), Vec::new(), None, false);
+    let ask = |token: &str, address: [u8; 4]| {
+        let headers = headers(&[("authorization", &format!("Bearer {token}")), (ORG_ID_HEADER, "a")]);
+        let (door, method, path) = QUERY;
+        let source = Some(address.into());
+        outcome(
+            &gateway.access(&Asking { door, method: &method, path, headers: &headers, peer: None, source }),
+            None,
+        )
+    };
+    let before = ask(&good, [10, 0, 0, 1]);
+    for n in 0..200 {
+        assert_eq!(ask(&format!("guess.{n}.x"), [10, 0, 0, 1]), "ERR_UNAUTHENTICATED", "{n}");
+    }
+    assert_eq!(ask("guess.again.x", [10, 0, 0, 1]), "ERR_TOO_MANY_FAILURES");
+    assert_eq!(ask(&good, [10, 0, 0, 1]), before, "what was good a moment ago still is");
+    assert_eq!(ask("guess.again.x", [10, 0, 0, 2]), "ERR_UNAUTHENTICATED", "another address");
+    world.clock.advance_ns(1_000_000_000);
+    assert_eq!(ask("guess.again.x", [10, 0, 0, 1]), "ERR_UNAUTHENTICATED");
+}

@@ -182,9 +182,8 @@ impl Auth {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer is the command's output")]
 fn print(text: &str) {
-    println!("{text}");
+    say!("{text}");
 }
 
 async fn client(action: &ClientAction) -> anyhow::Result<()> {

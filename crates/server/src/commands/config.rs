@@ -102,17 +102,16 @@ fn of_config(path: Option<&Path>, error: &ConfigError) -> Vec<Finding> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the findings are the command's answer")]
 fn tell(findings: &[Finding], as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string_pretty(findings)?);
+        say!("{}", serde_json::to_string_pretty(findings)?);
         return Ok(());
     }
     for finding in findings {
-        println!("{finding}");
+        say!("{finding}");
     }
     if findings.is_empty() {
-        println!("the configuration is good");
+        say!("the configuration is good");
     }
     Ok(())
 }

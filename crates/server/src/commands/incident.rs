@@ -86,13 +86,12 @@ impl Incident {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "whether the mode is on is the command's answer")]
 fn tell(text: &str, as_json: bool) -> anyhow::Result<()> {
     let answer: IncidentAnswer = serde_json::from_str(text)?;
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        say!("{}", serde_json::to_string_pretty(&answer)?);
     } else if answer.enabled {
-        println!(
+        say!(
             "incident mode is on: tenant={} until={} since={} actor={} reason={:?}",
             answer.tenant,
             answer.expires_at.unwrap_or_default(),
@@ -101,7 +100,7 @@ fn tell(text: &str, as_json: bool) -> anyhow::Result<()> {
             answer.reason.unwrap_or_default(),
         );
     } else {
-        println!("incident mode is off: tenant={}", answer.tenant);
+        say!("incident mode is off: tenant={}", answer.tenant);
     }
     Ok(())
 }

@@ -80,7 +80,6 @@ impl Query {
     ///
     /// # Errors
     /// When the server cannot be reached or refuses; the error has its words.
-    #[expect(clippy::print_stdout, reason = "the answer is the command's output")]
     pub fn run(&self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (question, port, path) = match &self.language {
@@ -94,19 +93,19 @@ impl Query {
         let request = question.server.request(reqwest::Method::GET, port, path)?.query(&self.parameters());
         let answer = runtime.block_on(question.server.text(request))?;
         if question.json {
-            println!("{answer}");
+            say!("{answer}");
             return Ok(());
         }
         let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
         match &self.language {
-            Language::Traceql(_) => println!("{}", traces(&answer)),
+            Language::Traceql(_) => say!("{}", traces(&answer)),
             Language::Promql(_) | Language::Logql(_) | Language::Sql(_) => {
-                println!("{}", result(&answer["data"]));
+                say!("{}", result(&answer["data"]));
             }
         }
         for kind in ["warnings", "infos"] {
             for note in answer[kind].as_array().into_iter().flatten() {
-                println!("{kind}: {}", text(note));
+                say!("{kind}: {}", text(note));
             }
         }
         Ok(())

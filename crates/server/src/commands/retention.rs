@@ -157,9 +157,8 @@ async fn add_hold(add: &AddHold) -> anyhow::Result<()> {
     show(&hold, add.plain.json, || hold.id.clone())
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
 fn show(answer: &impl Serialize, as_json: bool, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    println!("{}", if as_json { serde_json::to_string_pretty(answer)? } else { text() });
+    say!("{}", if as_json { serde_json::to_string_pretty(answer)? } else { text() });
     Ok(())
 }
 

@@ -153,7 +153,6 @@ impl Segment {
 }
 
 impl Inspect {
-    #[expect(clippy::print_stdout, reason = "the report is the command's output")]
     async fn run(&self, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         let file = PathBuf::from(&self.segment);
         let reports = if file.is_file() {
@@ -164,9 +163,9 @@ impl Inspect {
             inspect_segment(&*store.objects(), &tenant, signal, id).await?
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&reports)?);
+            say!("{}", serde_json::to_string_pretty(&reports)?);
         } else {
-            reports.iter().for_each(|report| println!("{}\n", shown(report)));
+            reports.iter().for_each(|report| say!("{}\n", shown(report)));
         }
         let damaged: usize = reports.iter().map(|report| report.damaged_blocks.len()).sum();
         ensure!(damaged == 0, "blocks are damaged: blocks={damaged}");
@@ -218,7 +217,6 @@ fn per_row(bytes: u64, rows: u64) -> String {
 }
 
 impl Verify {
-    #[expect(clippy::print_stdout, reason = "the report is the command's output")]
     async fn run(&self, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         let config = self.place.config()?;
         let store = Place::open(&config, &clock)?;
@@ -227,9 +225,9 @@ impl Verify {
         let verification = Verification { store: store.objects(), data_dir, tenant, signal: self.signal };
         let report = verification.run().await?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            say!("{}", serde_json::to_string_pretty(&report)?);
         } else {
-            println!("{}", verified(&report));
+            say!("{}", verified(&report));
         }
         ensure!(report.damaged == 0, "something is damaged: places={}", report.damaged);
         Ok(())
@@ -269,7 +267,6 @@ fn verified(report: &VerifyReport) -> String {
 }
 
 impl Restore {
-    #[expect(clippy::print_stdout, reason = "the segment's new name is the command's output")]
     async fn run(&self, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
         let (tenant, signal, id) = named(&self.segment)?;
         let store = Place::open(&self.place.config()?, &clock)?;
@@ -283,7 +280,7 @@ impl Restore {
             seed: rand::rng().random(),
         };
         let segment = restoration.run().await?;
-        println!("restored: {tenant}/{signal}/{} has its {} rows", segment.id, segment.rows);
+        say!("restored: {tenant}/{signal}/{} has its {} rows", segment.id, segment.rows);
         Ok(())
     }
 }

@@ -173,11 +173,10 @@ fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Says on standard output where everything is, and what to try first.
-#[expect(clippy::print_stdout, reason = "the ready line is the command's answer")]
 fn tell(assembled: &Assembled, config: &Config) {
     let addresses: Vec<String> =
         assembled.addresses().iter().map(|(name, address)| format!("{name}={address}")).collect();
-    println!("stella is ready: {}", addresses.join(" "));
+    say!("stella is ready: {}", addresses.join(" "));
     if !config.own_telemetry {
         return;
     }
@@ -199,20 +198,20 @@ fn tell(assembled: &Assembled, config: &Config) {
             let file = |name: &str| folder.join(name).display().to_string();
             let (ca, cert, key) = (file(dev::CA_FILE), file("client.crt"), file("client.key"));
             if folder.join("client.crt").is_file() {
-                println!("its certificates: export STELLA_CA={ca} STELLA_CERT={cert} STELLA_KEY={key}");
+                say!("its certificates: export STELLA_CA={ca} STELLA_CERT={cert} STELLA_KEY={key}");
             }
             "curl --cacert $STELLA_CA --cert $STELLA_CERT --key $STELLA_KEY".to_owned()
         }
     };
-    println!("its own telemetry is the tenant {tenant:?}; try:");
+    say!("its own telemetry is the tenant {tenant:?}; try:");
     if let Some(at) = server("prometheus") {
-        println!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/api/v1/query?query=up'");
+        say!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/api/v1/query?query=up'");
     }
     if let Some(at) = server("loki") {
         let query = "query=%7Bservice_name%3D%22stella%22%7D";
-        println!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/loki/api/v1/query_range?{query}'");
+        say!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/loki/api/v1/query_range?{query}'");
     }
     if let Some(at) = server("tempo") {
-        println!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/api/search?q=%7B%7D'");
+        say!("  {curl} -H 'X-Scope-OrgID: {tenant}' '{at}/api/search?q=%7B%7D'");
     }
 }

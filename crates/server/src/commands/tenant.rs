@@ -70,11 +70,10 @@ fn of_config(path: Option<&Path>, root: &Node, signal: Signal, key: &str) -> Ori
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the limits are the command's answer")]
 fn tell(tenant: &TenantId, limits: &[Explained], as_json: bool) -> anyhow::Result<()> {
     if as_json {
         let answer = serde_json::json!({ "tenant": tenant.as_str(), "limits": limits });
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        say!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
     }
     let rows = limits.iter().map(|limit| {
@@ -86,6 +85,6 @@ fn tell(tenant: &TenantId, limits: &[Explained], as_json: bool) -> anyhow::Resul
     });
     let mut table = table(&["signal", "limit", "value", "from", "meaning"]);
     table.add_rows(rows);
-    println!("{table}");
+    say!("{table}");
     Ok(())
 }

@@ -61,7 +61,6 @@ impl Tls {
     /// # Errors
     /// When files cannot be read or written, or nobody answers; after a look at a server that is not trusted, or does
     /// not take the certificate.
-    #[expect(clippy::print_stdout, reason = "what was made or found is the command's output")]
     pub fn run(&self) -> anyhow::Result<()> {
         match &self.action {
             Action::Dev(dev) => {
@@ -71,22 +70,22 @@ impl Tls {
                 let made = dev::make(&dev.out, &dev.env, dev.force, &SystemClock::new())?;
                 for (paths, what) in [(&made.written, "made"), (&made.kept, "kept")] {
                     for path in paths {
-                        println!("{what} {}", path.display());
+                        say!("{what} {}", path.display());
                     }
                 }
                 Ok(())
             }
             Action::Inspect(inspect) => {
                 if Path::new(&inspect.what).is_file() || !inspect.what.contains(':') {
-                    println!("{}", certificates(&inspect::file(Path::new(&inspect.what))?));
+                    say!("{}", certificates(&inspect::file(Path::new(&inspect.what))?));
                     return Ok(());
                 }
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 let client = inspect.credentials.tls()?;
                 let shown = runtime.block_on(inspect::server(&inspect.what, client.as_ref()))?;
-                println!("{}", certificates(&shown.certificates));
+                say!("{}", certificates(&shown.certificates));
                 let Shown { version, protocol, failure, .. } = shown;
-                println!("version={} protocol={}", word(version), word(protocol));
+                say!("version={} protocol={}", word(version), word(protocol));
                 match failure {
                     Some(failure) => bail!("the handshake with {} failed: {failure}", inspect.what),
                     None => Ok(()),

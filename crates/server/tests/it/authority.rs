@@ -1,7 +1,7 @@
 //! Who may do what, from the outside: the commands that a deployment begins with, and its tokens at every port.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -246,4 +246,16 @@ async fn an_operator_does_the_same_over_the_port_of_the_authority() {
     let forged = at.replace("@op.token", "x.y.z");
     refused(folder, &format!("stella authority client list {forged}"), "401");
     deployment.stella.stop().await;
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary();
+    command.args(["tenant", "show", "acme"]).current_dir(folder.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The reader goes before the command says anything.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output));
 }

@@ -22,6 +22,7 @@ mod grafana;
 mod kill;
 mod ledger;
 mod limits;
+mod matrix;
 mod memory;
 mod own;
 mod prometheus;

@@ -38,19 +38,15 @@ impl FromRequestParts<Port> for Operator {
     type Rejection = OAuthError;
 
     async fn from_request_parts(parts: &mut Parts, port: &Port) -> Result<Self, OAuthError> {
-        let token = bearer(&parts.headers).ok_or_else(|| OAuthError {
-            status: StatusCode::UNAUTHORIZED,
-            code: "invalid_token",
-            description: format!("show a token with the scope {ADMIN_SCOPE}: Authorization: Bearer <token>"),
+        let token = bearer(&parts.headers).ok_or_else(|| {
+            let said = format!("show a token with the scope {ADMIN_SCOPE}: Authorization: Bearer <token>");
+            OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_token", said)
         })?;
         let peer = parts.extensions.get::<Arc<PeerCertificate>>();
         let identity = port.operators.verify(token, peer.map(|peer| peer.thumbprint.as_str()))?;
         if !identity.scopes.contains(ADMIN_SCOPE) {
-            return Err(OAuthError {
-                status: StatusCode::FORBIDDEN,
-                code: "insufficient_scope",
-                description: format!("the token does not have the scope {ADMIN_SCOPE}"),
-            });
+            let said = format!("the token does not have the scope {ADMIN_SCOPE}");
+            return Err(OAuthError::new(StatusCode::FORBIDDEN, "insufficient_scope", said));
         }
         let name = identity.subject.clone();
         let authority = port.authority.acting(&name, &source(&parts.extensions));

@@ -290,3 +290,84 @@ async fn a_client_certificate_that_has_ended_is_refused() {
         assert!(refused.to_lowercase().contains("expired"), "{refused}");
     }
 }
+
+/// How many times pairs are exchanged under load; a longer run names its number in `STELLA_TEST_ROTATIONS`.
+const ROTATIONS: usize = 100;
+
+/// Sends numbers until it is told to stop, each after the one before was answered; how many. `stays` on one connection, or
+/// makes one for each.
+async fn writes(
+    client: Arc<ClientTls>,
+    address: std::net::SocketAddr,
+    first: u64,
+    stays: bool,
+    stop: Arc<std::sync::atomic::AtomicBool>,
+) -> u64 {
+    let connect = async || {
+        let connector = TlsConnector::from(Arc::new(client.config()));
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+    };
+    let mut stream = connect().await;
+    let mut sent = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        if !stays {
+            stream = connect().await;
+        }
+        let number = (first + sent).to_be_bytes();
+        stream.write_all(&number).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = [0; 8];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, number);
+        sent += 1;
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_while_pairs_are_exchanged_again_and_again() {
+    let rotations = std::env::var("STELLA_TEST_ROTATIONS").map_or(ROTATIONS, |text| text.parse().unwrap());
+    let folder = Folder::new();
+    let server = Arc::new(folder.server(ClientAuth::Required, &[]));
+    let client = Arc::new(folder.own_client());
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let seen: Arc<parking_lot::Mutex<std::collections::BTreeSet<u64>>> = Arc::default();
+    let (accepting, kept) = (Arc::clone(&server), Arc::clone(&seen));
+    let accepts = tokio::spawn(async move {
+        loop {
+            let (stream, _) = socket.accept().await.unwrap();
+            let (tls, kept) = (Arc::clone(&accepting), Arc::clone(&kept));
+            tokio::spawn(async move {
+                let mut stream = tls.accept(stream).await.unwrap();
+                let mut number = [0; 8];
+                while stream.read_exact(&mut number).await.is_ok() {
+                    kept.lock().insert(u64::from_be_bytes(number));
+                    stream.write_all(&number).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+            });
+        }
+    });
+    let stop: Arc<std::sync::atomic::AtomicBool> = Arc::default();
+    let writers: Vec<_> = (0..4_u64)
+        .map(|n| tokio::spawn(writes(Arc::clone(&client), address, n << 32, n % 2 == 0, Arc::clone(&stop))))
+        .collect();
+    for rotation in 0..rotations {
+        for key in ["loki-dev.key", "client.key"] {
+            fs::remove_file(folder.path(key)).unwrap();
+        }
+        dev::make(folder.dir.path(), "dev", false, &*folder.clock).unwrap();
+        assert_eq!((server.look(), client.look()), (Look::Renewed, Look::Renewed), "{rotation}");
+        tokio::task::yield_now().await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut sent = 0;
+    for writer in writers {
+        sent += writer.await.unwrap();
+    }
+    accepts.abort();
+    assert_eq!(seen.lock().len() as u64, sent, "every number that was answered was seen");
+    assert!(sent > rotations as u64 / 4, "data flowed: {sent}");
+}

@@ -298,12 +298,11 @@ impl Ingest {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn print(report: &IngestReport, is_json: bool) -> anyhow::Result<()> {
     if is_json {
-        println!("{}", serde_json::to_string_pretty(report)?);
+        say!("{}", serde_json::to_string_pretty(report)?);
     } else {
-        println!("{}", report.table());
+        say!("{}", report.table());
     }
     Ok(())
 }

@@ -275,14 +275,13 @@ async fn ask_once(client: &Client, url: &str, question: &Question) -> anyhow::Re
     Ok((took_ns, size))
 }
 
-#[expect(clippy::print_stdout, reason = "the report is the command's output")]
 fn print(reports: &[QueryReport], is_json: bool) -> anyhow::Result<()> {
     if is_json {
-        println!("{}", serde_json::to_string_pretty(reports)?);
+        say!("{}", serde_json::to_string_pretty(reports)?);
         return Ok(());
     }
     for report in reports {
-        println!("{}", report.table());
+        say!("{}", report.table());
     }
     Ok(())
 }

@@ -51,7 +51,6 @@ impl SqlQuestion {
     ///
     /// # Errors
     /// When the query or the file for the answer cannot be opened, or the server cannot be reached or refuses.
-    #[expect(clippy::print_stdout, reason = "the answer is the command's output")]
     pub(super) async fn run(&self) -> anyhow::Result<()> {
         let format = if self.csv {
             "csv"
@@ -76,16 +75,16 @@ impl SqlQuestion {
                 let response = self.server.send(request).await?;
                 written(response, std::io::stdout()).await?;
                 if self.json {
-                    println!();
+                    say!();
                 }
                 Ok(())
             }
             None => {
                 let answer = self.server.text(request).await?;
                 let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
-                println!("{}", rows(&answer["data"]));
+                say!("{}", rows(&answer["data"]));
                 for note in answer["warnings"].as_array().into_iter().flatten() {
-                    println!("warnings: {}", text(note));
+                    say!("warnings: {}", text(note));
                 }
                 Ok(())
             }

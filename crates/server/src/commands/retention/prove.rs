@@ -244,7 +244,6 @@ impl Prove {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "each step of the proof is the command's answer")]
 fn tell(step: &str) {
-    println!("{step}");
+    say!("{step}");
 }
