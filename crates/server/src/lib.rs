@@ -23,6 +23,7 @@ mod doors;
 pub mod keeping;
 
 mod collector_ports;
+mod selector;
 
 mod lifecycle;
 

@@ -5,6 +5,8 @@
 
 mod spellings;
 
+mod retention_stream;
+
 mod keys;
 
 mod file;

@@ -1,10 +1,12 @@
 //! What goes when, and why: the plan of retention as the manifests have it now. Nothing is changed here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{Signal, TenantContext, TenantId};
 
 use crate::error::StorageError;
+use crate::manifest::Manifest;
 use crate::manifest::keeping::{Deletion, Hold, NextPolicy, Policy};
 use crate::storage::Storage;
 
@@ -49,7 +51,7 @@ pub struct DayExpiry {
 }
 
 impl Storage {
-    /// What goes when of a tenant.
+    /// What goes when of a tenant, a signal each.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -57,8 +59,11 @@ impl Storage {
         let engine = &self.engine;
         let mut all = Vec::new();
         for signal in Signal::ALL {
-            let Some(partition) = engine.tenants.get(ctx.tenant(), signal) else { continue };
-            let manifest = engine.catch_up(&partition).await?;
+            let partition = engine.tenants.get(ctx.tenant(), signal);
+            let manifest = match &partition {
+                Some(partition) => engine.catch_up(partition).await?,
+                None => Arc::new(Manifest::empty(ctx.tenant(), signal)),
+            };
             let policy = engine.policy(ctx.tenant(), signal, &manifest);
             let now_ns = engine.clock().now().0;
             let active = manifest.holds.iter().filter(|hold| hold.is_active(now_ns));
@@ -93,7 +98,7 @@ impl Storage {
                 policy,
                 deletions: waiting.cloned().collect(),
                 days: days.into_values().collect(),
-                head_bytes: partition.unflushed_bytes(),
+                head_bytes: partition.map_or(0, |partition| partition.unflushed_bytes()),
                 holds,
             });
         }

@@ -197,7 +197,8 @@ fn plan_text(plans: &[PlanAnswer]) -> String {
                 "tenant {} · {}: kept {period} (from {})\n",
                 plan.tenant, signal.signal, signal.from
             ));
-            let rules = signal.rules.iter().map(|rule| format!("  rule      {rule}\n"));
+            let rules_from = signal.rules_from.as_deref().unwrap_or_default();
+            let rules = signal.rules.iter().map(|rule| format!("  rule      {rule} (from {rules_from})\n"));
             let next = signal.next.iter().map(|next| format!("  shorter   {next}\n"));
             let holds =
                 signal.holds.iter().map(|hold| format!("  {:<9} {} {}\n", hold.kind, hold.id, hold.reason));

@@ -8,10 +8,12 @@ use model::audit::Action;
 use model::{Matcher, Signal, TimeRange};
 use serde::{Deserialize, Serialize};
 use storage::hold::{HeldSignals, HoldRequest};
-use storage::manifest::keeping::{HoldKind, selector};
+use storage::manifest::keeping;
+use storage::manifest::keeping::HoldKind;
 
 use super::Keeping;
 use super::asked::{Asked, Failure};
+use crate::selector;
 
 /// A hold that is asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -74,7 +76,7 @@ impl HoldAnswer {
             kind: kind.to_owned(),
             tenant: tenant.to_owned(),
             signals: held.signals.iter().map(|signal| signal.as_str().to_owned()).collect(),
-            selector: (!hold.conditions.is_empty()).then(|| selector(&hold.conditions)),
+            selector: (!hold.conditions.is_empty()).then(|| keeping::selector(&hold.conditions)),
             start: (hold.start_ns != i64::MIN).then(|| moment(hold.start_ns)),
             end: (hold.end_ns != i64::MAX).then(|| moment(hold.end_ns)),
             reason: hold.reason.clone(),
@@ -98,7 +100,8 @@ pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Res
     if order.reason.trim().is_empty() {
         return Err(Failure::Invalid("a hold needs a reason: say why the data must stay".to_owned()));
     }
-    let (signals, matchers) = (signals(&order.signals)?, matchers(order.selector.as_deref())?);
+    let signals = signals(&order.signals)?;
+    let matchers = matchers(&signals, order.selector.as_deref())?;
     let start_ns = order.start.as_deref().map_or(Ok(i64::MIN), parse_moment)?;
     let end_ns = order.end.as_deref().map_or(Ok(i64::MAX), parse_moment)?;
     let request = HoldRequest {
@@ -154,10 +157,12 @@ fn signals(names: &[String]) -> Result<Vec<Signal>, Failure> {
     names.iter().map(signal).collect()
 }
 
-/// The matchers of a selector, or of a metric's name.
-fn matchers(selector: Option<&str>) -> Result<Vec<Matcher>, Failure> {
-    let Some(text) = selector else { return Ok(Vec::new()) };
-    query::parse_metric_selector(text).map_err(|error| Failure::Invalid(format!("the selector: {error}")))
+/// The matchers of a selector, as the first of the signals reads it.
+fn matchers(signals: &[Signal], text: Option<&str>) -> Result<Vec<Matcher>, Failure> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    // There is one at least.
+    let signal = signals.first().copied().unwrap_or(Signal::Logs);
+    selector::parse(signal, text).map_err(|error| Failure::Invalid(format!("the selector: {error}")))
 }
 
 fn parse_moment(text: &str) -> Result<i64, Failure> {

@@ -42,6 +42,9 @@ pub struct PlannedSignal {
     pub from: String,
     /// Selectors with periods of their own, by falling priority.
     pub rules: Vec<String>,
+    /// Where these come from.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rules_from: Option<String>,
     /// What keeps less and acts later, and when.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<String>,
@@ -173,8 +176,8 @@ async fn plan(keeping: &Keeping, ctx: &TenantContext) -> Result<PlanAnswer, Fail
     Ok(PlanAnswer { tenant: tenant.as_str().to_owned(), now: moment(keeping.clock.now().0), signals })
 }
 
-/// Where the period of a signal comes from.
-type PeriodOrigins = Vec<(Signal, String)>;
+/// Where the period of a signal comes from, and where the rules do.
+type PeriodOrigins = Vec<(Signal, bool, String)>;
 
 impl Origins {
     /// The files and lines of a tenant's periods.
@@ -186,19 +189,23 @@ impl Origins {
         let Ok(Ok(explained)) = read.await else { return Vec::new() };
         let periods = explained.into_iter().filter_map(|limit| {
             let signal = Signal::ALL.into_iter().find(|signal| signal.as_str() == limit.signal)?;
+            let is_rule = limit.key.ends_with("retention_stream");
             let is_period = matches!(limit.key, "retention_period" | "compaction.block_retention");
             let from = match limit.origin {
                 Origin::File { path, line } => format!("{}:{line}", path.display()),
                 Origin::Default => "stella.yaml or its default".to_owned(),
             };
-            is_period.then_some((signal, from))
+            (is_period || is_rule).then_some((signal, is_rule, from))
         });
         periods.collect()
     }
 }
 
 fn planned(tenant: &TenantId, expiry: &SignalExpiry, origins: &PeriodOrigins) -> PlannedSignal {
-    let from = origins.iter().find(|(signal, _)| *signal == expiry.signal);
+    let from = |of_rules: bool| {
+        let mut of_signal = origins.iter().filter(|(signal, ..)| *signal == expiry.signal);
+        of_signal.find(|(_, is_rule, _)| *is_rule == of_rules).map(|(.., from)| from.clone())
+    };
     let day = |day: DayExpiry| {
         let why = match (&day.held_by, day.goes_ns) {
             (Some(id), _) => format!("held by {id}"),
@@ -214,8 +221,9 @@ fn planned(tenant: &TenantId, expiry: &SignalExpiry, origins: &PeriodOrigins) ->
         signal: expiry.signal.as_str().to_owned(),
         period: expiry.policy.kept_ns.map(spell),
         period_s: expiry.policy.kept_ns.map(|ns| ns as f64 / 1e9),
-        from: from.map_or_else(|| "unknown".to_owned(), |(_, from)| from.clone()),
+        from: from(false).unwrap_or_else(|| "unknown".to_owned()),
         rules: rules(&expiry.policy),
+        rules_from: from(true).filter(|_| !expiry.policy.rules.is_empty()),
         next: expiry.next.as_ref().map(|next| {
             let period = next.policy.kept_ns.map_or_else(|| "for ever".to_owned(), spell);
             let rules = rules(&next.policy);

@@ -13,6 +13,7 @@ use model::limits::MAX_ACTIVE;
 use model::time::NS_PER_S;
 use model::{Limits, Signal};
 
+use super::retention_stream;
 use super::spellings::{count, duration, flag, megabytes, size, spell_duration, spell_size, text};
 use crate::config::yaml::Node;
 
@@ -54,6 +55,8 @@ pub(super) enum Slot {
     Time(fn(&mut Limits) -> &mut i64),
     /// A duration; `0` is no limit.
     MaxDuration(fn(&mut Limits) -> &mut Option<i64>),
+    /// Selectors with periods of their own.
+    KeepRules(Signal),
     /// Whether old items are rejected; their age has a key of its own.
     RejectOld(Signal),
     /// `true` or `false`.
@@ -154,6 +157,9 @@ impl Slot {
                 let older = &mut limits.intake_mut(*signal).reject_older_than_ns;
                 *older = if flag(node)? { older.or(Some(OLD_NS)) } else { None };
             }
+            Slot::KeepRules(signal) => {
+                *limits.keep_rules.of_mut(*signal) = retention_stream::rules(*signal, node)?;
+            }
             Slot::Flag(slot) => *slot(limits) = flag(node)?,
             Slot::Text(slot) => *slot(limits) = text(node)?.into(),
         }
@@ -198,6 +204,7 @@ impl Slot {
             Slot::Duration(slot) | Slot::Time(slot) => spell_duration(*slot(limits)),
             Slot::MaxDuration(slot) => slot(limits).map_or_else(none, spell_duration),
             Slot::RejectOld(signal) => limits.intake(*signal).reject_older_than_ns.is_some().to_string(),
+            Slot::KeepRules(signal) => retention_stream::spell(limits.keep_rules.of(*signal)),
             Slot::Flag(slot) => slot(limits).to_string(),
             Slot::Text(slot) => format!("{:?}", slot(limits)),
         }

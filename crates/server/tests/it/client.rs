@@ -103,6 +103,18 @@ impl Client {
         self.send(request).await.unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
+    /// Asks with any method.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        api: Api,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        self.send(self.http.request(method, self.url(api, path)).query(parameters)).await.unwrap()
+    }
+
     pub(crate) async fn get_accepting(&self, api: Api, path: &str, accept: &str) -> Answer {
         self.send(self.http.get(self.url(api, path)).header("Accept", accept)).await.unwrap()
     }

@@ -28,6 +28,7 @@ mod own;
 mod prometheus;
 mod readme;
 mod refusals;
+mod retention;
 mod sdk;
 mod sdk_logs;
 mod sdk_metrics;

@@ -93,15 +93,11 @@ impl Prove {
 
     /// A sample of each signal, which expires soon.
     async fn samples(&self) -> anyhow::Result<Vec<Sample>> {
-        // A tenant that never wrote has no plan: its first sample makes one.
         let plan: PlanAnswer = ask(&self.server, Method::GET, PLAN).await?;
         let mut samples = Vec::new();
         for signal in ["metrics", "logs", "traces"] {
             let planned = plan.signals.iter().find(|planned| planned.signal == signal);
-            let planned = match planned {
-                Some(planned) => planned.clone(),
-                None => bail!("{signal}: the tenant is not known yet: send something for it first"),
-            };
+            let planned = planned.with_context(|| format!("the plan says nothing of {signal}"))?.clone();
             if let Some(hold) = planned.holds.first() {
                 bail!("{signal} are held: {} {} ({})", hold.kind, hold.id, hold.reason);
             }

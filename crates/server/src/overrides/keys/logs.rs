@@ -7,7 +7,7 @@ use super::{Key, Keys, Slot, Without, key, with};
 pub(in crate::overrides) const KEYS: Keys =
     Keys { file: "loki-overrides.yaml", signal: Signal::Logs, sections: &[], set: &SET, without: &WITHOUT };
 
-const SET: [Key; 23] = [
+const SET: [Key; 24] = [
     key(
         "ingestion_rate_mb",
         Slot::Megabytes(|l| &mut l.logs.intake.rate_per_s),
@@ -93,12 +93,13 @@ const SET: [Key; 23] = [
         ),
     ),
     key("retention_period", Slot::MaxDuration(|l| &mut l.retention.logs_ns), "lines are kept so long"),
+    key("retention_stream", Slot::KeepRules(Signal::Logs), "streams that are kept for other periods"),
 ];
 
 const WITHOUT: [Without; 9] = [
     Without {
-        names: &["retention_stream", "policy_*", "enforced_labels", "block_ingestion_*"],
-        why: "it is not enforced: only retention_period and the limits of the whole tenant are",
+        names: &["policy_*", "enforced_labels", "block_ingestion_*"],
+        why: "it is not enforced: the limits of the whole tenant are",
     },
     Without {
         names: &[

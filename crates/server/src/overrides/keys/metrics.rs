@@ -12,7 +12,7 @@ pub(in crate::overrides) const KEYS: Keys = Keys {
     without: &WITHOUT,
 };
 
-const SET: [Key; 17] = [
+const SET: [Key; 18] = [
     key("ingestion_rate", Slot::RateItems(|l| &mut l.metrics.intake.rate_per_s), "samples a second"),
     key(
         "ingestion_burst_size",
@@ -69,9 +69,7 @@ const SET: [Key; 17] = [
         "bytes a query reads",
     ),
     key("retention_period", Slot::MaxDuration(|l| &mut l.retention.metrics_ns), "samples are kept so long"),
+    key("retention_stream", Slot::KeepRules(Signal::Metrics), "series that are kept for other periods"),
 ];
 
-const WITHOUT: [Without; 1] = [Without {
-    names: &["retention_stream"],
-    why: "it is not enforced: only retention_period is, for all samples of the tenant",
-}];
+const WITHOUT: [Without; 0] = [];

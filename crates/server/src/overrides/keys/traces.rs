@@ -20,7 +20,7 @@ pub(in crate::overrides) const KEYS: Keys = Keys {
     without: &WITHOUT,
 };
 
-const SET: [Key; 7] = [
+const SET: [Key; 8] = [
     both(
         ["ingestion.rate_limit_bytes", "ingestion_rate_limit_bytes"],
         Slot::RateBytes(|l| &mut l.traces.intake.rate_per_s),
@@ -58,6 +58,11 @@ const SET: [Key; 7] = [
         ["compaction.block_retention", "block_retention"],
         Slot::MaxDuration(|l| &mut l.retention.traces_ns),
         "spans are kept so long",
+    ),
+    both(
+        ["compaction.retention_stream", "retention_stream"],
+        Slot::KeepRules(Signal::Traces),
+        "spans that are kept for other periods",
     ),
 ];
 
