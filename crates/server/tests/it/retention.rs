@@ -15,7 +15,7 @@ use crate::telemetry::{
 /// Passes every moment, and nothing waits long.
 const QUICK: &str = "own_telemetry: false\n\
     compaction: { interval: 100ms }\n\
-    retention: { interval: 100ms, sweep_grace: 300ms, delete_cancel_period: 0s }\n";
+    retention: { interval: 100ms, sweep_grace: 5s, delete_cancel_period: 0s }\n";
 
 /// Runs a command against a server for a tenant.
 async fn command(stella: &Stella, tenant: &str, arguments: &[&str]) -> Output {

@@ -1,4 +1,4 @@
-//! The engine in a simulated world: random writes, reads, flushes, merges, retention and clock jumps, while processes are killed
+//! The engine in a simulated world: random writes, reads, flushes, merges, deletions, holds, retention and clock jumps, while processes are killed
 //! and the power goes at any write of the log and any request to the store, disks fill, and the store fails in every way.
 //! A model says what must and must not be there.
 //!
@@ -6,6 +6,7 @@
 //! `STELLA_SIM_SEED`, `STELLA_SIM_STEPS` and, to print every event, `STELLA_SIM_TRACE`.
 
 mod clients;
+mod deletions;
 mod disk;
 mod items;
 mod machine;
@@ -73,6 +74,8 @@ fn what_was_promised_holds_in_every_world() {
             all.rows,
             all.flushes,
             all.merges,
+            all.deletions,
+            all.holds,
             all.kills,
             all.power_losses,
             all.store.faults,

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::ingest::IngestError;
 use model::time::NS_PER_S;
 use model::{Ingest, Signal, TimeRange};
+use storage::delete::DeletionRequest;
+use storage::hold::HoldRequest;
+use storage::manifest::keeping::HoldKind;
 use storage::{Storage, StorageError};
 
 use super::disk::NodeDisk;
-use super::items::{Row, Snapshot, Wanted, batch};
+use super::items::{Row, Snapshot, Wanted, batch, matcher};
 use super::machine::{Life, ms};
 use super::oracle::{Expected, Partition};
 use super::world::{GRACE_MS, Shared};
@@ -34,7 +37,8 @@ impl Client {
         let context = shared.context(partition.0);
         for _ in 0..=RETRIES {
             let wall_ns = shared.machine.wall_ns();
-            let oldest_ns = shared.cutoff_ns(partition, wall_ns);
+            let kept_ns = context.limits().longest_kept(partition.1);
+            let oldest_ns = kept_ns.map_or(i64::MIN, |kept_ns| wall_ns.saturating_sub(kept_ns));
             let newest_ns = wall_ns + context.limits().intake(partition.1).reject_ahead_ns;
             let taken: Vec<Row> = rows
                 .iter()
@@ -84,8 +88,10 @@ impl Client {
             node: self.node,
             life: self.life,
             wanted,
-            cutoff_ns: shared.cutoff_ns(partition, shared.machine.wall_ns()),
-            late_cutoff_ns: shared.cutoff_ns(partition, shared.machine.latest_wall_ns()),
+            kept_ns: shared.limits.of(partition.0).retention.of(partition.1),
+            ruled: shared.limits.ruled(partition),
+            wall_ns: shared.machine.wall_ns(),
+            late_wall_ns: shared.machine.latest_wall_ns(),
             is_replayed: self.storage.replay().done,
             was_ill: self.disk.was_ill(),
             moment: shared.oracle.lock().moment(),
@@ -116,8 +122,8 @@ impl Client {
         let taken = Snapshot::take(&self.storage, &context, partition.1, wanted.range).await;
         // It may have asked for a newer manifest first, and the clock may have been set meanwhile.
         let after = self.expected(partition, wanted);
-        expected.cutoff_ns = expected.cutoff_ns.min(after.cutoff_ns);
-        expected.late_cutoff_ns = expected.late_cutoff_ns.max(after.late_cutoff_ns);
+        expected.wall_ns = expected.wall_ns.min(after.wall_ns);
+        expected.late_wall_ns = expected.late_wall_ns.max(after.late_wall_ns);
         if shared.machine.permille(200) {
             // Shorter than the grace of the sweep by what the read itself may take.
             shared.machine.sleep(shared.machine.below(ms(GRACE_MS / 2))).await;
@@ -144,6 +150,60 @@ impl Client {
                 Err(error)
             }
         }
+    }
+
+    /// Deletes what there is of a source, or of all, in a time.
+    pub(crate) async fn delete(self, partition: Partition, source: Option<u32>, range: TimeRange) {
+        let shared = &self.shared;
+        let number = shared.oracle.lock().delete(partition, source, range, self.life);
+        let matchers = source.map(|source| matcher(partition.1, source));
+        let request = DeletionRequest {
+            query: format!("{source:?}"),
+            selectors: vec![matchers.into_iter().collect()],
+            lines: Vec::new(),
+            range,
+            actor: "somebody".to_owned(),
+            cancel_period_ns: 0,
+        };
+        let result = self.storage.delete(&shared.context(partition.0), partition.1, &request).await;
+        shared
+            .machine
+            .note(&format_args!("delete {number} of {partition:?}: {:?}", result.as_ref().map(Vec::len)));
+        shared.oracle.lock().deleted(number, result.is_ok());
+        shared.report.lock().deletions += u64::from(result.is_ok());
+    }
+
+    /// Holds what a tenant has, or releases all that is held.
+    pub(crate) async fn hold_or_release(self, tenant: usize) {
+        let (shared, context) = (&self.shared, self.shared.context(tenant));
+        if shared.machine.permille(500) {
+            let number = shared.oracle.lock().hold(tenant);
+            let request = HoldRequest {
+                kind: HoldKind::Hold,
+                signals: Signal::ALL.to_vec(),
+                matchers: Vec::new(),
+                range: TimeRange::ALL,
+                reason: "something".to_owned(),
+                actor: "somebody".to_owned(),
+                until_ns: None,
+            };
+            let result = self.storage.hold(&context, &request).await;
+            shared.machine.note(&format_args!("hold {number} of {tenant}: {:?}", result.is_ok()));
+            if result.is_ok() {
+                shared.oracle.lock().held(number, shared.machine.latest_wall_ns());
+                shared.report.lock().holds += 1;
+            }
+            return;
+        }
+        shared.oracle.lock().releasing(tenant);
+        let before = shared.oracle.lock().moment();
+        let Ok(held) = self.storage.holds(&context).await else { return };
+        for held in held {
+            if self.storage.release(&context, &held.hold.id).await.is_err() {
+                return;
+            }
+        }
+        shared.oracle.lock().released(tenant, before);
     }
 
     pub(crate) async fn flush(self) {

@@ -8,7 +8,7 @@ use model::log::{Entry, LogBatchBuilder};
 use model::metric::{MetricBatchBuilder, SeriesInfo};
 use model::time::NS_PER_MS;
 use model::trace::{SpanFields, SpansView, TraceBatchBuilder};
-use model::{Batch, Labels, Matcher, Signal, TenantContext, TimeRange};
+use model::{AttributeRef, Batch, Labels, Matcher, Signal, TenantContext, TimeRange};
 use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
 use storage::{LogsSnapshot, MetricsSnapshot, Storage, StorageError, TracesSnapshot};
 
@@ -54,6 +54,8 @@ pub(crate) fn batch(signal: Signal, rows: &[Row]) -> Batch {
         Signal::Traces => {
             let mut builder = TraceBatchBuilder::default();
             for row in rows {
+                let source = row.source.to_string();
+                builder.resource_attribute("source", AttributeRef::String(&source));
                 builder.span(SpanFields {
                     trace_id: trace_id(row.source),
                     span_id: (row.value + 1).to_be_bytes(),
@@ -66,6 +68,12 @@ pub(crate) fn batch(signal: Signal, rows: &[Row]) -> Batch {
             Batch::Traces(builder.finish())
         }
     }
+}
+
+/// The matcher of a source.
+pub(crate) fn matcher(signal: Signal, source: u32) -> Matcher {
+    let name = if signal == Signal::Traces { "resource.source" } else { "source" };
+    Matcher::equal(name, &source.to_string())
 }
 
 fn labels(source: u32) -> Labels {

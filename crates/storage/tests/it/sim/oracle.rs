@@ -6,12 +6,15 @@
 //! - A batch without an answer is there whole or not at all, and when it was seen, it stays.
 //! - Lines and spans are there once each, however often they were sent. Of samples with the same series and time the one
 //!   that was written last is there; of those written at the same time, any.
+//! - What was deleted is not there, once the deletion was answered; what was written after that is.
+//! - What is held is there, however old it is.
 //! - Nothing else is there, and nothing that has expired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::Signal;
+use model::{Signal, TimeRange};
 
+use super::deletions::{Deletion, Hold};
 use super::disk::End;
 use super::items::{Row, Wanted};
 use super::machine::Life;
@@ -35,7 +38,6 @@ enum Fate {
 
 #[derive(Debug)]
 struct Sent {
-    partition: Partition,
     node: usize,
     life: Life,
     rows: Vec<Row>,
@@ -43,8 +45,8 @@ struct Sent {
     fate: Fate,
     /// Whether every node must see it.
     is_everywhere: bool,
-    /// Items before this moment may have been expired by a clock that was ahead.
-    gone_before_ns: i64,
+    /// Items that had expired by this clock, which was ahead, may be gone.
+    gone_wall_ns: i64,
 }
 
 /// A number of a batch.
@@ -57,10 +59,14 @@ pub(crate) struct Expected {
     pub(crate) node: usize,
     pub(crate) life: Life,
     pub(crate) wanted: Wanted,
-    /// Items before it have expired.
-    pub(crate) cutoff_ns: i64,
-    /// Items before it may be gone: the clock was there.
-    pub(crate) late_cutoff_ns: i64,
+    /// How long items are kept.
+    pub(crate) kept_ns: Option<i64>,
+    /// A source that is kept for another time.
+    pub(crate) ruled: Option<(u32, i64)>,
+    /// The wall clock.
+    pub(crate) wall_ns: i64,
+    /// The latest that it ever was: what had expired by it may be gone.
+    pub(crate) late_wall_ns: i64,
     /// Whether the log was replayed.
     pub(crate) is_replayed: bool,
     /// Whether the disk failed in this life: what it shows may not be durable.
@@ -69,12 +75,22 @@ pub(crate) struct Expected {
     pub(crate) moment: u64,
 }
 
+impl Expected {
+    /// What of a source has expired by a clock.
+    fn cutoff_ns(&self, source: u32, wall_ns: i64) -> i64 {
+        let ruled = self.ruled.filter(|(ruled, _)| *ruled == source).map(|(_, kept_ns)| kept_ns);
+        ruled.or(self.kept_ns).map_or(i64::MIN, |kept_ns| wall_ns.saturating_sub(kept_ns))
+    }
+}
+
 /// All that was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
     sent: Vec<Sent>,
     /// By tenant's signal, source and time: the batches with such items.
     by_key: BTreeMap<Partition, BTreeMap<(u32, i64), Vec<Number>>>,
+    deletions: Vec<Deletion>,
+    holds: Vec<Hold>,
     moment: u64,
 }
 
@@ -100,9 +116,59 @@ impl Oracle {
             }
         }
         let begun = self.tick();
-        let (fate, is_everywhere, gone_before_ns) = (Fate::Sent, false, i64::MIN);
-        self.sent.push(Sent { partition, node, life, rows, begun, fate, is_everywhere, gone_before_ns });
+        let (fate, is_everywhere, gone_wall_ns) = (Fate::Sent, false, i64::MIN);
+        self.sent.push(Sent { node, life, rows, begun, fate, is_everywhere, gone_wall_ns });
         number
+    }
+
+    /// A deletion is asked for.
+    pub(crate) fn delete(
+        &mut self,
+        partition: Partition,
+        source: Option<u32>,
+        range: TimeRange,
+        life: Life,
+    ) -> Number {
+        let begun = self.tick();
+        self.deletions.push(Deletion { partition, source, range, life, begun, end: None, is_done: false });
+        self.deletions.len() - 1
+    }
+
+    /// It was answered; without a success it may be there all the same.
+    pub(crate) fn deleted(&mut self, number: Number, is_done: bool) {
+        let end = self.tick();
+        self.deletions[number].end = Some(end);
+        self.deletions[number].is_done = is_done;
+    }
+
+    /// A hold is asked for.
+    pub(crate) fn hold(&mut self, tenant: usize) -> Number {
+        let begun = self.tick();
+        self.holds.push(Hold { tenant, begun, held: None, releasing: None, released: None });
+        self.holds.len() - 1
+    }
+
+    /// It holds.
+    pub(crate) fn held(&mut self, number: Number, latest_wall_ns: i64) {
+        self.holds[number].held = Some((self.tick(), latest_wall_ns));
+    }
+
+    /// All holds of a tenant are being released.
+    pub(crate) fn releasing(&mut self, tenant: usize) {
+        let moment = self.tick();
+        for hold in self.holds.iter_mut().filter(|hold| hold.tenant == tenant) {
+            hold.releasing.get_or_insert(moment);
+        }
+    }
+
+    /// None of the tenant's holds that were there before a moment is there any more.
+    pub(crate) fn released(&mut self, tenant: usize, before: u64) {
+        let moment = self.tick();
+        let of_tenant = self.holds.iter_mut().filter(|hold| hold.tenant == tenant && hold.begun < before);
+        // One without an answer may come still.
+        for hold in of_tenant.filter(|hold| hold.held.is_some()) {
+            hold.released.get_or_insert(moment);
+        }
     }
 
     /// The node took it.
@@ -121,8 +187,11 @@ impl Oracle {
 
     /// A node's life ended. What it had not answered is unknown. What it answered within `unsynced_ns` before now is lost
     /// with the power, or left to the next life to sync.
-    pub(crate) fn ended(&mut self, node: usize, now_ns: u64, unsynced_ns: u64, end: End) {
+    pub(crate) fn ended(&mut self, (node, life): (usize, Life), now_ns: u64, unsynced_ns: u64, end: End) {
         let moment = self.tick();
+        for deletion in self.deletions.iter_mut().filter(|deletion| deletion.life == life) {
+            deletion.end.get_or_insert(moment);
+        }
         for sent in self.sent.iter_mut().filter(|sent| sent.node == node) {
             match &mut sent.fate {
                 Fate::Sent => sent.fate = Fate::Unknown(moment),
@@ -158,10 +227,10 @@ impl Oracle {
         }
     }
 
-    /// The clock of the moment before was set back: what is before the cutoff may be gone for ever.
-    pub(crate) fn clock_set(&mut self, cutoff_ns: impl Fn(Partition) -> i64) {
+    /// The clock of the moment before was set back: what had expired by it may be gone for ever.
+    pub(crate) fn clock_set(&mut self, latest_wall_ns: i64) {
         for sent in &mut self.sent {
-            sent.gone_before_ns = sent.gone_before_ns.max(cutoff_ns(sent.partition));
+            sent.gone_wall_ns = sent.gone_wall_ns.max(latest_wall_ns);
         }
     }
 
@@ -191,8 +260,11 @@ impl Oracle {
         if !wanted.range.contains(row.timestamp_ns) || wanted.source.is_some_and(|s| s != row.source) {
             return Err(format!("{row:?} was not asked for"));
         }
-        if row.timestamp_ns < expected.cutoff_ns {
-            return Err(format!("{row:?} has expired: cutoff_ns={}", expected.cutoff_ns));
+        let cutoff_ns = expected.cutoff_ns(row.source, expected.wall_ns);
+        let tenant = expected.partition.0;
+        let may_be_held = self.holds.iter().any(|hold| hold.may_hold(tenant, expected.moment));
+        if row.timestamp_ns < cutoff_ns && !may_be_held {
+            return Err(format!("{row:?} has expired: cutoff_ns={cutoff_ns}"));
         }
         let batches = self.with_key(expected.partition, row);
         let writers: Vec<&Sent> =
@@ -200,15 +272,23 @@ impl Oracle {
         if writers.is_empty() {
             return Err(format!("{row:?} was never written by this tenant"));
         }
+        let last_end = writers.iter().map(|sent| sent.end()).max().unwrap_or(u64::MAX);
+        let gone = self
+            .deletions
+            .iter()
+            .find(|deletion| deletion.must_have_taken(expected.partition, row, last_end, expected.moment));
+        if let Some(deletion) = gone {
+            return Err(format!("{row:?} was deleted: {deletion:?}"));
+        }
         if expected.partition.1 != Signal::Metrics {
             return Ok(());
         }
         // A sample that another one, written after it, must have replaced.
-        let last_end = writers.iter().map(|sent| sent.end()).max().unwrap_or(u64::MAX);
         let replaced = batches.iter().map(|n| &self.sent[*n]).find(|sent| {
             sent.begun > last_end
                 && writers.iter().all(|writer| writer.node == sent.node)
                 && self.must_be_seen(sent, expected)
+                && !self.may_be_deleted(expected.partition, row, sent)
                 && sent.rows.iter().any(|r| (r.source, r.timestamp_ns) == (row.source, row.timestamp_ns))
         });
         match replaced {
@@ -247,23 +327,35 @@ impl Oracle {
         since <= expected.moment && (is_own || (sent.is_everywhere && expected.is_replayed))
     }
 
+    fn may_be_deleted(&self, partition: Partition, row: &Row, sent: &Sent) -> bool {
+        self.deletions.iter().any(|deletion| deletion.may_have_taken(partition, row, sent.begun))
+    }
+
     fn check_missing(&self, expected: &Expected, seen: &BTreeSet<Row>) -> Result<(), String> {
         let Some(keys) = self.by_key.get(&expected.partition) else { return Ok(()) };
         let wanted = expected.wanted;
+        let (tenant, moment) = (expected.partition.0, expected.moment);
+        let held = self.holds.iter().filter_map(|hold| hold.holds_since(tenant, moment)).min();
+        let late_ns = expected.wall_ns.max(expected.late_wall_ns);
+        let wall_ns = held.map_or(late_ns, |held_ns| held_ns.min(late_ns));
         for ((source, timestamp_ns), batches) in keys {
             let is_wanted = wanted.range.contains(*timestamp_ns)
                 && wanted.source.is_none_or(|s| s == *source)
-                && *timestamp_ns >= expected.cutoff_ns.max(expected.late_cutoff_ns);
+                && *timestamp_ns >= expected.cutoff_ns(*source, wall_ns);
             if !is_wanted {
                 continue;
             }
             for sent in batches.iter().map(|n| &self.sent[*n]) {
-                if *timestamp_ns < sent.gone_before_ns || !self.must_be_seen(sent, expected) {
+                let gone_before_ns = expected.cutoff_ns(*source, sent.gone_wall_ns);
+                if *timestamp_ns < gone_before_ns || !self.must_be_seen(sent, expected) {
                     continue;
                 }
                 let rows =
                     sent.rows.iter().filter(|r| (r.source, r.timestamp_ns) == (*source, *timestamp_ns));
                 for row in rows {
+                    if self.may_be_deleted(expected.partition, row, sent) {
+                        continue;
+                    }
                     let is_there = match expected.partition.1 {
                         Signal::Metrics => {
                             let first = Row { value: 0, ..*row };

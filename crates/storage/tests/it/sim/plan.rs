@@ -57,7 +57,9 @@ impl World {
             560..600 => self.client(node, "flush"),
             600..625 => self.client(node, "retain"),
             625..655 => self.client(node, "compact"),
-            655..850 => self.pass(ms(1 + self.machine().below(3_000)))?,
+            655..667 => self.client(node, "delete"),
+            667..675 => self.client(node, "hold"),
+            675..850 => self.pass(ms(1 + self.machine().below(3_000)))?,
             850..880 => self.pass(ms(1_000 * (1 + self.machine().below(120))))?,
             880..890 => self.pass(ms(60_000 * (1 + self.machine().below(30))))?,
             890..915 => self.change_weather(),
@@ -114,6 +116,15 @@ impl World {
                 let wanted = Wanted { range: some_range(&self.shared), source };
                 self.wait(life, what, client.read(partition, wanted));
             }
+            // What another node holds in its heads learns of a deletion later: the model knows one node's time alone.
+            "delete" if self.nodes.len() == 1 => {
+                let source = self.machine().permille(700).then(|| self.machine().below(5));
+                let source = source.and_then(|source| u32::try_from(source).ok());
+                let range = some_range(&self.shared);
+                self.wait(life, what, client.delete(partition, source, range));
+            }
+            "hold" => self.wait(life, what, client.hold_or_release(partition.0)),
+            "delete" => {}
             "flush" => self.wait(life, what, client.flush()),
             "compact" => self.wait(life, what, client.compact()),
             _ => self.wait(life, what, client.retain()),
@@ -162,8 +173,7 @@ impl World {
     fn set_clock(&mut self) {
         let machine = self.machine().clone();
         let latest_ns = machine.latest_wall_ns();
-        let shared = self.shared.clone();
-        shared.oracle.lock().clock_set(|partition| shared.cutoff_ns(partition, latest_ns));
+        self.shared.oracle.lock().clock_set(latest_ns);
         let ns = i64::try_from(machine.below(ms(2 * 3_600_000))).unwrap_or(0);
         let jump = if machine.permille(500) { ns } else { -ns };
         self.note(&format_args!("the clock jumps by {jump}"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use model::limits::{Limits, LimitsSource, Retention};
+use model::limits::{KeepRule, Limits, LimitsSource, Retention};
 use model::time::NS_PER_S;
 use model::{Signal, TenantContext, TenantId};
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use storage::{CompactionSettings, DiskSettings, StoreSettings, WalSettings};
 use storage::{Components, FlushSettings, Fsync, RetentionSettings, Settings, Storage, StorageError};
 
 use super::disk::{End, NodeDisk};
+use super::items::matcher;
 use super::machine::{Life, Living, Machine, ms};
 use super::oracle::{Oracle, Partition};
 use super::store::{Counts, SharedStore};
@@ -50,6 +51,8 @@ pub(crate) struct Report {
     pub(crate) compactions: u64,
     /// Merges that were asked for; those of the background are not counted.
     pub(crate) merges: u64,
+    pub(crate) deletions: u64,
+    pub(crate) holds: u64,
     pub(crate) kills: u64,
     pub(crate) power_losses: u64,
     pub(crate) shutdowns: u64,
@@ -72,6 +75,8 @@ impl Report {
         self.expired += other.expired;
         self.compactions += other.compactions;
         self.merges += other.merges;
+        self.deletions += other.deletions;
+        self.holds += other.holds;
         self.kills += other.kills;
         self.power_losses += other.power_losses;
         self.shutdowns += other.shutdowns;
@@ -94,7 +99,15 @@ impl TenantLimits {
         let keep = |metrics: Option<i64>, logs: Option<i64>, traces: Option<i64>| {
             let ns = |minutes: Option<i64>| minutes.map(|minutes| minutes * MINUTE_NS);
             let retention = Retention { metrics_ns: ns(metrics), logs_ns: ns(logs), traces_ns: ns(traces) };
-            Arc::new(Limits { retention, ..Limits::default() })
+            let mut limits = Limits { retention, ..Limits::default() };
+            // One source is kept for less where there is a long period.
+            for (signal, source, least) in [(Signal::Metrics, 2, 300), (Signal::Logs, 1, 240)] {
+                if retention.of(signal) >= ns(Some(least)) {
+                    let (matchers, period_ns) = (vec![matcher(signal, source)], ns(Some(60)));
+                    limits.keep_rules.of_mut(signal).push(KeepRule { matchers, priority: 1, period_ns });
+                }
+            }
+            Arc::new(limits)
         };
         Self(vec![
             keep(Some(60), Some(60), Some(60)),
@@ -105,6 +118,12 @@ impl TenantLimits {
 
     pub(crate) fn of(&self, tenant: usize) -> &Arc<Limits> {
         &self.0[tenant]
+    }
+
+    /// The source of a partition that is kept for a time of its own.
+    pub(crate) fn ruled(&self, (tenant, signal): Partition) -> Option<(u32, i64)> {
+        let rule = self.of(tenant).keep_rules.of(signal).first()?;
+        Some((rule.matchers.first()?.value.parse().ok()?, rule.period_ns?))
     }
 }
 
@@ -137,11 +156,6 @@ impl Shared {
     pub(crate) fn context(&self, tenant: usize) -> TenantContext {
         let id = TenantId::parse(TENANTS[tenant]).unwrap();
         TenantContext::new(id, Arc::clone(self.limits.of(tenant)))
-    }
-
-    /// What of a partition has expired by a clock.
-    pub(crate) fn cutoff_ns(&self, (tenant, signal): Partition, wall_ns: i64) -> i64 {
-        self.limits.of(tenant).retention.of(signal).map_or(i64::MIN, |ns| wall_ns.saturating_sub(ns))
     }
 }
 
@@ -307,7 +321,7 @@ impl World {
             Fsync::IntervalMs(interval_ms) => ms(interval_ms) + 1,
             Fsync::Always => 0,
         };
-        self.shared.oracle.lock().ended(node, self.machine().now_ns(), unsynced_ns, end);
+        self.shared.oracle.lock().ended((node, life), self.machine().now_ns(), unsynced_ns, end);
         let mut report = self.shared.report.lock();
         match end {
             End::Killed => report.kills += 1,
