@@ -22,10 +22,11 @@ mod doors;
 
 pub mod keeping;
 
-mod collector_ports;
 mod selector;
 
-mod lifecycle;
+mod selector;
+
+mod collector_ports;
 
 pub mod listeners;
 

@@ -81,6 +81,9 @@ pub(crate) const MAX_UNREFERENCED: usize = 100_000;
 /// the sweep is short.
 pub(crate) const REFRESH_MS: u64 = 30_000;
 
+/// The same where other nodes have written: they may have deleted what this one still shows.
+pub(crate) const SHARED_REFRESH_MS: u64 = 5_000;
+
 /// The part of the sweep's grace after which a read asks: the rest is for the read.
 pub(crate) const REFRESH_PART_OF_GRACE: u64 = 4;
 

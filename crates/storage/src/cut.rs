@@ -21,6 +21,12 @@ impl Engine {
     /// # Errors
     /// When what is older cannot be put into segments: the writer has to come again.
     pub(crate) async fn cut_rows(&self, partition: &Arc<Partition>) -> Result<(), StorageError> {
+        let manifest = partition.manifest();
+        // Of a tenant that is new to this node, or that others write to, there may be deletions that it does not know.
+        let is_alone = manifest.version > 0 && manifest.is_of_one(&self.node);
+        if !is_alone {
+            self.refresh(partition).await;
+        }
         let is_cut = || {
             let manifest = partition.manifest();
             manifest.deletions_made <= manifest.cut_at(&self.node)

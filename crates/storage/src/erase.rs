@@ -45,7 +45,7 @@ impl Outlived {
     fn is_due(&self, segment: &SegmentMeta, hidden: &Hidden, now_ns: i64, is_at_once: bool) -> bool {
         let looked_ns = self.0.get(&segment.id).copied();
         let lasts_ns = segment.end_ns.saturating_sub(segment.start_ns);
-        hidden.shorter_periods_ns().any(|kept_ns| {
+        hidden.dividing_periods_ns().any(|kept_ns| {
             let end_ns = segment.end_ns.saturating_add(1);
             let to_ns = now_ns.saturating_sub(kept_ns).min(end_ns);
             let from_ns = looked_ns.map_or(i64::MIN, |ns| ns.saturating_sub(kept_ns)).max(segment.start_ns);
@@ -152,8 +152,10 @@ impl Engine {
     /// Whether a segment has rows to be left behind; none where it does not read back.
     async fn has_hidden(&self, due: &Due) -> Result<Option<bool>, StorageError> {
         let (id, segment) = (&due.partition.id, &due.inputs[0]);
-        if id.signal == Signal::Traces {
-            return Ok(Some(due.hidden.span_veil(segment.cleared, segment.range()).is_some()));
+        let may_have = due.hidden.concerns(segment.cleared, segment.range());
+        // Of spans nobody knows before they are read.
+        if !may_have || id.signal == Signal::Traces {
+            return Ok(Some(may_have));
         }
         let source = self.read_from(
             (id.tenant.clone(), id.signal),

@@ -182,7 +182,7 @@ impl Hidden {
     }
 
     /// The periods of the rules, and that of the rest, which are shorter than the longest.
-    pub(crate) fn shorter_periods_ns(&self) -> impl Iterator<Item = i64> {
+    fn shorter_periods_ns(&self) -> impl Iterator<Item = i64> {
         let longest_ns = self.longest_ns();
         let all = self.keeping.rules.iter().map(|rule| rule.kept_ns).chain([self.keeping.policy.kept_ns]);
         all.flatten().filter(move |kept_ns| longest_ns.is_none_or(|longest_ns| *kept_ns < longest_ns))
@@ -209,12 +209,20 @@ impl Hidden {
         self.keeping.deletions.iter().filter(concerns)
     }
 
+    /// The periods after which some rows of a segment may be hidden while others are not.
+    pub(crate) fn dividing_periods_ns(&self) -> impl Iterator<Item = i64> {
+        let longest = self.longest_ns().filter(|_| self.holds().next().is_some());
+        self.shorter_periods_ns().chain(longest)
+    }
+
     /// Whether periods differ among the rows of a time, or some are held.
     fn differs(&self, span: TimeRange) -> bool {
-        let is_past = |kept_ns: i64| self.before_ns(Some(kept_ns)) > span.start_ns;
-        let is_held = self.holds().next().is_some();
-        let longest = self.longest_ns().filter(|_| is_held);
-        self.shorter_periods_ns().chain(longest).any(is_past)
+        self.dividing_periods_ns().any(|kept_ns| self.before_ns(Some(kept_ns)) > span.start_ns)
+    }
+
+    /// Whether any rows that are cleared to a number and lie within a time may have to be left out.
+    pub(crate) fn concerns(&self, cleared: u64, span: TimeRange) -> bool {
+        self.deletions(cleared, span).next().is_some() || self.differs(span)
     }
 
     /// What may not be seen of rows that are cleared to a number and lie within a time: by the number of their series or

@@ -7,6 +7,7 @@ use model::{Signal, TenantContext, TenantId, TimeRange};
 
 use crate::bounds::{
     READ_BATCH_BYTES, READ_BATCHES_BYTES, REFRESH_MS, REFRESH_PART_OF_GRACE, REFRESH_WAIT_MS,
+    SHARED_REFRESH_MS,
 };
 use crate::error::StorageError;
 use crate::head::HeadView;
@@ -116,9 +117,10 @@ impl Engine {
     /// Takes up what other nodes have committed, when nobody has asked for a while: what they have merged or removed is
     /// swept after a grace, and a read must not begin with it shortly before. Without an answer the read goes on with what
     /// is known.
-    async fn refresh(&self, partition: &Partition) {
+    pub(crate) async fn refresh(&self, partition: &Partition) {
         let grace_ms = self.settings.retention.sweep_grace_ms;
-        let every_ms = REFRESH_MS.min(grace_ms / REFRESH_PART_OF_GRACE);
+        let most_ms = if partition.manifest().is_of_one(&self.node) { REFRESH_MS } else { SHARED_REFRESH_MS };
+        let every_ms = most_ms.min(grace_ms / REFRESH_PART_OF_GRACE);
         // What was confirmed too long ago lasts for no read: then one asks again also soon after there was no answer.
         let is_fresh = || {
             self.age_ms(partition.asked_ns()) <= every_ms

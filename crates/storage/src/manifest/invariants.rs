@@ -27,7 +27,26 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), StorageError> {
         }
         check_path(&aside.segment)?;
     }
-    Ok(())
+    check_deletions(manifest)
+}
+
+/// What says which deletions concern which rows.
+fn check_deletions(manifest: &Manifest) -> Result<(), StorageError> {
+    let made = manifest.deletions_made;
+    let mut last = 0;
+    for deletion in &manifest.deletions {
+        if deletion.number <= last || deletion.number > made {
+            return broken(format!("deletion number={} follows {last} of {made}", deletion.number));
+        }
+        last = deletion.number;
+    }
+    if let Some(segment) = manifest.segments.iter().find(|segment| segment.cleared > made) {
+        return broken(format!("segment `{}` is cleared to {} of {made}", segment.id, segment.cleared));
+    }
+    match manifest.cut.iter().find(|(_, cut)| **cut > made) {
+        Some((node, cut)) => broken(format!("node `{node}` is cut at {cut} of {made}")),
+        None => Ok(()),
+    }
 }
 
 /// Checks the step from one version to the next.
@@ -44,6 +63,14 @@ pub(crate) fn check_step(current: &Manifest, next: &Manifest) -> Result<(), Stor
     }
     if next.transaction.is_empty() || next.transaction == current.transaction {
         return broken(format!("version={} has no transaction of its own", next.version));
+    }
+    if next.deletions_made < current.deletions_made {
+        return broken(format!("the number of deletions goes back to {}", next.deletions_made));
+    }
+    for (node, cut) in &current.cut {
+        if next.cut_at(node) < *cut {
+            return broken(format!("the cut of node `{node}` goes back"));
+        }
     }
     for (node, position) in &current.flushed {
         if next.flushed.get(node).is_none_or(|new| new < position) {

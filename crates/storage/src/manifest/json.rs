@@ -74,6 +74,9 @@ fn fields(bytes: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use model::{Signal, TenantId};
 
+    use super::super::keeping::{
+        Condition, Deletion, Hold, HoldKind, LineOp, LineTest, NextPolicy, Policy, Retained,
+    };
     use super::*;
 
     fn manifest() -> Manifest {
@@ -99,6 +102,50 @@ mod tests {
             }
             assert!(matches!(decode(&bytes[..at]), Err(Refusal::Damaged(_))), "{at}");
         }
+    }
+
+    #[test]
+    fn what_is_deleted_held_and_kept_is_left_out_where_there_is_nothing_and_comes_back_where_there_is() {
+        let plain = String::from_utf8(encode(&manifest()).unwrap()).unwrap();
+        for field in ["deletions", "cut", "holds", "retention", "cleared"] {
+            assert!(!plain.contains(field), "{plain}");
+        }
+        let condition = Condition { name: "app".into(), op: "=".into(), value: "web".into() };
+        let policy = Policy { kept_ns: Some(5), rules: Vec::new() };
+        let full = Manifest {
+            deletions: vec![Deletion {
+                number: 1,
+                id: "01J9Z3W6E8R4T2Y0V7X5A1B3C9".into(),
+                query: "{app=\"web\"} |= \"x\"".into(),
+                conditions: vec![condition.clone()],
+                lines: vec![LineTest { op: LineOp::Contains, texts: vec!["x".into()] }],
+                start_ns: i64::MIN,
+                end_ns: i64::MAX,
+                actor: "ann".into(),
+                requested_ns: 1,
+                due_ns: 2,
+                processed_ns: Some(3),
+            }],
+            deletions_made: 1,
+            cut: [("01J9Z3W6E8R4T2Y0V7X5A1B3C7".into(), 1)].into(),
+            holds: vec![Hold {
+                id: "01J9Z3W6E8R4T2Y0V7X5A1B3C8".into(),
+                kind: HoldKind::Incident,
+                conditions: vec![condition],
+                start_ns: 0,
+                end_ns: 9,
+                reason: "r".into(),
+                actor: "ann".into(),
+                since_ns: 1,
+                until_ns: Some(2),
+            }],
+            retention: Some(Retained {
+                policy: policy.clone(),
+                next: Some(NextPolicy { policy, from_ns: 7 }),
+            }),
+            ..manifest()
+        };
+        assert_eq!(decode(&encode(&full).unwrap()), Ok(full));
     }
 
     #[test]

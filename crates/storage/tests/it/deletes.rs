@@ -265,6 +265,7 @@ async fn a_hold_of_a_selector_and_a_time_holds_those_rows_alone_and_ends_by_itse
     assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 1..3));
     storage.retain_at_once(&AtOnce::Everybody).await.unwrap();
     assert_eq!(world.read(&storage, "a", Signal::Logs).await, lines("x", 1..3));
+    assert_eq!(rows_in_store(&world, Signal::Logs).await, 2, "the others are gone");
     world.clock.advance_ns(5 * HOUR_NS);
     assert!(world.read(&storage, "a", Signal::Logs).await.is_empty());
     assert!(storage.holds(&ctx).await.unwrap().is_empty());
@@ -341,4 +342,54 @@ async fn a_period_that_becomes_shorter_waits_before_it_acts() {
     let storage = world.open().await;
     assert_eq!(storage.retain().await.unwrap().segments_expired, 0);
     assert_eq!(storage.retain_at_once(&AtOnce::Everybody).await.unwrap().segments_expired, 1);
+}
+
+#[tokio::test]
+async fn another_node_hides_what_was_deleted_and_keeps_what_came_later() {
+    let store: std::sync::Arc<dyn object_store::ObjectStore> =
+        std::sync::Arc::new(object_store::memory::InMemory::new());
+    let (one, two) = (World::on(std::sync::Arc::clone(&store)), World::on(store));
+    let (first, second) = (one.open().await, two.open().await);
+    let ctx = one.context("a");
+    write(&first, &ctx, batch(Signal::Logs, "x", 0..2)).await;
+    first.flush().await.unwrap();
+    // To the other node the tenant is new: what it takes comes before the deletion, in a head.
+    write(&second, &ctx, batch(Signal::Logs, "x", 2..4)).await;
+    delete(&one, &first, Signal::Logs, "x", TimeRange::ALL).await;
+    for world in [&one, &two] {
+        world.clock.advance_ns(6 * NS_PER_S);
+    }
+    assert!(two.read(&second, "a", Signal::Logs).await.is_empty());
+    // What it takes from now on stays, in its head, in its log and in segments.
+    write(&second, &ctx, batch(Signal::Logs, "x", 4..6)).await;
+    assert_eq!(two.read(&second, "a", Signal::Logs).await, lines("x", 4..6));
+    drop(second);
+    let second = two.open().await;
+    assert_eq!(two.read(&second, "a", Signal::Logs).await, lines("x", 4..6));
+    second.flush().await.unwrap();
+    second.compact().await.unwrap();
+    assert_eq!(rows_in_store(&two, Signal::Logs).await, 2);
+    one.clock.advance_ns(6 * NS_PER_S);
+    assert_eq!(one.read(&first, "a", Signal::Logs).await, lines("x", 4..6));
+    assert!(deletions(&one, &first, Signal::Logs).await[0].processed_ns.is_some());
+}
+
+#[tokio::test]
+async fn a_deletion_of_before_concerns_no_row_of_a_node_that_learns_of_the_tenant_later() {
+    let store: std::sync::Arc<dyn object_store::ObjectStore> =
+        std::sync::Arc::new(object_store::memory::InMemory::new());
+    let (one, two) = (World::on(std::sync::Arc::clone(&store)), World::on(store));
+    let (first, second) = (one.open().await, two.open().await);
+    let ctx = one.context("a");
+    write(&first, &ctx, batch(Signal::Logs, "x", 0..2)).await;
+    delete(&one, &first, Signal::Logs, "x", TimeRange::ALL).await;
+    first.compact().await.unwrap();
+    two.clock.advance_ns(6 * NS_PER_S);
+    write(&second, &ctx, batch(Signal::Logs, "x", 2..4)).await;
+    assert_eq!(two.read(&second, "a", Signal::Logs).await, lines("x", 2..4));
+    drop(second);
+    let second = two.open().await;
+    second.flush().await.unwrap();
+    second.compact().await.unwrap();
+    assert_eq!(two.read(&second, "a", Signal::Logs).await, lines("x", 2..4));
 }
