@@ -73,17 +73,11 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
 
     let overrides = Arc::new(Overrides::open(&config.tenants(), config.limits())?);
     let limits: Arc<dyn LimitsSource> = Arc::clone(&overrides) as _;
-    let store = who::open_store(config, &clock)?;
-    store.probe().await?;
-    let (ticks, objects) = (Arc::clone(&clock), store.objects());
-    let components = storage::Components::new(ticks, objects, Arc::clone(&limits), seeds.random());
-    let storage = Storage::open(storage_settings(config, budget, &store), components).await?;
+    let (store, storage) = open_storage(config, budget, (&clock, &limits), seeds.random()).await?;
 
     let mut registry = Registry::default();
     let (audit, events) = audit::open(Arc::clone(&clock), &mut registry);
-    storage.register_metrics(&mut registry);
-    store.register_metrics(&mut registry);
-    overrides.register_metrics(&mut registry);
+    register_parts(&mut registry, &storage, &store, &overrides);
     register_process(&mut registry, &*clock, records.as_ref());
     let requests = RequestMetrics::new(&mut registry, Arc::clone(&clock));
 
@@ -177,6 +171,27 @@ fn door_settings(config: &Config, budget: Budget, cores: usize) -> anyhow::Resul
     };
     let allowed_origins = config.listen.cors_origins.clone();
     Ok(api::Settings { build, allowed_origins, status, search: config.features()?.search })
+}
+
+/// Opens the object store, and the engine on it.
+async fn open_storage(
+    config: &Config,
+    budget: Budget,
+    (clock, limits): (&Arc<dyn Clock>, &Arc<dyn LimitsSource>),
+    seed: u64,
+) -> anyhow::Result<(Store, Storage)> {
+    let store = who::open_store(config, clock)?;
+    store.probe().await?;
+    let components = storage::Components::new(Arc::clone(clock), store.objects(), Arc::clone(limits), seed);
+    let storage = Storage::open(storage_settings(config, budget, &store), components).await?;
+    Ok((store, storage))
+}
+
+/// Registers what the parts below the doors count.
+fn register_parts(registry: &mut Registry, storage: &Storage, store: &Store, overrides: &Overrides) {
+    storage.register_metrics(registry);
+    store.register_metrics(registry);
+    overrides.register_metrics(registry);
 }
 
 /// What the doors of deletions, holds and retention need.

@@ -24,7 +24,7 @@ pub mod keeping;
 
 mod selector;
 
-mod selector;
+mod lifecycle;
 
 mod collector_ports;
 
