@@ -23,8 +23,7 @@ impl Engine {
     pub(crate) async fn cut_rows(&self, partition: &Arc<Partition>) -> Result<(), StorageError> {
         let manifest = partition.manifest();
         // Of a tenant that is new to this node, or that others write to, there may be deletions that it does not know.
-        let is_alone = manifest.version > 0 && manifest.is_of_one(&self.node);
-        if !is_alone {
+        if !manifest.is_of_one(&self.node) {
             self.refresh(partition).await;
         }
         let is_cut = || {

@@ -198,10 +198,10 @@ impl Manifest {
         segment.after.as_ref().is_some_and(|log| self.flushed_to(&log.node).sequence < log.before)
     }
 
-    /// Whether no other node has written.
+    /// Whether this node has written, and no other.
     #[must_use]
     pub fn is_of_one(&self, node: &str) -> bool {
-        self.flushed.keys().all(|other| other == node)
+        !self.flushed.is_empty() && self.flushed.keys().all(|other| other == node)
     }
 
     /// Where the node's log has been flushed to.
