@@ -116,26 +116,17 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
     let exposition = Exposition::new(registry);
 
-    let ports = Ports {
-        config,
-        storage: &storage,
-        exposition: &exposition,
-        clock: &clock,
-        gateway: &gateway,
-        audit: &audit,
-    };
-    let listeners = ports.open(doors, &secured).await?;
+    let ports =
+        Ports { config, storage: &storage, exposition: &exposition, clock: &clock, gateway: &gateway };
+    let listeners = ports.open(doors, &secured, &audit).await?;
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
     let reserved = TenantId::parse(own::TENANT)?;
-    let own = match records {
-        Some(records) => {
-            let instance = addresses.first().map_or_else(String::new, |(_, address)| address.to_string());
-            let (ingest, context) = (Arc::clone(&ingest), gateway.own(reserved.clone()));
-            Some((OwnWriter { ingest, context, clock, exposition, instance }, records))
-        }
-        None => None,
-    };
+    let own = records.map(|records| {
+        let instance = addresses.first().map_or_else(String::new, |(_, address)| address.to_string());
+        let (ingest, context) = (Arc::clone(&ingest), gateway.own(reserved.clone()));
+        (OwnWriter { ingest, context, clock, exposition, instance }, records)
+    });
     let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
     Ok(Assembled { storage, listeners, addresses, own, audit: events, authority, issuers, overrides, stop })
 }
@@ -235,7 +226,6 @@ struct Ports<'a> {
     exposition: &'a Exposition,
     clock: &'a Arc<dyn Clock>,
     gateway: &'a Gateway,
-    audit: &'a Audit,
 }
 
 impl Ports<'_> {
@@ -244,6 +234,7 @@ impl Ports<'_> {
         &self,
         doors: Vec<doors::Door>,
         secured: &[Arc<ServerTls>],
+        audit: &Audit,
     ) -> anyhow::Result<Vec<Listener>> {
         let listen = &self.config.listen;
         let mut listeners = Vec::new();
@@ -255,7 +246,7 @@ impl Ports<'_> {
                 router = router.layer(from_fn(who::guard)).layer(self.gateway.layer(through));
             }
             let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
-            listeners.push(Listener::bind(door.name, address, router, tls, self.audit.clone()).await?);
+            listeners.push(Listener::bind(door.name, address, router, tls, audit.clone()).await?);
         }
         Ok(listeners)
     }
