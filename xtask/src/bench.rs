@@ -36,6 +36,15 @@ pub(crate) struct Run {
     /// A share of the usual load: 0.1 is a quick look.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    /// Measure the load and the questions of one signal only.
+    #[arg(long, value_parser = ["metrics", "logs", "traces"])]
+    only: Option<String>,
+    /// Series of the metrics at any moment.
+    #[arg(long, default_value_t = 10_000)]
+    series: u64,
+    /// How much time the metrics tell of.
+    #[arg(long, default_value = "2h")]
+    stretch: String,
 }
 
 /// A server that is stopped when it goes out of scope.
@@ -58,6 +67,8 @@ struct Bench {
     binary: PathBuf,
     out: PathBuf,
     scale: f64,
+    /// How much time the metrics tell of.
+    stretch: String,
 }
 
 /// Measures everything.
@@ -67,13 +78,21 @@ pub(crate) fn run(workspace: &Workspace, run: &Run) -> anyhow::Result<ExitCode> 
         None => release_build(workspace)?,
     };
     fs::create_dir_all(&run.out).with_context(|| format!("cannot make {}", run.out.display()))?;
-    let bench = Bench { binary, out: run.out.canonicalize()?, scale: run.scale };
-    bench.idle()?;
-    bench.signal("metrics", "--series", 10_000)?;
-    bench.signal("logs", "--lines", 1_500_000)?;
-    bench.signal("traces", "--spans", 565_000)?;
-    bench.other_formats()?;
-    bench.killed()?;
+    let stretch = run.stretch.clone();
+    let bench = Bench { binary, out: run.out.canonicalize()?, scale: run.scale, stretch };
+    if run.only.is_none() {
+        bench.idle()?;
+    }
+    let loads =
+        [("metrics", "--series", run.series), ("logs", "--lines", 1_500_000), ("traces", "--spans", 565_000)];
+    let is_wanted = |signal: &str| run.only.as_deref().is_none_or(|only| only == signal);
+    for (signal, size, items) in loads.into_iter().filter(|(signal, ..)| is_wanted(signal)) {
+        bench.signal(signal, size, items)?;
+    }
+    if run.only.is_none() {
+        bench.other_formats()?;
+        bench.killed()?;
+    }
     println!("bench: reports are in {}", bench.out.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -133,9 +152,11 @@ impl Bench {
         let server = self.serve(signal, true)?;
         let (offset, folder) = (PORT_OFFSET.to_string(), self.out.join(signal).display().to_string());
         let items = self.scaled(items);
+        let stretch: &[&str] = if signal == "metrics" { &["--stretch", &self.stretch] } else { &[] };
         let load = ["ingest", signal, size, &items, "--port-offset", &offset, "--data-dir", &folder];
-        self.measure(&format!("ingest-{signal}"), &load)?;
+        self.measure(&format!("ingest-{signal}"), &[&load[..], stretch].concat())?;
         let mut questions = vec!["query", signal, "--port-offset", &offset];
+        questions.extend(stretch);
         if signal != "metrics" || !has_prometheus() {
             return self.measure(&format!("query-{signal}"), &questions);
         }
@@ -145,7 +166,7 @@ impl Bench {
         let load = ["ingest", signal, size, &items, "--server", &address, "--data-dir", &folder];
         // One sender, as Prometheus takes a series' samples in order only, and a look at each sample would take long.
         let one_by_one = ["--concurrency", "1", "--no-check"];
-        self.measure("ingest-prometheus", &[&load[..], &one_by_one].concat())?;
+        self.measure("ingest-prometheus", &[&load[..], stretch, &one_by_one].concat())?;
         questions.extend(["--compare", &address]);
         self.measure("query-metrics", &questions)?;
         drop((prometheus, server));

@@ -27,6 +27,7 @@ use crate::audit::{self, AuditWriter, Events};
 use crate::certificates::CertificateMetrics;
 use crate::clock::SystemClock;
 use crate::config::{Config, Fsync, Role};
+use crate::doors::Told;
 use crate::exposition::Exposition;
 use crate::keeping::{Keeping, Origins};
 use crate::lifecycle::Lifecycle;
@@ -95,19 +96,12 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock), audit.clone())?;
     let keeping = keeping(config, &storage, &clock, &gateway, &audit);
     let (ingests, ticks) = (Arc::clone(&ingest), Arc::clone(&clock));
-    let settings = door_settings(config, budget, cores)?;
     let stop = CancellationToken::new();
-    let lifecycle = lifecycle(config, &overrides, &stop);
-    let parts = doors::Parts {
-        ingest: ingests,
-        engine,
-        clock: ticks,
-        requests,
-        keeping,
-        status,
-        settings,
-        lifecycle,
+    let told = Told {
+        settings: door_settings(config, budget, cores)?,
+        lifecycle: lifecycle(config, &overrides, &stop),
     };
+    let parts = doors::Parts { ingest: ingests, engine, clock: ticks, requests, keeping, status, told };
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
     let doors = doors::open(&parts, &receivers, &authority, &config.listen);

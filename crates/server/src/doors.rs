@@ -34,7 +34,11 @@ pub(crate) struct Parts {
     pub(crate) requests: RequestMetrics,
     pub(crate) keeping: Keeping,
     pub(crate) status: Status,
-    /// What the query doors are told.
+    pub(crate) told: Told,
+}
+
+/// What the query doors are told of the process, and the routes that end it.
+pub(crate) struct Told {
     pub(crate) settings: api::Settings,
     pub(crate) lifecycle: Lifecycle,
 }
@@ -78,7 +82,7 @@ pub(crate) fn open(
     authority: &Authority,
     listen: &Listen,
 ) -> Vec<Door> {
-    let settings = &parts.settings;
+    let settings = &parts.told.settings;
     let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
     let prometheus = api::prometheus(engine(), clock(), settings);
     let loki = api::loki(engine(), clock(), settings);
@@ -100,7 +104,7 @@ pub(crate) fn open(
                 Role::Metrics,
                 Signal::Metrics,
                 prometheus,
-                receivers.prometheus_write().merge(parts.lifecycle.routes()),
+                receivers.prometheus_write().merge(parts.told.lifecycle.routes()),
             ),
             through: Some(Through::Prometheus),
         },

@@ -12,6 +12,8 @@ mod metrics;
 
 mod promqltest;
 
+mod splits;
+
 mod sql;
 
 mod sql_guard;

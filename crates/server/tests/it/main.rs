@@ -21,6 +21,7 @@ mod doors;
 mod grafana;
 mod kill;
 mod ledger;
+mod lifecycle;
 mod limits;
 mod matrix;
 mod memory;

@@ -307,6 +307,12 @@ impl Stella {
         let status = self.process.stop().await;
         assert!(status.success(), "stopped with {status}:\n{}", self.process.stderr.text());
     }
+
+    /// Waits for an end that a request asked for; the exit code must be 0.
+    pub(crate) async fn ended(mut self) {
+        let status = self.process.wait().await;
+        assert!(status.success(), "ended with {status}:\n{}", self.process.stderr.text());
+    }
 }
 
 /// Requests that are not answered in time fail.

@@ -83,6 +83,6 @@ mod tests {
         let all =
             [metrics::questions(&ground), logs::questions(&ground), traces::questions(&ground)].concat();
         let kinds: std::collections::HashSet<_> = all.iter().map(|q| (q.kind, q.path.clone())).collect();
-        assert_eq!((all.len(), kinds.len()), (36, 36));
+        assert_eq!((all.len(), kinds.len()), (38, 38));
     }
 }

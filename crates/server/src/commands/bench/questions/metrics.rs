@@ -40,6 +40,13 @@ pub(in super::super) fn questions(ground: &Ground) -> Vec<Question> {
             all,
             "15s",
         ),
+        range(
+            "sum of rates of every series",
+            "sum by (namespace) (rate({__name__=~\".+\"}[5m]))".to_owned(),
+            all,
+            "15s",
+        ),
+        range("p99 of every histogram", format!("histogram_quantile(0.99, {buckets})"), all, "15s"),
         range("sum of rates over all buckets", format!("sum by (le) ({buckets})"), all, "15s"),
         range(
             "p99 by service, 1 h",

@@ -1,0 +1,49 @@
+//! `/-/reload` and `/-/quit`, what the status routes show, and experimental words that are enabled.
+
+use crate::client::Api;
+use crate::server::{Stella, http_client};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lifecycle_is_closed_unless_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
+    let acme = stella.tenant("acme");
+    for path in ["/-/reload", "/-/quit"] {
+        let answer = acme.post(Api::Prometheus, path, &[], Vec::new()).await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (403, "Lifecycle API is not enabled."), "{path}");
+    }
+    let refused = acme.get(Api::Prometheus, "/api/v1/query", &[("query", "start()")]).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_lifecycle_reloads_and_quits() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags =
+        ["--no-own-telemetry", "--enable-lifecycle", "--enable-feature=promql-experimental-functions"];
+    let stella = Stella::up_with(folder.path(), &flags).await;
+    let acme = stella.tenant("acme");
+    assert!(acme.value("vector(step() + 1)").await == 1.0, "experimental words are enabled");
+    let flags = acme.get(Api::Prometheus, "/api/v1/status/flags", &[]).await.json();
+    assert_eq!(flags["data"]["enable-feature"], "promql-experimental-functions");
+    assert_eq!(flags["data"]["web.enable-lifecycle"], "true");
+    let config = acme.get(Api::Prometheus, "/api/v1/status/config", &[]).await.json();
+    assert!(config["data"]["yaml"].as_str().unwrap().contains("lookback: \"5m\""), "{config}");
+
+    let tenants = folder.path().join("tenants");
+    std::fs::create_dir_all(&tenants).unwrap();
+    let limits = tenants.join("metrics-overrides.yaml");
+    std::fs::write(&limits, "overrides: [broken\n").unwrap();
+    let reload = async || acme.post(Api::Prometheus, "/-/reload", &[], Vec::new()).await.unwrap();
+    let broken = reload().await;
+    assert_eq!(broken.status, 500, "{}", broken.text());
+    assert!(broken.text().contains("failed to reload config"), "{}", broken.text());
+    std::fs::write(&limits, "overrides: {}\n").unwrap();
+    assert_eq!(reload().await.status, 200);
+
+    let url = acme.url(Api::Prometheus, "/-/quit");
+    let answer = acme.send(http_client().put(url)).await.unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "Requesting termination... Goodbye!"));
+    stella.ended().await;
+}
