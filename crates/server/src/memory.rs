@@ -234,7 +234,7 @@ mod tests {
             assert!(Part::ALL.iter().all(|part| budget.of(*part) >= 8 * MIB), "{limit_bytes}");
         }
         let small = Budget { limit_bytes: 512 * MIB, source: Source::Setting };
-        assert_eq!(small.of(Part::Heads) / MIB, 96);
+        assert_eq!(small.of(Part::Heads) / MIB, 95);
         assert_eq!(small.of(Part::Requests) / MIB, 49);
     }
 }

@@ -263,13 +263,13 @@ const QUESTIONS: [(&str, &str); 34] = [
     ("scrape", "/metrics"),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_tries_every_door_finds_nothing_of_another_under_the_same_certificate() {
-    let folder = tempfile::tempdir().unwrap();
-    let stella = Stella::up_secured(folder.path()).await;
-    let own = crate::tls::certificates(folder.path());
+/// The trace of the first tenant.
+const TRACE: &str = "5bd66ef5095369c7b0d1f8f4bd33716a";
+
+/// Tokens of two tenants that one certificate may show.
+async fn tokens_of_two(data_dir: &Path, own: &Path) -> Vec<String> {
     let thumbprint = security::tls::inspect::file(&own.join("client.crt")).unwrap().remove(0).thumbprint;
-    let authority = authority(folder.path(), now_ns()).await;
+    let authority = authority(data_dir, now_ns()).await;
     let scopes = ["obs:read", "obs:logs", "obs:traces", "obs:ingest"];
     let mut tokens = Vec::new();
     for tenant in ["acme", "globex"] {
@@ -279,37 +279,48 @@ async fn a_tenant_that_tries_every_door_finds_nothing_of_another_under_the_same_
             authority.issue_service(&format!("{tenant}-observability"), &request, 3_600).unwrap().token,
         );
     }
+    tokens
+}
+
+/// Writes the same to every signal, marked with the tenant's name, and data that names the other tenant, which does not get
+/// there.
+async fn write_marked(http: &reqwest::Client, url: &dyn Fn(&str, &str) -> String, tenant: &str, token: &str) {
+    let marker = format!("{tenant}_marker");
+    let resource = || vec![text_attribute("service.name", &marker)];
+    let trace = if tenant == "acme" { TRACE.to_owned() } else { TRACE.replace('5', "6") };
+    let spans = vec![span(&trace, "c532cb4098ac3dd2", &marker, now_ns(), &[])];
+    let bodies = [
+        ("/v1/logs", crate::telemetry::logs(&[(resource(), vec![&*marker])])),
+        ("/v1/metrics", crate::telemetry::metrics(&[(resource(), &*marker, 1.0)])),
+        ("/v1/traces", crate::telemetry::traces(&[(resource(), spans)])),
+    ];
+    for (path, body) in bodies {
+        eventually("the server takes it", async || {
+            let request = http.post(url("otlp_http", path)).json(&body).bearer_auth(token);
+            (request.send().await.unwrap().status() == 200).then_some(())
+        })
+        .await;
+    }
+    let other = if tenant == "acme" { "globex" } else { "acme" };
+    let forged = vec![text_attribute("service.name", "forged"), text_attribute("tenant.id", other)];
+    let body = crate::telemetry::logs(&[(forged, vec!["forged"])]);
+    let answer = http.post(url("otlp_http", "/v1/logs")).json(&body).bearer_auth(token).send().await.unwrap();
+    let (status, said) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert!(status == 403 || said.contains("rejected"), "{tenant} writes to {other}: {status} {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_tries_every_door_finds_nothing_of_another_under_the_same_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up_secured(folder.path()).await;
+    let own = crate::tls::certificates(folder.path());
+    let tokens = tokens_of_two(folder.path(), &own).await;
     let http = client(&own, Some(&own));
     let url =
         |name: &str, path: &str| format!("https://localhost:{}{path}", stella.address(name).unwrap().port());
-    let trace = "5bd66ef5095369c7b0d1f8f4bd33716a";
-
-    // Each writes the same to every signal, marked with its name; the certificate is the same.
+    // The certificate is the same.
     for (tenant, token) in ["acme", "globex"].into_iter().zip(&tokens) {
-        let marker = format!("{tenant}_marker");
-        let resource = || vec![text_attribute("service.name", &marker)];
-        let trace = if tenant == "acme" { trace.to_owned() } else { trace.replace('5', "6") };
-        let spans = vec![span(&trace, "c532cb4098ac3dd2", &marker, now_ns(), &[])];
-        let bodies = [
-            ("/v1/logs", crate::telemetry::logs(&[(resource(), vec![&*marker])])),
-            ("/v1/metrics", crate::telemetry::metrics(&[(resource(), &*marker, 1.0)])),
-            ("/v1/traces", crate::telemetry::traces(&[(resource(), spans)])),
-        ];
-        for (path, body) in bodies {
-            eventually("the server takes it", async || {
-                let request = http.post(url("otlp_http", path)).json(&body).bearer_auth(token);
-                (request.send().await.unwrap().status() == 200).then_some(())
-            })
-            .await;
-        }
-        // Data that names the other tenant does not get there.
-        let other = if tenant == "acme" { "globex" } else { "acme" };
-        let forged = vec![text_attribute("service.name", "forged"), text_attribute("tenant.id", other)];
-        let body = crate::telemetry::logs(&[(forged, vec!["forged"])]);
-        let answer =
-            http.post(url("otlp_http", "/v1/logs")).json(&body).bearer_auth(token).send().await.unwrap();
-        let (status, said) = (answer.status().as_u16(), answer.text().await.unwrap());
-        assert!(status == 403 || said.contains("rejected"), "{tenant} writes to {other}: {status} {said}");
+        write_marked(&http, &url, tenant, token).await;
     }
 
     let asked = async |token: &str, header: Option<(&str, &str)>, name: &str, path: &str| {
@@ -317,7 +328,7 @@ async fn a_tenant_that_tries_every_door_finds_nothing_of_another_under_the_same_
         let path = path
             .replace("START", &start.to_string())
             .replace("END", &end.to_string())
-            .replace("TRACE", trace);
+            .replace("TRACE", TRACE);
         let mut request = http.get(url(name, &path)).bearer_auth(token);
         if let Some((header, tenants)) = header {
             request = request.header(header, tenants);
