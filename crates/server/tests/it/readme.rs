@@ -34,7 +34,7 @@ async fn its_configuration_starts_a_server() {
     assert!(keys.len() > 5, "{config}");
     let keys = format!("{}\n", keys.join("\n"));
     let stella = Stella::serve_in(Place::Folder, folder.path(), &keys, &[]).await;
-    assert_eq!(stella.listeners().len(), 6);
+    assert_eq!(stella.listeners().len(), 9);
     assert!(config.contains("default_tenant: acme"));
     assert_eq!(stella.anonymous().value("vector(1)").await, 1.0);
     stella.stop().await;
