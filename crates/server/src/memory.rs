@@ -29,7 +29,7 @@ const PROCESS_BYTES: usize = 64 * MIB;
 
 /// The part of the limit, one in so many, that stays free for what is not counted: free pages that the allocator keeps,
 /// copies that live for a moment.
-const SLACK: usize = 8;
+const SLACK: usize = 4;
 
 /// One part of the process that holds memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,10 +231,10 @@ mod tests {
             let budget = Budget { limit_bytes, source: Source::Setting };
             let parts: usize = Part::ALL.iter().map(|part| budget.of(*part)).sum();
             assert!(parts + PROCESS_BYTES + limit_bytes / SLACK <= limit_bytes, "{limit_bytes}");
-            assert!(Part::ALL.iter().all(|part| budget.of(*part) >= 8 * MIB), "{limit_bytes}");
+            assert!(Part::ALL.iter().all(|part| budget.of(*part) >= 6 * MIB), "{limit_bytes}");
         }
         let small = Budget { limit_bytes: 512 * MIB, source: Source::Setting };
-        assert_eq!(small.of(Part::Heads) / MIB, 95);
-        assert_eq!(small.of(Part::Requests) / MIB, 49);
+        assert_eq!(small.of(Part::Heads) / MIB, 79);
+        assert_eq!(small.of(Part::Requests) / MIB, 41);
     }
 }
