@@ -109,11 +109,10 @@ async fn repeated_refusals_are_summarised_at_the_end() {
     let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
     let own = stella.tenant("stella");
     let told = own.lines("{service_name=\"stella-audit\", action=\"request.refused\"}").await;
-    let repeated: Vec<Option<u64>> = told
-        .iter()
-        .map(|line| serde_json::from_str::<Value>(&line.line).unwrap()["repeated"].as_u64())
-        .collect();
-    assert_eq!(repeated.len(), 2, "{told:?}");
-    assert!(repeated.contains(&None) && repeated.contains(&Some(29)), "{told:?}");
+    let events = told.iter().map(|line| serde_json::from_str::<Value>(&line.line).unwrap());
+    // The first of a minute is told as it is, the others in one line at the minute's or the server's end.
+    let counted: u64 = events.map(|event| event["repeated"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(counted, 30, "{told:?}");
+    assert!(told.len() <= 4, "{told:?}");
     stella.stop().await;
 }

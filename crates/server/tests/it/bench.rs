@@ -77,7 +77,7 @@ async fn every_question_has_an_answer_of_the_right_kind() {
     // The command refuses answers that are empty and must not be, and the other way round.
     let reports = bench(&stella, &["query", "--runs", "1", "--warm-up", "1"]).await;
     let answers = |n: usize| reports.pointer(&format!("/{n}/answers")).and_then(Value::as_array).unwrap();
-    assert_eq!([answers(0).len(), answers(1).len(), answers(2).len()], [12, 15, 9]);
+    assert_eq!([answers(0).len(), answers(1).len(), answers(2).len()], [14, 15, 9]);
     for answer in (0..3).flat_map(answers) {
         let kind = answer["kind"].as_str().unwrap();
         assert_eq!(answer["size"] == 0, matches!(kind, "no hit at all" | "absent id"), "{answer}");

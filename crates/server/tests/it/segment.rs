@@ -30,7 +30,8 @@ async fn damage_is_named_warned_of_and_restored() {
     assert_eq!(remote_write(&stella.tenant("acme"), vec![sent]).await.unwrap().status, 204);
     stella.stop().await;
 
-    let (is_whole, said, _) = printed(&["segment", "verify", "--data-dir", data_dir, "--json"]);
+    let (is_whole, said, _) =
+        printed(&["segment", "verify", "--data-dir", data_dir, "--tenant", "acme", "--json"]);
     let report: Value = serde_json::from_str(&said).unwrap();
     assert!(is_whole && report["damaged"] == 0 && report["segments"] == 1, "{report}");
     let file = samples_file(folder.path());
