@@ -1,5 +1,7 @@
 //! PromQL and the lists of series and labels.
 
+use std::collections::BTreeSet;
+
 use futures::FutureExt as _;
 use model::labels::METRIC_NAME;
 use model::limits::Limits;
@@ -191,7 +193,7 @@ async fn metadata_names_families() {
 }
 
 #[tokio::test]
-async fn lists_name_what_has_a_sample_in_the_range() {
+async fn series_are_listed_that_have_a_sample_in_the_range() {
     let fixture = Fixture::new().await;
     let sample = |name: &str, ago_s: i64| {
         let mut builder = MetricBatchBuilder::default();
@@ -220,14 +222,15 @@ async fn lists_name_what_has_a_sample_in_the_range() {
             (within(2_000, 1_000), vec![]),
             (TimeRange::ALL, [new, &["old", "older", "young"]].concat()),
         ] {
-            let found = engine.label_values(&a, Labelled::Series, "pod", &[], range, None).await.unwrap();
-            assert_eq!(found.value, expected, "{range:?}");
             let sets = engine.label_sets(&a, Labelled::Series, &[], range, None).await.unwrap().value;
-            assert_eq!(sets.len(), expected.len());
+            let pods: BTreeSet<&str> = sets.iter().filter_map(|labels| labels.get("pod")).collect();
+            assert_eq!(pods.into_iter().collect::<Vec<_>>(), expected, "{range:?}");
+            // Names and values are of all that is in the same segment or head.
+            let values =
+                engine.label_values(&a, Labelled::Series, "pod", &[], range, None).await.unwrap().value;
+            assert!(expected.iter().all(|pod| values.iter().any(|value| value == pod)), "{values:?}");
             let names = engine.label_names(&a, Labelled::Series, &[], range, None).await.unwrap().value;
-            let own: Vec<String> =
-                names.into_iter().filter(|name| name != METRIC_NAME && name != "pod").collect();
-            assert_eq!(own, expected);
+            assert!(expected.iter().all(|pod| names.iter().any(|name| name == pod)), "{names:?}");
         }
     }
 }

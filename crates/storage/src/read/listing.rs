@@ -1,4 +1,5 @@
-//! Names and values of labels, over all sources of a snapshot: from the indexes alone, without a look at label sets.
+//! Names and values of labels, over all sources of a snapshot: from the indexes alone, without a look at label sets. So they
+//! are those of all that a segment or head with data in the range knows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,23 +18,6 @@ use crate::manifest::SegmentMeta;
 /// Texts, sorted and once each.
 pub(crate) type Texts = BTreeSet<Arc<str>>;
 
-/// What a listing gives.
-#[derive(Debug, Default)]
-pub(crate) struct Listed {
-    /// Of sources whose data is all within the range, and all to be seen.
-    pub(crate) certain: Texts,
-    /// Of the other sources: what has them may have nothing within the range.
-    pub(crate) doubtful: Texts,
-}
-
-impl Listed {
-    /// Both together.
-    pub(crate) fn all(mut self) -> Texts {
-        self.certain.append(&mut self.doubtful);
-        self.certain
-    }
-}
-
 /// The names of the labels of what meets any of the sets of matchers.
 ///
 /// # Errors
@@ -42,7 +26,7 @@ pub(crate) async fn label_names(
     source: &Arc<Source>,
     range: TimeRange,
     sets: &[Vec<Matcher>],
-) -> Result<Listed, StorageError> {
+) -> Result<Texts, StorageError> {
     gathered(source, range, sets, |index, selected, names| index.names(selected, names)).await
 }
 
@@ -55,7 +39,7 @@ pub(crate) async fn label_values(
     range: TimeRange,
     name: &str,
     sets: &[Vec<Matcher>],
-) -> Result<Listed, StorageError> {
+) -> Result<Texts, StorageError> {
     gathered(source, range, sets, |index, selected, values| index.values(name, selected, values)).await
 }
 
@@ -65,9 +49,8 @@ async fn gathered(
     range: TimeRange,
     sets: &[Vec<Matcher>],
     add: impl Fn(&LabelIndex, &RoaringBitmap, &mut Texts),
-) -> Result<Listed, StorageError> {
-    let mut listed = Listed::default();
-    let is_within = |all: TimeRange| range.start_ns <= all.start_ns && all.end_ns <= range.end_ns;
+) -> Result<Texts, StorageError> {
+    let mut texts = Texts::new();
     let metas: Vec<SegmentMeta> = source.segments(range).cloned().collect();
     let loads = metas.into_iter().map(|meta| {
         let source = Arc::clone(source);
@@ -82,12 +65,7 @@ async fn gathered(
             let mut selected = selected(&series.index, sets, series.count()) - &series.empty;
             let veil = source.segment_veil(&meta, &series.index, &selected);
             veil.iter().for_each(|veil| selected -= &veil.gone);
-            let is_certain = is_within(meta.range()) && veil.is_none();
-            add(
-                &series.index,
-                &selected,
-                if is_certain { &mut listed.certain } else { &mut listed.doubtful },
-            );
+            add(&series.index, &selected, &mut texts);
         }
     }
     for view in source.heads(range) {
@@ -95,11 +73,9 @@ async fn gathered(
         view.series().with_index(|index| of_head = selected(index, sets, view.series_count()));
         let veil = source.head_veil(view, &of_head);
         veil.iter().for_each(|veil| of_head -= &veil.gone);
-        let is_certain = view.time_range().is_some_and(is_within) && veil.is_none();
-        let texts = if is_certain { &mut listed.certain } else { &mut listed.doubtful };
-        view.series().with_index(|index| add(index, &of_head, texts));
+        view.series().with_index(|index| add(index, &of_head, &mut texts));
     }
-    Ok(listed)
+    Ok(texts)
 }
 
 /// What meets all matchers of any of the sets.

@@ -133,7 +133,7 @@ impl LogsSnapshot {
     /// # Errors
     /// When the store fails; a damaged segment is left out.
     pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<BTreeSet<Arc<str>>, StorageError> {
-        Ok(listing::label_names(&self.source, self.range, sets).await?.all())
+        listing::label_names(&self.source, self.range, sets).await
     }
 
     /// The values of a label of the streams that meet all matchers of any of the sets, sorted.
@@ -145,7 +145,7 @@ impl LogsSnapshot {
         name: &str,
         sets: &[Vec<Matcher>],
     ) -> Result<BTreeSet<Arc<str>>, StorageError> {
-        Ok(listing::label_values(&self.source, self.range, name, sets).await?.all())
+        listing::label_values(&self.source, self.range, name, sets).await
     }
 
     /// How many segments of the snapshot's range are missing from what it gives out, because they are damaged. It grows

@@ -1,6 +1,6 @@
 //! Reads metrics: series by matchers, and their samples, histograms and exemplars.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use model::labels::Labels;
 use model::metric::MetricType;
 use model::{Matcher, TimeRange};
 
+use super::listing;
 use super::look;
 use super::merge::merge_all;
 use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
@@ -108,12 +109,26 @@ impl MetricsSnapshot {
         Ok(known.into_values().collect())
     }
 
-    pub(super) fn source(&self) -> &Arc<Source> {
-        &self.source
+    /// The names of the labels of the series that meet all matchers of any of the sets, sorted: of all that a segment or head
+    /// with data in the snapshot's range knows.
+    ///
+    /// # Errors
+    /// When the store fails; a damaged segment is left out.
+    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<BTreeSet<Arc<str>>, StorageError> {
+        listing::label_names(&self.source, self.range, sets).await
     }
 
-    pub(super) const fn range(&self) -> TimeRange {
-        self.range
+    /// The values of a label of the series that meet all matchers of any of the sets, sorted: of all that a segment or head
+    /// with data in the snapshot's range knows.
+    ///
+    /// # Errors
+    /// When the store fails; a damaged segment is left out.
+    pub async fn label_values(
+        &self,
+        name: &str,
+        sets: &[Vec<Matcher>],
+    ) -> Result<BTreeSet<Arc<str>>, StorageError> {
+        listing::label_values(&self.source, self.range, name, sets).await
     }
 
     /// How many segments of the snapshot's range are missing from what it gives out, because they are damaged. It grows

@@ -1,88 +1,22 @@
-//! Which series have a sample within a range, and the names and values of their labels. Segments and heads know their series and the time of all of them together:
+//! Which series have a sample within a range. Segments and heads know their series and the time of all of them together:
 //! where that lies within the range, each series has; else the series that nothing else speaks for are looked at.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::UInt32Type;
 use futures::StreamExt;
+use model::TimeRange;
 use model::labels::Labels;
-use model::{Matcher, TimeRange};
 
 use super::BatchStream;
-use super::listing::{self, Listed};
-use super::metrics::{MetricsSnapshot, SeriesSet};
+use super::metrics::SeriesSet;
 use super::select::Selected;
 use crate::error::StorageError;
 use crate::signal::Table;
 
 /// Series between two that are looked at are read with them where there are no more than these.
 const GAP: usize = 64;
-
-impl MetricsSnapshot {
-    /// The names of the labels of the series that meet all matchers of any of the sets and have a sample within the
-    /// range, sorted.
-    ///
-    /// # Errors
-    /// When the store fails; a damaged segment is left out.
-    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<BTreeSet<Arc<str>>, StorageError> {
-        let (source, range) = (self.source(), self.range());
-        let Listed { certain: mut names, mut doubtful } = listing::label_names(source, range, sets).await?;
-        doubtful.retain(|name| !names.contains(name));
-        if doubtful.is_empty() {
-            return Ok(names);
-        }
-        let of = |labels: &Labels| -> Vec<Arc<str>> {
-            let found = labels.iter().filter_map(|(name, _)| doubtful.get(name));
-            found.cloned().collect()
-        };
-        self.add_present(sets, of, &mut names).await?;
-        Ok(names)
-    }
-
-    /// The values of a label of the series that meet all matchers of any of the sets and have a sample within the range,
-    /// sorted.
-    ///
-    /// # Errors
-    /// When the store fails; a damaged segment is left out.
-    pub async fn label_values(
-        &self,
-        name: &str,
-        sets: &[Vec<Matcher>],
-    ) -> Result<BTreeSet<Arc<str>>, StorageError> {
-        let (source, range) = (self.source(), self.range());
-        let listed = listing::label_values(source, range, name, sets).await?;
-        let Listed { certain: mut values, mut doubtful } = listed;
-        doubtful.retain(|value| !values.contains(value));
-        if doubtful.is_empty() {
-            return Ok(values);
-        }
-        let of = |labels: &Labels| -> Vec<Arc<str>> {
-            let found = labels.get(name).and_then(|value| doubtful.get(value));
-            found.cloned().into_iter().collect()
-        };
-        self.add_present(sets, of, &mut values).await?;
-        Ok(values)
-    }
-
-    /// Adds the texts of the series that have some, and a sample within the range.
-    async fn add_present(
-        &self,
-        sets: &[Vec<Matcher>],
-        of: impl Fn(&Labels) -> Vec<Arc<str>>,
-        texts: &mut BTreeSet<Arc<str>>,
-    ) -> Result<(), StorageError> {
-        for matchers in sets {
-            let set = self.select(matchers).await?;
-            let present = set.present(|labels| !of(labels).is_empty()).await?;
-            let found = set.labels().iter().zip(present).filter(|(_, is_present)| *is_present);
-            texts.extend(found.flat_map(|(labels, _)| of(labels)));
-        }
-        Ok(())
-    }
-}
 
 impl SeriesSet {
     /// For each series whether it is asked about and has a sample or histogram within the snapshot's range.
