@@ -25,6 +25,8 @@ pub mod signal;
 
 pub mod limits;
 
+pub mod pressure;
+
 pub mod ingest;
 
 pub mod audit;
@@ -37,6 +39,7 @@ pub use ingest::{Batch, Ingest, Receipt};
 pub use labels::Labels;
 pub use limits::Limits;
 pub use matcher::{MatchOp, Matcher};
+pub use pressure::Pressure;
 pub use signal::Signal;
 pub use tenant::{TenantContext, TenantId};
 pub use time::{Clock, TimeRange, TimestampMs, TimestampNs};

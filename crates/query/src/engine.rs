@@ -101,7 +101,8 @@ impl QueryEngine {
     #[must_use]
     pub fn new(storage: Storage, clock: Arc<dyn Clock>, settings: QuerySettings, pool: Handle) -> Self {
         let turns = Turns::new(settings.max_concurrent);
-        let (memory, budgets) = (Arc::default(), Mutex::default());
+        let memory = Arc::new(SharedBudget::of_all(settings.pressure.clone()));
+        let budgets = Mutex::default();
         Self { inner: Arc::new(Inner { storage, clock, settings, pool, turns, memory, budgets }) }
     }
 

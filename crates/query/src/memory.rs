@@ -6,20 +6,31 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
-use model::{Limits, Signal};
+use model::{Limits, Pressure, Signal};
 use storage::{ReadMemory, Refusal};
 
 use crate::error::QueryError;
 use crate::leaf::from_datafusion;
 use crate::limits::over;
 
+/// While the process is near its limit a query may still hold this part of the memory of all, one in so many: small ones
+/// are answered, and a process that stays there is not deaf.
+const SMALL_PART: usize = 16;
+
 /// What all queries of one tenant, or of all tenants, hold together.
 #[derive(Debug, Default)]
 pub(crate) struct SharedBudget {
     used: AtomicUsize,
+    /// What the whole process holds, in the budget of all.
+    pressure: Pressure,
 }
 
 impl SharedBudget {
+    /// The budget of all queries.
+    pub(crate) fn of_all(pressure: Pressure) -> Self {
+        Self { used: AtomicUsize::new(0), pressure }
+    }
+
     /// What is held now, in bytes.
     pub(crate) fn used_bytes(&self) -> usize {
         self.used.load(Ordering::Relaxed)
@@ -102,6 +113,16 @@ impl MemoryPool for QueryPool {
             // To ask again would not help, unlike where other queries have the memory.
             DataFusionError::External(Box::new(QueryError::Execution(message)))
         })?;
+        let pressure = &self.all.pressure;
+        if pressure.is_high() && before + additional > all_bytes / SMALL_PART {
+            self.used.fetch_sub(additional, Ordering::Relaxed);
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "the process is near its limit of memory: resident_bytes={} high_bytes={} held_bytes={before} \
+                 needed_bytes={additional}; ask again later, or ask for fewer series or a shorter range",
+                pressure.resident_bytes(),
+                pressure.high_bytes()
+            )));
+        }
         let shared = [
             (&self.tenant, "the tenant's queries together", "tenant_query_memory_bytes", tenant_bytes),
             (&self.all, "all queries together", "queries_memory_bytes", all_bytes),
@@ -206,6 +227,28 @@ mod tests {
         drop(a);
         b.try_grow(70).unwrap();
         assert_eq!((one.reserved(), two.reserved(), all.used_bytes()), (0, 70, 70));
+    }
+
+    #[test]
+    fn near_the_limit_of_the_process_only_small_queries_get_memory() {
+        let pressure = Pressure::new(1_000);
+        let all = Arc::new(SharedBudget::of_all(pressure.clone()));
+        let pool = pool(&all, &Arc::default());
+        let query = MemoryConsumer::new("query").register(&pool);
+        query.try_grow(50).unwrap();
+        pressure.note(1_000);
+        let refused = query.try_grow(1).unwrap_err();
+        assert!(matches!(refused, DataFusionError::ResourcesExhausted(_)), "another try may find room");
+        assert!(refused.to_string().contains("resident_bytes=1000 high_bytes=1000"), "{refused}");
+        assert_eq!(
+            (pool.reserved(), all.used_bytes()),
+            (50, 50),
+            "a refused reservation leaves nothing behind"
+        );
+        let small = MemoryConsumer::new("small").register(&self::pool(&all, &Arc::default()));
+        small.try_grow(180 / SMALL_PART).unwrap();
+        pressure.note(999);
+        query.try_grow(1).unwrap();
     }
 
     #[test]

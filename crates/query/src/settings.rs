@@ -1,9 +1,10 @@
 //! What the operator may set of the query engine.
 
+use model::Pressure;
 use promql::Features;
 
 /// Settings of the query engine; the limits of a tenant are not here (`model::limits`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct QuerySettings {
     /// Partitions that one leaf is split into at most: the number of cores.
     pub parallelism: usize,
@@ -15,6 +16,8 @@ pub struct QuerySettings {
     pub features: Features,
     /// Memory that all queries may hold together, in bytes.
     pub memory_bytes: usize,
+    /// What the whole process holds: while that is high, queries get no more memory but for a small part of theirs.
+    pub pressure: Pressure,
 }
 
 impl Default for QuerySettings {
@@ -25,6 +28,7 @@ impl Default for QuerySettings {
             lookback_ms: 5 * 60 * 1_000,
             features: Features::default(),
             memory_bytes: 4 << 30,
+            pressure: Pressure::default(),
         }
     }
 }

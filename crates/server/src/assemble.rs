@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::middleware::from_fn;
 use model::audit::Audit;
 use model::limits::LimitsSource;
-use model::{Clock, Ingest, TenantId};
+use model::{Clock, Ingest, Pressure, TenantId};
 use prometheus_client::registry::Registry;
 use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
@@ -40,7 +40,7 @@ use crate::process::ProcessMetrics;
 use crate::requests::RequestMetrics;
 use crate::status::activity::Activity;
 use crate::status::{Status, StatusMetrics};
-use crate::{doors, logging, shutdown, who};
+use crate::{doors, logging, pressure, shutdown, who};
 
 /// The size of the file that is given up when a volume is full to its end: some manifests, and the first of a segment.
 const RESERVE_BYTES: u64 = 4 << 20;
@@ -82,7 +82,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     register_process(&mut registry, &*clock, records.as_ref());
     let requests = RequestMetrics::new(&mut registry, Arc::clone(&clock));
 
-    let settings = query_settings(config, budget, cores)?;
+    let near_limit = Pressure::new(budget.high_bytes());
+    let settings = query_settings(config, budget, cores, near_limit.clone())?;
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
     let status = figures(config, &storage, &limits, &clock);
@@ -122,10 +123,16 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         (OwnWriter { ingest, context, clock, exposition, instance }, records)
     });
     let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
+    pressure::watch(near_limit, stop.clone()).context("cannot watch the memory")?;
     Ok(Assembled { storage, listeners, addresses, own, audit: events, authority, issuers, overrides, stop })
 }
 
-fn query_settings(config: &Config, budget: Budget, cores: usize) -> anyhow::Result<QuerySettings> {
+fn query_settings(
+    config: &Config,
+    budget: Budget,
+    cores: usize,
+    pressure: Pressure,
+) -> anyhow::Result<QuerySettings> {
     let memory_bytes = budget.of(Part::Queries);
     Ok(QuerySettings {
         parallelism: cores,
@@ -133,6 +140,7 @@ fn query_settings(config: &Config, budget: Budget, cores: usize) -> anyhow::Resu
         lookback_ms: i64::try_from(config.query.lookback.as_ms()).unwrap_or(i64::MAX),
         features: config.features()?.promql,
         memory_bytes,
+        pressure,
     })
 }
 

@@ -14,6 +14,8 @@ mod cgroup;
 
 pub mod memory;
 
+mod pressure;
+
 mod environment;
 
 mod who;

@@ -31,6 +31,9 @@ const PROCESS_BYTES: usize = 64 * MIB;
 /// copies that live for a moment.
 const SLACK: usize = 4;
 
+/// The part of the limit, one in so many, below which the process is near its limit.
+const RESERVE: usize = 8;
+
 /// One part of the process that holds memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -141,6 +144,11 @@ impl Budget {
         (left / 100).saturating_mul(share.percent).min(share.max_bytes)
     }
 
+    /// From where on the process is near its limit: whatever it is that grew, queries get no more memory then.
+    pub(crate) const fn high_bytes(self) -> usize {
+        self.limit_bytes - self.limit_bytes / RESERVE
+    }
+
     /// Says once how the memory is split.
     pub(crate) fn tell(self) {
         let mib = |part| self.of(part) / MIB;
@@ -178,6 +186,10 @@ impl Collector for MemoryMetrics {
         let metric =
             encoder.encode_descriptor("stella_memory_limit_bytes", help, None, limit.metric_type())?;
         limit.encode(metric)?;
+        let high = ConstGauge::new(self.budget.high_bytes() as f64);
+        let help = "Resident memory from which on queries get no more";
+        let metric = encoder.encode_descriptor("stella_memory_high_bytes", help, None, high.metric_type())?;
+        high.encode(metric)?;
         let mut parts = |name: &str, help: &str, value: &dyn Fn(Part) -> usize| -> Result<(), fmt::Error> {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for part in Part::ALL {

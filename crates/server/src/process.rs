@@ -20,7 +20,7 @@ pub(crate) struct ProcessMetrics {
 }
 
 /// The resident memory, in bytes.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * PAGE_BYTES)

@@ -268,6 +268,9 @@ pub(crate) const BUILD_ROWS_PER_STEP: usize = 1 << 18;
 /// Bytes of the decoded batches of all segments of a merge together, each of at most [`READ_BATCH_BYTES`].
 pub(crate) const MERGE_SOURCES_BYTES: usize = 8 << 20;
 
+/// What a series of an input takes while a merge runs, about: its labels, its place, and what is known of it.
+pub(crate) const MERGED_SERIES_BYTES: usize = 384;
+
 /// How long a compaction waits at a time while heads are near their bound.
 pub(crate) const GIVE_WAY_MS: u64 = 100;
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use model::TenantId;
 
+use crate::bounds::MERGED_SERIES_BYTES;
 use crate::error::StorageError;
 use crate::hidden::Hidden;
 use crate::layout;
@@ -138,6 +139,7 @@ impl Engine {
         let rules = Rules {
             fan_in: settings.fan_in,
             max_segment_bytes: settings.max_segment_bytes,
+            max_segment_series: (self.merge_share_bytes() / MERGED_SERIES_BYTES) as u64,
             settle_ms: settings.settle_ms,
         };
         let id = &partition.id;

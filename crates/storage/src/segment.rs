@@ -31,6 +31,8 @@ pub(crate) mod survey;
 
 pub(crate) mod series;
 
+pub(crate) mod picked;
+
 pub(crate) mod source;
 
 pub(crate) mod build;

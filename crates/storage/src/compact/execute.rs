@@ -19,13 +19,13 @@ use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::BySignal;
 use crate::partition::PartitionId;
 use crate::read::Source as ReadSource;
-use crate::read::select::{file_series, series_part};
+use crate::read::select::{file_picked, seen, series_part};
 use crate::read::union::Union;
 use crate::retry::retried;
 use crate::segment::build::Build;
+use crate::segment::picked::Picked;
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::part;
-use crate::segment::series::SegmentSeries;
 use crate::segment::source::{NO_NUMBER, SegmentRows, Source, WantedRows};
 use crate::segment::writer::SegmentWriter;
 use crate::signal::Table;
@@ -79,7 +79,7 @@ impl Engine {
     }
 
     /// What one merge may take of the room: half of it is left to flushes.
-    fn merge_share_bytes(&self) -> usize {
+    pub(super) fn merge_share_bytes(&self) -> usize {
         self.settings.memory.merge_bytes / 2 / self.settings.compaction.max_concurrent.max(1)
     }
 
@@ -119,12 +119,10 @@ impl Engine {
                 let file = open(source, input, series_part(signal))?;
                 let file =
                     file.ok_or_else(|| StorageError::corrupt(&input.id, "it has no list of series"))?;
-                let series = file_series(signal, &file).await;
-                let series = series.map_err(|error| Failure { file: Some(file), error })?;
-                let all = &series.index.select(&[], series.count()) - &series.empty;
-                let veil = source.segment_veil(input, &series.index, &all);
-                let gone = veil.as_ref().map(|veil| &veil.gone);
-                numbering.add(&series, |number| gone.is_some_and(|gone| gone.contains(number)));
+                let picked = file_picked(signal, &file, &[], &source.memory).await;
+                let (mut picked, _held) = picked.map_err(|error| Failure { file: Some(file), error })?;
+                let veil = seen(source, input, &mut picked);
+                numbering.add(picked);
                 unseen.push(veil.map_or(Unseen::Nothing, |veil| Unseen::Rows(Arc::new(veil))));
             }
         }
@@ -277,17 +275,12 @@ struct Numbering {
     union: Union,
     /// What each input tells of each of its own.
     infos: Vec<Vec<Info>>,
-    counts: Vec<u32>,
 }
 
 impl Numbering {
-    fn add(&mut self, series: &SegmentSeries, is_gone: impl Fn(u32) -> bool) {
-        let has_rows = |number: &u32| series.has_rows(*number) && !is_gone(*number);
-        let with_rows: Vec<u32> = (0..series.count()).filter(has_rows).collect();
-        let labels = series.index.labels();
-        self.union.add(with_rows.into_iter().map(|number| (number, labels[number as usize].clone())));
-        self.infos.push(series.infos.clone());
-        self.counts.push(series.count());
+    fn add(&mut self, picked: Picked) {
+        self.infos.push(picked.infos);
+        self.union.add(picked.numbers.into_iter().zip(picked.labels));
     }
 
     /// The series or streams, and for each input the numbers of its own. Of what is told twice the later input holds.
@@ -298,11 +291,12 @@ impl Numbering {
         let mut all: Vec<(Labels, Info)> =
             labels.into_iter().map(|labels| (labels, unknown.clone())).collect();
         let mut numbers = Vec::with_capacity(places.len());
-        for ((infos, count), places) in self.infos.iter().zip(self.counts).zip(places) {
-            let mut of_input = vec![NO_NUMBER; count as usize];
-            for (number, own) in places.iter() {
+        for (infos, places) in self.infos.iter().zip(places) {
+            let count = places.last().map_or(0, |(_, own)| *own as usize + 1);
+            let mut of_input = vec![NO_NUMBER; count];
+            for (at, (number, own)) in places.iter().enumerate() {
                 of_input[*own as usize] = *number;
-                if let Some(told) = infos.get(*own as usize) {
+                if let Some(told) = infos.get(at) {
                     all[*number as usize].1.learn(told);
                 }
             }

@@ -13,6 +13,7 @@ use model::time::NS_PER_MS;
 
 use crate::flush::days::NS_PER_DAY;
 use crate::manifest::SegmentMeta;
+use crate::segment::schema::SERIES_PART;
 
 /// What a plan goes by.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Rules {
     pub(crate) fan_in: usize,
     /// What the inputs of a merge may have together, in bytes.
     pub(crate) max_segment_bytes: u64,
+    /// How many series the inputs of a merge may have together: all of them are in memory while it runs.
+    pub(crate) max_segment_series: u64,
     /// How long nothing must have come for a day that is over before it is settled.
     pub(crate) settle_ms: u64,
 }
@@ -96,7 +99,18 @@ impl Rules {
 
     /// Whether a segment is so large that it stays as it is: two of these may be too large for one.
     fn is_full(&self, segment: &SegmentMeta) -> bool {
-        segment.bytes() > self.max_segment_bytes / 2
+        segment.bytes() > self.max_segment_bytes / 2 || series(segment) > self.max_segment_series / 2
+    }
+
+    /// Says of one segment after the other whether it fits into a merge with those before it.
+    fn fitting(&self) -> impl FnMut(&SegmentMeta) -> bool + use<> {
+        let (mut bytes, mut count) = (0_u64, 0_u64);
+        let (max_bytes, max_count) = (self.max_segment_bytes, self.max_segment_series);
+        move |segment| {
+            bytes += segment.bytes();
+            count += series(segment);
+            bytes <= max_bytes && count <= max_count
+        }
     }
 
     fn of_day(
@@ -129,11 +143,8 @@ impl Rules {
         let of_level = stretch.chunk_by(|a, b| segments[*a].level == segments[*b].level);
         let enough = of_level.filter(|places| places.len() >= self.fan_in);
         let places = enough.min_by_key(|places| segments[places[0]].level)?;
-        let mut bytes = 0;
-        let fitting = places.iter().take(self.fan_in).take_while(|place| {
-            bytes += segments[**place].bytes();
-            bytes <= self.max_segment_bytes
-        });
+        let mut fits = self.fitting();
+        let fitting = places.iter().take(self.fan_in).take_while(|place| fits(segments[**place]));
         let inputs: Vec<usize> = fitting.copied().collect();
         let level = segments[places[0]].level.saturating_add(1);
         Some(Task { inputs, level, reason: Reason::Level })
@@ -147,11 +158,9 @@ impl Rules {
         let too_many = (bytes.len() > MAX_SETTLED).then_some(MAX_SETTLED - 1);
         let first = worth.or(too_many)?;
         // The newest are the smallest; what is before them follows with what they have become.
-        let mut total = 0;
-        let fitting = (first..stretch.len()).rev().take(self.fan_in).take_while(|at| {
-            total += bytes[*at];
-            total <= self.max_segment_bytes
-        });
+        let mut fits = self.fitting();
+        let last = (first..stretch.len()).rev().take(self.fan_in);
+        let fitting = last.take_while(|at| fits(segments[stretch[*at]]));
         let first = fitting.last()?;
         let inputs = stretch[first..].to_vec();
         let level = inputs.iter().map(|place| segments[*place].level).max().unwrap_or(0).max(1);
@@ -173,6 +182,11 @@ impl Rules {
         }
         latest_ms.saturating_add(self.settle_ms) <= now_ms
     }
+}
+
+/// How many series a segment has, as its manifest says.
+fn series(segment: &SegmentMeta) -> u64 {
+    segment.part(SERIES_PART).map_or(0, |part| part.rows)
 }
 
 impl Moment {

@@ -10,9 +10,74 @@ use roaring::RoaringBitmap;
 /// What an entry of a map costs besides its text, about.
 const ENTRY_BYTES: usize = 96;
 
+/// What a bitmap costs besides its numbers, about: the room of its first containers.
+const BITMAP_BYTES: usize = 192;
+
+/// What a number in a bitmap costs while it is sparse, about: two bytes, and as much of room to grow.
+const NUMBER_BYTES: usize = 4;
+
+/// The numbers with a value. Values of one number are the most of them, and a bitmap of one is large.
+#[derive(Debug)]
+enum Postings {
+    One(u32),
+    Many(RoaringBitmap),
+}
+
+impl Postings {
+    /// Adds a number, and says what that costs in bytes.
+    fn insert(&mut self, number: u32) -> usize {
+        match self {
+            Postings::One(first) => {
+                *self = Postings::Many(RoaringBitmap::from([*first, number]));
+                BITMAP_BYTES + 2 * NUMBER_BYTES
+            }
+            Postings::Many(numbers) => {
+                numbers.insert(number);
+                NUMBER_BYTES
+            }
+        }
+    }
+
+    fn meets(&self, selected: &RoaringBitmap) -> bool {
+        match self {
+            Postings::One(number) => selected.contains(*number),
+            Postings::Many(numbers) => !numbers.is_disjoint(selected),
+        }
+    }
+
+    fn add_to(&self, all: &mut RoaringBitmap) {
+        match self {
+            Postings::One(number) => {
+                all.insert(*number);
+            }
+            Postings::Many(numbers) => *all |= numbers,
+        }
+    }
+
+    fn take_from(&self, all: &mut RoaringBitmap) {
+        match self {
+            Postings::One(number) => {
+                all.remove(*number);
+            }
+            Postings::Many(numbers) => *all -= numbers,
+        }
+    }
+
+    fn narrow(&self, all: &mut RoaringBitmap) {
+        match self {
+            Postings::One(number) => {
+                let is_there = all.contains(*number);
+                all.clear();
+                all.extend(is_there.then_some(*number));
+            }
+            Postings::Many(numbers) => *all &= numbers,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Values {
-    by_value: HashMap<Arc<str>, RoaringBitmap>,
+    by_value: HashMap<Arc<str>, Postings>,
 }
 
 /// Numbered label sets that can be matched.
@@ -34,18 +99,12 @@ impl LabelIndex {
             }
             let values = self.names.get_mut(name).expect("it was put there");
             match values.by_value.get_mut(value) {
-                Some(postings) => {
-                    postings.insert(number);
-                }
+                Some(postings) => self.bytes += postings.insert(number),
                 None => {
-                    let mut postings = RoaringBitmap::new();
-                    postings.insert(number);
-                    values.by_value.insert(value.into(), postings);
+                    values.by_value.insert(value.into(), Postings::One(number));
                     self.bytes += value.len() + ENTRY_BYTES;
                 }
             }
-            // A number in a bitmap takes two bytes while it is sparse.
-            self.bytes += 2;
         }
         self.bytes += labels.as_bytes().len() + size_of::<Labels>() + 16;
         self.labels.push(labels);
@@ -82,7 +141,7 @@ impl LabelIndex {
     /// Adds the names of the labels of some sets.
     pub(crate) fn names(&self, selected: &RoaringBitmap, names: &mut BTreeSet<Arc<str>>) {
         for (name, values) in &self.names {
-            if !names.contains(name) && values.by_value.values().any(|p| !p.is_disjoint(selected)) {
+            if !names.contains(name) && values.by_value.values().any(|postings| postings.meets(selected)) {
                 names.insert(Arc::clone(name));
             }
         }
@@ -92,7 +151,7 @@ impl LabelIndex {
     pub(crate) fn values(&self, name: &str, selected: &RoaringBitmap, values: &mut BTreeSet<Arc<str>>) {
         let Some(of_name) = self.names.get(name) else { return };
         for (value, postings) in &of_name.by_value {
-            if !values.contains(value) && !postings.is_disjoint(selected) {
+            if !values.contains(value) && postings.meets(selected) {
                 values.insert(Arc::clone(value));
             }
         }
@@ -104,12 +163,13 @@ impl Values {
     fn narrow(&self, matcher: &Matcher, selected: &mut RoaringBitmap) {
         if matcher.matches_empty() {
             // What does not match has the label, with a value that does not match.
-            self.by_value.iter().filter(|(v, _)| !matcher.matches(v)).for_each(|(_, p)| *selected -= p);
+            let others = self.by_value.iter().filter(|(value, _)| !matcher.matches(value));
+            others.for_each(|(_, postings)| postings.take_from(selected));
             return;
         }
         if matcher.op == MatchOp::Equal {
             match self.by_value.get(matcher.value.as_str()) {
-                Some(postings) => *selected &= postings,
+                Some(postings) => postings.narrow(selected),
                 None => selected.clear(),
             }
             return;
@@ -117,13 +177,14 @@ impl Values {
         let mut matching = RoaringBitmap::new();
         match matcher.literal_alternatives() {
             Some(alternatives) => {
-                alternatives.iter().filter_map(|v| self.by_value.get(*v)).for_each(|p| matching |= p);
+                let values = alternatives.iter().filter_map(|value| self.by_value.get(*value));
+                values.for_each(|postings| postings.add_to(&mut matching));
             }
             None => self
                 .by_value
                 .iter()
                 .filter(|(v, _)| matcher.matches(v))
-                .for_each(|(_, postings)| matching |= postings),
+                .for_each(|(_, postings)| postings.add_to(&mut matching)),
         }
         *selected &= matching;
     }

@@ -46,6 +46,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// What is held, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Holds so many bytes from now on.
     ///
     /// # Errors

@@ -19,10 +19,12 @@ use super::union::Union;
 use crate::bounds::TABLE_CONCURRENCY;
 use crate::error::StorageError;
 use crate::head::HeadView;
+use crate::head::index::LabelIndex;
 use crate::head::scan::{HeadRows, Wanted};
 use crate::hidden::rows::Veil;
 use crate::manifest::SegmentMeta;
 use crate::segment::packed::{TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
+use crate::segment::picked::Picked;
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::{ONLY_PART, SERIES_PART, part};
 use crate::segment::series::{Places, SegmentSeries};
@@ -32,6 +34,7 @@ use crate::signal::{Keys, Table};
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentPart {
     pub(crate) meta: SegmentMeta,
+    /// Where the rows of each are, in the order of the numbers.
     places: Arc<Places>,
     numbers: Numbers,
     /// What may not be seen, by the reader's numbers.
@@ -91,6 +94,50 @@ pub(crate) async fn segment_series(
     source.readable(&file, series)
 }
 
+/// The series or streams of a segment that meet matchers and may be seen, what may not be seen of their rows, by their
+/// numbers in the file, and what holds their memory; none where the segment does not read back.
+pub(crate) async fn picked(
+    source: &Source,
+    meta: &SegmentMeta,
+    matchers: &[Matcher],
+) -> Result<Option<(Picked, Option<Veil>, Held)>, StorageError> {
+    let Some(file) = source.file(meta, series_part(source.signal)) else {
+        return Ok(None);
+    };
+    let picked = file_picked(source.signal, &file, matchers, &source.memory).await;
+    let Some((mut picked, held)) = source.readable(&file, picked)? else { return Ok(None) };
+    let veil = seen(source, meta, &mut picked);
+    Ok(Some((picked, veil, held)))
+}
+
+/// The series or streams of a file that meet matchers.
+pub(crate) async fn file_picked(
+    signal: Signal,
+    file: &SegmentFile,
+    matchers: &[Matcher],
+    memory: &Bounded,
+) -> Result<(Picked, Held), StorageError> {
+    if signal == Signal::Metrics {
+        return file.pick(matchers, memory).await;
+    }
+    let footer = file.footer().await?;
+    let streams = file.decode(|| file.streams(&footer))?;
+    Ok((Picked::of(&streams, matchers), memory.hold()))
+}
+
+/// Leaves out what has nothing to be seen, and says what may not be seen of the rest.
+pub(crate) fn seen(source: &Source, meta: &SegmentMeta, picked: &mut Picked) -> Option<Veil> {
+    if !source.conceals(meta) {
+        return None;
+    }
+    let mut index = LabelIndex::default();
+    let all = picked.labels.iter().map(|labels| index.push(labels.clone())).collect();
+    let veil = source.segment_veil(meta, &index, &all)?;
+    let numbers: Vec<(u32, u32)> = picked.numbers.iter().copied().zip(0..).collect();
+    picked.retain(|place| !u32::try_from(place).is_ok_and(|place| veil.gone.contains(place)));
+    veil.renumbered(&numbers)
+}
+
 /// The part of a segment that tells its series or streams.
 pub(crate) const fn series_part(signal: Signal) -> &'static str {
     match signal {
@@ -127,28 +174,24 @@ impl Selected {
         matchers: &[Matcher],
     ) -> Result<Self, StorageError> {
         let mut union = Union::default();
-        let mut held = source.memory.hold();
+        let (mut held, mut places_bytes) = (source.memory.hold(), 0);
         let mut segments = Vec::new();
         let metas: Vec<SegmentMeta> = source.segments(range).cloned().collect();
         let loads = metas.into_iter().map(|meta| {
             let source = &source;
             async move {
-                let series = segment_series(source, &meta).await;
-                series.map(|series| series.map(|series| (meta, series)))
+                let picked = picked(source, &meta, matchers).await;
+                picked.map(|picked| picked.map(|picked| (meta, picked)))
             }
         });
         let mut loaded = futures::stream::iter(loads).buffered(TABLE_CONCURRENCY);
         while let Some(loaded) = loaded.next().await {
-            let Some((meta, series)) = loaded? else { continue };
-            let mut selected = series.index.select(matchers, series.count()) - &series.empty;
-            let veil = source.segment_veil(&meta, &series.index, &selected);
-            veil.iter().for_each(|veil| selected -= &veil.gone);
-            let numbers: Vec<u32> = selected.iter().collect();
-            if !numbers.is_empty() {
-                let labels = series.index.labels();
-                union.add(numbers.into_iter().map(|n| (n, labels[n as usize].clone())));
-                segments.push((meta, Arc::clone(&series.places), veil));
-                held.resize(union.bytes())?;
+            let Some((meta, (picked, veil, _while_it_is_added))) = loaded? else { continue };
+            if !picked.numbers.is_empty() {
+                union.add(picked.numbers.into_iter().zip(picked.labels));
+                places_bytes += picked.places.bytes();
+                segments.push((meta, Arc::new(picked.places), veil));
+                held.resize(union.bytes() + places_bytes)?;
             }
         }
         drop(loaded);
@@ -162,14 +205,14 @@ impl Selected {
                 heads.push((view.clone(), veil));
             }
         }
-        held.resize(union.bytes())?;
+        held.resize(union.bytes() + places_bytes)?;
         let (labels, numbers) = union.finish();
         let mut numbers = numbers.into_iter();
         let segments = segments
             .into_iter()
             .zip(numbers.by_ref())
             .map(|((meta, places, veil), numbers)| {
-                let veil = veil.and_then(|veil| veil.renumbered(&numbers)).map(Arc::new);
+                let veil = veil.and_then(|veil: Veil| veil.renumbered(&numbers)).map(Arc::new);
                 SegmentPart { meta, places, numbers, veil }
             })
             .collect();
@@ -184,7 +227,7 @@ impl Selected {
     /// Whether a table has rows of what is selected; heads answer for all of theirs.
     pub(crate) fn has(&self, table: Table) -> bool {
         let in_segment = |segment: &SegmentPart| {
-            segment.numbers.iter().any(|(_, local)| !segment.places.rows(table, *local).is_empty())
+            (0..segment.numbers.len()).any(|place| !segment.places.rows(table, place).is_empty())
         };
         self.heads.iter().any(|head| head.view.has(table)) || self.segments.iter().any(in_segment)
     }
@@ -200,7 +243,7 @@ impl Selected {
     /// About how many rows of a table are within the range, as if every source's lay evenly in its time.
     pub(crate) fn rows_within(&self, table: Table, range: TimeRange) -> f64 {
         let of_segment = |part: &SegmentPart| {
-            let rows = part.numbers.iter().map(|(_, local)| part.places.rows(table, *local).len());
+            let rows = (0..part.numbers.len()).map(|place| part.places.rows(table, place).len());
             part_of(rows.sum::<usize>() as f64, part.meta.range(), range)
         };
         let of_head = |part: &HeadPart| {
@@ -260,8 +303,23 @@ impl SegmentPart {
     /// The reader's numbers of those that have rows in any of the tables.
     pub(crate) fn with_rows(&self, tables: [Table; 2]) -> impl Iterator<Item = usize> + '_ {
         let has_rows =
-            move |local: u32| tables.iter().any(|table| !self.places.rows(*table, local).is_empty());
-        self.numbers.iter().filter(move |(_, local)| has_rows(*local)).map(|(global, _)| *global as usize)
+            move |place: usize| tables.iter().any(|table| !self.places.rows(*table, place).is_empty());
+        let numbered = self.numbers.iter().enumerate();
+        numbered.filter(move |(place, _)| has_rows(*place)).map(|(_, (global, _))| *global as usize)
+    }
+
+    /// Where the rows of some of the numbers are, in their order.
+    fn rows_of<'a>(
+        &'a self,
+        table: Table,
+        some: &'a [(u32, u32)],
+    ) -> impl Iterator<Item = Range<usize>> + 'a {
+        let first = some.first().map_or(0, |first| first.0);
+        let start = self.numbers.partition_point(|(global, _)| *global < first);
+        let mut some = some.iter().map(|(global, _)| *global).peekable();
+        let numbered = self.numbers.iter().enumerate().skip(start);
+        let wanted = numbered.filter(move |(_, (global, _))| some.next_if_eq(global).is_some());
+        wanted.map(move |(place, _)| self.places.rows(table, place))
     }
 
     /// The file of a table and the numbers that a scan wants of it; none where there is nothing to read.
@@ -270,7 +328,7 @@ impl SegmentPart {
             return None;
         }
         let numbers = within(&self.numbers, &scan.numbers);
-        if numbers.iter().all(|(_, local)| self.places.rows(scan.table, *local).is_empty()) {
+        if self.rows_of(scan.table, &numbers).all(|rows| rows.is_empty()) {
             return None;
         }
         Some((source.file(&self.meta, part(scan.table))?, numbers))
@@ -284,8 +342,7 @@ impl SegmentPart {
         scan: &Scan,
         numbers: &Numbers,
     ) -> Result<Vec<Range<usize>>, StorageError> {
-        let places = numbers.iter().map(|(_, local)| self.places.rows(scan.table, *local));
-        let places = prune::joined(places);
+        let places = prune::joined(self.rows_of(scan.table, numbers));
         if places.last().is_some_and(|last| last.end > footer.rows()) {
             return Err(file.corrupt("the series say more rows than there are"));
         }

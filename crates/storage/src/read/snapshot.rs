@@ -100,6 +100,11 @@ impl Source {
         self.heads.iter().filter(move |head| head.time_range().is_some_and(|r| r.overlaps(range)))
     }
 
+    /// Whether some of a segment's rows may have to be left out.
+    pub(crate) fn conceals(&self, meta: &SegmentMeta) -> bool {
+        self.hidden.concerns(meta.cleared, meta.range())
+    }
+
     /// What may not be seen of some series or streams of a segment.
     pub(crate) fn segment_veil(
         &self,

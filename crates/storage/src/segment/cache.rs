@@ -16,6 +16,12 @@ use super::series::SegmentSeries;
 /// What an entry costs besides its value, about.
 const ENTRY_BYTES: usize = 256;
 
+/// What a series takes in a table, about.
+const SERIES_BYTES: usize = 512;
+
+/// The part of the cache, one in so many, that one table of series may take.
+const LARGEST_PART: u64 = 16;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Footer,
@@ -55,6 +61,7 @@ impl Value {
 
 /// The cache of one process.
 pub(crate) struct SegmentCache {
+    max_bytes: u64,
     values: Cache<(Path, Kind), Value, Xxh3Builder>,
 }
 
@@ -69,6 +76,7 @@ impl SegmentCache {
     pub(crate) fn new(max_bytes: u64) -> Self {
         let weigher = |_: &(Path, Kind), value: &Value| u32::try_from(value.bytes()).unwrap_or(u32::MAX);
         Self {
+            max_bytes,
             values: Cache::builder()
                 .max_capacity(max_bytes)
                 .weigher(weigher)
@@ -91,6 +99,11 @@ impl SegmentCache {
 
     pub(super) fn put_footer(&self, path: &Path, footer: &Arc<Footer>) {
         self.values.insert((path.clone(), Kind::Footer), Value::Footer(Arc::clone(footer)));
+    }
+
+    /// Whether a table of so many series may be kept: one that takes much of the room would push out many others.
+    pub(super) fn keeps_series(&self, count: usize) -> bool {
+        (count * SERIES_BYTES) as u64 <= self.max_bytes / LARGEST_PART
     }
 
     pub(super) fn series(&self, path: &Path) -> Option<Arc<SegmentSeries>> {

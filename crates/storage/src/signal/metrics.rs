@@ -10,7 +10,7 @@ use model::metric::MetricType;
 
 use super::logs::json;
 use super::{Keys, Table};
-use crate::bounds::SAMPLE_ROW_GROUP_ROWS;
+use crate::bounds::{READ_BATCH_ROWS, SAMPLE_ROW_GROUP_ROWS};
 use crate::error::StorageError;
 use crate::head::series::Info;
 use crate::segment::packed::Packer;
@@ -143,23 +143,36 @@ pub(crate) fn series_file(
     fields.extend([text("type"), text("unit"), text("help")]);
     fields.extend(COUNT_COLUMNS.map(|(_, name)| Arc::new(Field::new(name, DataType::UInt64, false))));
 
-    let count = u32::try_from(series.len()).expect("numbers of series are of 32 bits");
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from_iter_values(0..count))];
-    let labels = label_arrays(series.iter().map(|(labels, _)| labels), &names, has_others);
+    let schema = Arc::new(Schema::new(fields));
+    let sorted_by: Vec<i32> = (1..).take(names.len()).collect();
+    let properties = series_properties(&sorted_by, is_rewritten)?;
+    let mut file = ParquetFile::new(Arc::clone(&schema), properties, SAMPLE_ROW_GROUP_ROWS)?;
+    for at in (0..series.len()).step_by(READ_BATCH_ROWS) {
+        let end = series.len().min(at + READ_BATCH_ROWS);
+        let mut columns = series_columns(&series[at..end], at, &names, has_others);
+        let counts = counts.iter().map(|counts| UInt64Array::from(counts[at..end].to_vec()));
+        columns.extend(counts.map(|counts| Arc::new(counts) as ArrayRef));
+        file.write_plain(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
+    }
+    file.finish(Vec::new())
+}
+
+/// The columns of some series but for the counts; `first` is the number of the first of them.
+fn series_columns(
+    series: &[(Labels, Info)],
+    first: usize,
+    names: &[String],
+    has_others: bool,
+) -> Vec<ArrayRef> {
+    let number = |number: usize| u32::try_from(number).expect("numbers of series are of 32 bits");
+    let numbers = UInt32Array::from_iter_values((first..first + series.len()).map(number));
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(numbers)];
+    let labels = label_arrays(series.iter().map(|(labels, _)| labels), names, has_others);
     columns.extend(labels.into_iter().map(|array| Arc::new(array) as ArrayRef));
     let infos = || series.iter().map(|(_, info)| info);
     let types = infos().map(|info| MetricType::from_u8(info.metric_type).as_str());
     columns.push(Arc::new(StringArray::from_iter_values(types)));
     columns.push(Arc::new(StringArray::from_iter_values(infos().map(|info| &*info.unit))));
     columns.push(Arc::new(StringArray::from_iter_values(infos().map(|info| &*info.help))));
-    columns.extend(counts.into_iter().map(|counts| Arc::new(UInt64Array::from(counts)) as ArrayRef));
-    let schema = Arc::new(Schema::new(fields));
-    let sorted_by: Vec<i32> = (1..).take(names.len()).collect();
-    let mut file = ParquetFile::new(
-        Arc::clone(&schema),
-        series_properties(&sorted_by, is_rewritten)?,
-        SAMPLE_ROW_GROUP_ROWS,
-    )?;
-    file.write_plain(&RecordBatch::try_new(schema, columns)?)?;
-    file.finish(Vec::new())
+    columns
 }

@@ -6,7 +6,8 @@ use super::*;
 use crate::manifest::{EarlierLog, PartMeta};
 use crate::segment::blocks::Checksum;
 
-const RULES: Rules = Rules { fan_in: 8, max_segment_bytes: 1 << 30, settle_ms: 3_600_000 };
+const RULES: Rules =
+    Rules { fan_in: 8, max_segment_bytes: 1 << 30, max_segment_series: 1 << 20, settle_ms: 3_600_000 };
 const MINUTE_NS: i64 = 60 * 1_000_000_000;
 /// A Tuesday.
 const START_NS: i64 = 20_500 * NS_PER_DAY;
@@ -161,7 +162,7 @@ proptest! {
         kept_hours in prop::option::of(1_i64..100),
         hours in 0_i64..200,
     ) {
-        let rules = Rules { fan_in, max_segment_bytes: 10_000_000, settle_ms: 3_600_000 };
+        let rules = Rules { fan_in, max_segment_bytes: 10_000_000, ..RULES };
         let mut partition = Partition::default();
         for (number, (day, size, level)) in (0_i64..).zip(&flushes) {
             let start_ns = START_NS + day * NS_PER_DAY + number * MINUTE_NS;
@@ -227,4 +228,23 @@ fn only_neighbours_of_one_kind_become_one() {
     assert_eq!(inputs([0, 0, 1, 1]), Some(vec![0, 1]));
     assert_eq!(inputs([0, 1, 1, 2]), Some(vec![1, 2]));
     assert_eq!(inputs([0, 1, 0, 1]), None);
+}
+
+#[test]
+fn what_has_many_series_is_full() {
+    let rules = Rules { fan_in: 2, max_segment_series: 100, ..RULES };
+    let inputs = |series: [u64; 4]| {
+        let of_series = |rows| {
+            let mut segment = segment(START_NS, START_NS, START_NS + MINUTE_NS, 0, 1_000);
+            segment.parts[0].name = SERIES_PART.to_owned();
+            segment.parts[0].rows = rows;
+            segment
+        };
+        let segments = series.map(of_series);
+        let task = rules.next(&segments.each_ref(), &|_| false, &|_| 0, at(START_NS + MINUTE_NS));
+        task.map(|task| task.inputs)
+    };
+    assert_eq!(inputs([50, 50, 50, 50]), Some(vec![0, 1]));
+    assert_eq!(inputs([50, 51, 20, 20]), Some(vec![2, 3]));
+    assert_eq!(inputs([51, 51, 51, 20]), None);
 }
