@@ -28,7 +28,7 @@ mod bounds;
 
 pub use build_info::BuildInfo;
 pub use loki::loki;
-pub use prometheus::{ServerStatus, prometheus};
+pub use prometheus::{ServerStatus, parse_time as parse_prometheus_time, prometheus};
 pub use tempo::tempo;
 
 /// What the operator may set of the query doors.

@@ -54,6 +54,7 @@ pub(crate) struct Prometheus {
     started: TimestampNs,
 }
 
+pub use params::parse_time;
 pub use status::ServerStatus;
 
 /// The routes below `/api/v1`, `/federate` and `/version`. Requests carry a `model::tenant::Access` in their extensions; one without is refused.

@@ -11,6 +11,8 @@ pub struct Features {
     pub fill_modifiers: bool,
     /// `promql-delayed-name-removal`: the metric's name goes at the end of the query, not with each function.
     pub delayed_names: bool,
+    /// `use-start-timestamps`: rates and resets know since when samples count, where these say so.
+    pub start_timestamps: bool,
 }
 
 impl Features {
@@ -20,14 +22,16 @@ impl Features {
         extended_ranges: true,
         fill_modifiers: true,
         delayed_names: true,
+        start_timestamps: true,
     };
 
     /// The names of all features, sorted.
-    pub const NAMES: [&str; 4] = [
+    pub const NAMES: [&str; 5] = [
         "promql-binop-fill-modifiers",
         "promql-delayed-name-removal",
         "promql-experimental-functions",
         "promql-extended-range-selectors",
+        "use-start-timestamps",
     ];
 
     /// Enables one by its name; false where there is none of that name.
@@ -50,6 +54,7 @@ impl Features {
             "promql-delayed-name-removal" => &mut self.delayed_names,
             "promql-experimental-functions" => &mut self.experimental_functions,
             "promql-extended-range-selectors" => &mut self.extended_ranges,
+            "use-start-timestamps" => &mut self.start_timestamps,
             _ => return None,
         })
     }

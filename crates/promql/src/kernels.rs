@@ -89,6 +89,16 @@ impl SeriesSamples<'_> {
         self.len() == 0
     }
 
+    /// The same, where nothing says since when it counts.
+    pub(crate) const fn without_starts(self) -> Self {
+        Self { starts_ms: &[], histogram_starts_ms: &[], ..self }
+    }
+
+    /// Whether there are numbers alone, none of which says since when it counts.
+    const fn is_plain(&self) -> bool {
+        self.histogram_timestamps_ms.is_empty() && self.starts_ms.is_empty()
+    }
+
     fn has_markers(&self) -> bool {
         self.values.iter().any(|value| is_stale(*value)) || self.histograms.iter().any(|h| is_stale(h.sum))
     }
@@ -335,6 +345,15 @@ fn range(
     let labels = out.labels.clone();
     let name = labels.metric_name().unwrap_or_default();
     let is_counter = matches!(function, RangeFunction::Rate | RangeFunction::Increase);
+    if let Some(kind) = rate::Kind::of(function)
+        && samples.is_plain()
+    {
+        rate::of_numbers(kind, &falls, windows, samples, out);
+        if is_counter && out.present.any() {
+            rate::doubt_counter(name, notes);
+        }
+        return;
+    }
     each_window(windows, samples, |step, window| {
         let point = match function {
             RangeFunction::Rate => rate::extrapolated(rate::RATE, &falls, window, name, notes),

@@ -38,6 +38,8 @@ pub struct Leaf {
     pub(crate) tells_resets: bool,
     /// Whether names that are to go stay among the labels until the query's end.
     pub(crate) delayed_names: bool,
+    /// Whether it counts since when samples count.
+    pub(crate) start_timestamps: bool,
     pub(crate) lookback_ms: i64,
     pub(crate) max_samples: usize,
     pub(crate) schema: SchemaRef,
@@ -99,6 +101,11 @@ impl Leaf {
             }
         };
         shows && !self.tells_resets
+    }
+
+    /// Whether the result has no metric's name from here on.
+    pub(crate) const fn drops_names_at_once(&self) -> bool {
+        matches!(self.work, Work::Kernel { keep_name: false, .. }) && !self.delayed_names
     }
 
     /// The histograms of a series with their hints, where these count.
@@ -204,6 +211,7 @@ impl Worker {
         }
         let told = self.leaf.told(samples.histograms);
         let samples = SeriesSamples { histograms: told.as_deref().unwrap_or(samples.histograms), ..samples };
+        let samples = if self.leaf.start_timestamps { samples } else { samples.without_starts() };
         let (kernel, keep_name, reduce) = match (&self.leaf.work, &mut self.state) {
             (Work::Kernel { kernel, keep_name, reduce }, _) => (kernel, *keep_name, reduce),
             (Work::Raw, State::Raw(all)) => {

@@ -38,6 +38,8 @@ pub struct EvalParams {
     pub max_samples: usize,
     /// Whether names that functions take away stay until the query's end.
     pub delayed_names: bool,
+    /// Whether rates and resets know since when samples count.
+    pub start_timestamps: bool,
 }
 
 impl EvalParams {
@@ -51,6 +53,7 @@ impl EvalParams {
             lookback_ms: 300_000,
             max_samples: 50_000_000,
             delayed_names: false,
+            start_timestamps: false,
         }
     }
 }
@@ -243,6 +246,7 @@ impl Planner {
         };
         let input = self.node(&aggregate.expr, steps)?;
         if let Node::Leaf(leaf) = input
+            && !self.leaves[leaf].may_clash()
             && self.leaves[leaf].reduce_by(aggregate.op, &aggregate.grouping, aggregate.place)
         {
             return Ok(Node::Leaf(leaf));

@@ -226,6 +226,10 @@ impl Grid {
     /// # Errors
     /// When two series are the same without them.
     pub fn drop_names(mut self) -> Result<Self, EvalError> {
+        if self.series.iter().all(|series| !series.name_dropped) {
+            self.series.retain(|series| !series.is_absent());
+            return Ok(self);
+        }
         for series in self.series.iter_mut().filter(|series| series.name_dropped) {
             series.labels = series.labels.without_metric();
             series.name_dropped = false;

@@ -59,7 +59,7 @@ pub use exemplars::{Exemplar, SeriesExemplars};
 pub use latest::LatestSample;
 pub use lists::Labelled;
 pub use log::{format_logql, is_log_query, parse_log_selector};
-pub use prom::{parse_metric_selector, parse_promql};
+pub use prom::{explain_promql, parse_metric_selector, parse_promql};
 pub use promql::{Features, Function, ast, functions};
 pub use raw::{RawAnswer, RawSeries};
 pub use request::{Direction, LogRequest, PromRequest, SqlRequest, Tag, TagScope, TagSearch, TraceRequest};

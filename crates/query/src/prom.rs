@@ -46,6 +46,13 @@ pub fn parse_promql(text: &str, features: promql::Features) -> Result<promql::Ex
     Ok(promql::parse(text, features)?)
 }
 
+/// What is wrong with a text that is no PromQL query, with its line and a caret under the place: for terminals. What is
+/// experimental counts as known.
+#[must_use]
+pub fn explain_promql(text: &str) -> Option<String> {
+    promql::parse(text, promql::Features::ALL).err().map(|error| error.with_caret(text))
+}
+
 impl QueryEngine {
     /// What of PromQL is experimental and enabled.
     #[must_use]
@@ -87,6 +94,7 @@ impl QueryEngine {
             lookback_ms: request.lookback_ms.unwrap_or(self.settings().lookback_ms),
             max_samples: context.limits().metrics.max_query_samples,
             delayed_names: self.settings().features.delayed_names,
+            start_timestamps: self.settings().features.start_timestamps,
         };
         let plan = promql::plan(expr, &params)?;
         let limits = &context.limits().metrics.query;

@@ -171,8 +171,11 @@ pub(crate) fn time(parameters: &Parameters, name: &'static str) -> Result<Option
     parsed.map_err(|reason| ApiError::parameter(name, reason))
 }
 
-/// Milliseconds of a moment: seconds as a float, rounded to milliseconds, or RFC 3339.
-fn parse_time(text: &str) -> Result<i64, String> {
+/// Milliseconds of a moment as Prometheus' API takes it: seconds as a float, rounded to milliseconds, or RFC 3339.
+///
+/// # Errors
+/// When the text is neither; in Prometheus' words.
+pub fn parse_time(text: &str) -> Result<i64, String> {
     let invalid = || format!("cannot parse {text:?} to a valid timestamp");
     if let Ok(seconds) = text.parse::<f64>() {
         if !seconds.is_finite() {

@@ -84,7 +84,7 @@ fn of_metric(text: &str, name: &str) -> String {
     if name.is_empty() { text.to_owned() } else { format!("{text} for metric name {}", quote(name)) }
 }
 
-/// The series of one histogram: their bounds and places.
+/// The series of one histogram: their bounds, ascending, and their places.
 struct Family {
     labels: Labels,
     members: Vec<(f64, usize)>,
@@ -108,6 +108,9 @@ fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
             families.len() - 1
         });
         families[number].members.push((upper, i));
+    }
+    for family in &mut families {
+        family.members.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
     }
     families
 }
@@ -159,9 +162,8 @@ fn each(
     out.unite()
 }
 
-/// Sorts, joins equal bounds and mends counts that fall; none where the buckets are no histogram.
+/// Joins equal bounds and mends counts that fall; none where the buckets are no histogram.
 fn prepare(buckets: &mut Vec<Bucket>) -> Option<bool> {
-    buckets.sort_by(|a, b| a.upper.partial_cmp(&b.upper).unwrap_or(Ordering::Equal));
     if buckets.last().is_none_or(|last| last.upper != f64::INFINITY) {
         return None;
     }

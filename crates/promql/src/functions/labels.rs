@@ -57,13 +57,14 @@ fn check_label(function: &str, what: &str, label: &str) -> Result<(), EvalError>
 }
 
 fn change(mut grid: Grid, target: &str, new: impl Fn(&Labels) -> Option<Labels>) -> Result<Grid, EvalError> {
-    let mut known: HashMap<Labels, Labels> = HashMap::new();
+    let mut known: HashMap<Labels, Option<Labels>> = HashMap::new();
     for series in &mut grid.series {
-        // A name that is asked for here stays.
-        series.name_dropped &= target != METRIC_NAME;
-        let old = series.labels.clone();
-        series.labels =
-            known.entry(old).or_insert_with_key(|old| new(old).unwrap_or_else(|| old.clone())).clone();
+        let changed = known.entry(series.labels.clone()).or_insert_with_key(&new);
+        if let Some(labels) = changed {
+            // A name that is asked for here stays.
+            series.name_dropped &= target != METRIC_NAME;
+            series.labels.clone_from(labels);
+        }
     }
     grid.unite()
 }

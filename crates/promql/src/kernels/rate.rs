@@ -3,16 +3,31 @@
 use model::histogram::{NativeHistogram, ResetHint};
 use syntax::string::quote;
 
-use super::{RangeFunction, SeriesSamples, Window, float, mixed, mixed_schemas, seconds, starts};
+use super::{
+    RangeFunction, SeriesSamples, Window, Windows, float, mixed, mixed_schemas, seconds, slide, starts,
+};
 use crate::annotations::Annotations;
 use crate::histogram;
 use crate::value::Point;
+use crate::vector::GridSeries;
 
 /// Which of the three.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
     counter: bool,
     per_second: bool,
+}
+
+impl Kind {
+    /// What a function computes, where it is one of the three.
+    pub(super) const fn of(function: RangeFunction) -> Option<Self> {
+        match function {
+            RangeFunction::Rate => Some(RATE),
+            RangeFunction::Increase => Some(INCREASE),
+            RangeFunction::Delta => Some(DELTA),
+            _ => None,
+        }
+    }
 }
 
 pub(super) const RATE: Kind = Kind { counter: true, per_second: true };
@@ -75,6 +90,33 @@ struct Sampled {
     difference: f64,
 }
 
+/// As [`extrapolated`] over all windows of a series that has numbers alone, none of which says since when it counts.
+pub(super) fn of_numbers(
+    kind: Kind,
+    falls: &Falls<'_>,
+    windows: &Windows,
+    samples: SeriesSamples<'_>,
+    out: &mut GridSeries,
+) {
+    let SeriesSamples { timestamps_ms, values, .. } = samples;
+    let (mut from, mut to) = (0, 0);
+    for step in 0..windows.steps.count {
+        let (start_ms, end_ms) = windows.bounds(step);
+        slide(timestamps_ms, start_ms, end_ms, &mut from, &mut to);
+        let (Some(times), Some(numbers)) = (timestamps_ms.get(from..to), values.get(from..to)) else { break };
+        let ([first_ms, .., last_ms], [first, .., last]) = (times, numbers) else { continue };
+        let mut difference = last - first;
+        if kind.counter && !falls.at.is_empty() {
+            for at in falls.within(from, numbers.len()) {
+                difference += values[at - 1];
+            }
+        }
+        let (first_ms, last_ms, first) = (*first_ms, *last_ms, *first);
+        let sampled = Sampled { count: times.len(), first_ms, last_ms, began_ms: None, first, difference };
+        out.set_float(step, difference * factor(kind, &sampled, start_ms, end_ms));
+    }
+}
+
 pub(super) fn extrapolated(
     kind: Kind,
     falls: &Falls<'_>,
@@ -118,7 +160,7 @@ fn floats(kind: Kind, falls: &Falls<'_>, window: &Window<'_>) -> Option<Point> {
         first,
         difference,
     };
-    Some(Point::Float(difference * factor(kind, &sampled, window)))
+    Some(Point::Float(difference * factor(kind, &sampled, window.start_ms, window.end_ms)))
 }
 
 fn histograms(kind: Kind, window: &Window<'_>, name: &str, notes: &mut Annotations) -> Option<Point> {
@@ -141,35 +183,39 @@ fn histograms(kind: Kind, window: &Window<'_>, name: &str, notes: &mut Annotatio
         first: first.count,
         difference: difference.count,
     };
-    let scaled = histogram::scale(&difference, factor(kind, &sampled, window));
+    let scaled = histogram::scale(&difference, factor(kind, &sampled, window.start_ms, window.end_ms));
     Some(Point::Histogram(Box::new(histogram::compact(&scaled))))
 }
 
 /// By how much the sampled difference grows to that of the whole window.
-fn factor(kind: Kind, sampled: &Sampled, window: &Window<'_>) -> f64 {
-    let per_range = if kind.per_second { 1.0 / seconds(window.end_ms - window.start_ms) } else { 1.0 };
+#[inline]
+fn factor(kind: Kind, sampled: &Sampled, start_ms: i64, end_ms: i64) -> f64 {
+    let range = if kind.per_second { seconds(end_ms - start_ms) } else { 1.0 };
     if sampled.count < 2 {
-        return per_range;
+        return 1.0 / range;
     }
     let between = seconds(sampled.last_ms - sampled.first_ms) / float(sampled.count - 1);
     let interval = seconds(sampled.last_ms - sampled.began_ms.unwrap_or(sampled.first_ms));
     // An edge that is further away than this has no sample of the series near it: the series began or ended there.
     let threshold = between * 1.1;
-    let mut to_start = seconds(sampled.first_ms - window.start_ms);
-    let mut to_end = seconds(window.end_ms - sampled.last_ms);
+    let mut to_start = seconds(sampled.first_ms - start_ms);
+    let mut to_end = seconds(end_ms - sampled.last_ms);
     if to_start >= threshold {
         to_start = between / 2.0;
     }
     if sampled.began_ms.is_some() {
         to_start = 0.0;
     } else if kind.counter && sampled.difference > 0.0 && sampled.first >= 0.0 {
-        to_start = to_start.min(interval * (sampled.first / sampled.difference));
+        // Most counters are far above zero at their first sample, which shows without a division.
+        let is_far = interval * sampled.first > 2.0 * to_start * sampled.difference;
+        if !is_far {
+            to_start = to_start.min(interval * (sampled.first / sampled.difference));
+        }
     }
     if to_end >= threshold {
         to_end = between / 2.0;
     }
-    let factor = (interval + to_start + to_end) / interval;
-    if kind.per_second { factor / seconds(window.end_ms - window.start_ms) } else { factor }
+    (interval + to_start + to_end) / interval / range
 }
 
 fn histogram_difference(

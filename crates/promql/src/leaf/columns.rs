@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Float64Builder, ListArray, ListBuilder,
-    RecordBatch, StringBuilder, UInt64Builder,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanBufferBuilder, Float64Array, Float64Builder,
+    ListArray, ListBuilder, RecordBatch, StringBuilder, UInt64Builder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
@@ -15,7 +15,7 @@ use super::{Leaf, Work};
 use crate::aggregate::fold::{Fold, Folds, Part};
 use crate::annotations::Annotations;
 use crate::error::EvalError;
-use crate::vector::GridSeries;
+use crate::vector::{GridSeries, Present};
 
 /// The schema of leaves with a value per step; folded ones carry what joining needs.
 pub(crate) fn schema(folded: bool) -> SchemaRef {
@@ -39,6 +39,43 @@ pub(super) fn list(name: &str, item: DataType) -> Field {
 
 pub(super) fn error(leaf: usize, what: &str) -> EvalError {
     EvalError::Batch { leaf, what: what.to_owned() }
+}
+
+/// Lists of numbers, one per row, with a number or none per step.
+struct NumberLists {
+    items: Vec<f64>,
+    present: BooleanBufferBuilder,
+    lengths: Vec<usize>,
+    validity: Vec<bool>,
+}
+
+impl NumberLists {
+    fn new() -> Self {
+        let present = BooleanBufferBuilder::new(0);
+        Self { items: Vec::new(), present, lengths: Vec::new(), validity: Vec::new() }
+    }
+
+    fn push(&mut self, values: &[f64], present: &Present) {
+        self.items.extend_from_slice(values);
+        for (i, word) in present.words().iter().enumerate() {
+            let steps = (present.len() - i * 64).min(64);
+            self.present.append_packed_range(0..steps, &word.to_le_bytes());
+        }
+        self.lengths.push(values.len());
+        self.validity.push(true);
+    }
+
+    fn push_null(&mut self) {
+        self.lengths.push(0);
+        self.validity.push(false);
+    }
+
+    fn finish(mut self) -> ListArray {
+        let items = Float64Array::new(self.items.into(), Some(NullBuffer::new(self.present.finish())));
+        let field = Arc::new(Field::new("item", DataType::Float64, true));
+        let offsets = OffsetBuffer::from_lengths(self.lengths);
+        ListArray::new(field, offsets, Arc::new(items), Some(NullBuffer::from(self.validity)))
+    }
 }
 
 /// Lists of histograms, one per row.
@@ -85,16 +122,15 @@ pub(super) fn write(
 ) -> Result<RecordBatch, EvalError> {
     let folded = leaf.schema.fields().len() > 4;
     let mut labels = BinaryBuilder::new();
-    let mut values = ListBuilder::new(Float64Builder::new());
+    let mut values = NumberLists::new();
     let mut histograms = HistogramLists::new();
     let mut counts = ListBuilder::new(UInt64Builder::new());
     let mut lost = ListBuilder::new(Float64Builder::new());
     let mut scaled = ListBuilder::new(Float64Builder::new());
     for (key, fold) in folds {
         labels.append_value(key.as_bytes());
-        values.append_value(
-            fold.values.iter().zip(&fold.counts).map(|(value, count)| (*count > 0).then_some(*value)),
-        );
+        // The counts say at which steps there is something; where values say nothing there is no list of them.
+        values.push(&fold.values, &Present::all(fold.values.len()));
         histograms.push(std::iter::empty(), false);
         counts.append_value(fold.counts.iter().map(|count| Some(*count)));
         lost.append_value(fold.lost.iter().map(|value| Some(*value)));
@@ -102,14 +138,14 @@ pub(super) fn write(
     }
     for series in series {
         labels.append_value(series.labels.as_bytes());
-        values.append_value((0..series.values.len()).map(|step| series.float(step)));
+        values.push(&series.values, &series.present);
         histograms.push(series.histograms.iter().map(Option::as_deref), !series.histograms.is_empty());
     }
     let rows = folds.len() + series.len();
     let text: Vec<String> = notes.lines().collect();
     if !text.is_empty() {
         labels.append_value([]);
-        values.append_null();
+        values.push_null();
         histograms.push(std::iter::empty(), false);
     }
     let mut columns: Vec<ArrayRef> = vec![
@@ -198,11 +234,13 @@ pub(super) fn read(
         let list = values.value(row);
         let list = list.as_primitive_opt::<Float64Type>().filter(|list| list.len() == steps);
         let list = list.ok_or_else(|| error(leaf.number, "values are not one number per step"))?;
-        let mut one = GridSeries::absent(labels, steps);
+        let present = match list.nulls() {
+            Some(nulls) => Present::from_words(nulls.inner().bit_chunks().iter_padded(), steps),
+            None => Present::all(steps),
+        };
+        let mut one = GridSeries::full(labels, list.values().to_vec());
+        one.present = present;
         one.name_dropped = drops_name;
-        for step in (0..steps).filter(|step| list.is_valid(*step)) {
-            one.set_float(step, list.value(step));
-        }
         if histograms.is_valid(row) {
             let list = histograms.value(row);
             let view = HistogramsView::new(list.as_ref()).filter(|_| list.len() == steps);

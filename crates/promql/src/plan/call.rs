@@ -49,6 +49,7 @@ impl Planner {
             && let Some(of) = [("timestamp", Sampled::Timestamp), ("start_timestamp", Sampled::Start)]
                 .into_iter()
                 .find_map(|(name, of)| (name == function.name).then_some(of))
+            && (of != Sampled::Start || self.params.start_timestamps)
         {
             return Ok(Node::Leaf(self.instant(selector, steps, of)?));
         }
@@ -98,7 +99,8 @@ impl Planner {
             params.push(self.node(arg, steps)?);
         }
         finish::check_range_params(function, &params)?;
-        let keep_name = function.keeps_name();
+        // What is absent is asked of all series together: none of them is named.
+        let keep_name = function.keeps_name() || name == "absent_over_time";
         let place_of = |wanted: ValueType| {
             let i = args.iter().position(|arg| arg.value_type() == wanted);
             i.and_then(|i| all_places.get(i)).copied().unwrap_or_default()

@@ -1,6 +1,7 @@
 //! Selectors and subqueries: leaves, and where their windows lie.
 
-use model::labels::is_of_metric;
+use model::labels::{METRIC_NAME, is_of_metric};
+use model::{MatchOp, Matcher};
 
 use super::{Planner, RangePlaces, Source};
 use crate::ast::{AggregateOp, At, Expr, Extended, Grouping, Moved, Place, Selector};
@@ -59,6 +60,7 @@ impl Planner {
             places,
             tells_resets: self.tells_resets,
             delayed_names: self.params.delayed_names,
+            start_timestamps: self.params.start_timestamps,
             lookback_ms: self.params.lookback_ms,
             max_samples: self.params.max_samples,
             schema,
@@ -128,6 +130,15 @@ fn subquery_steps(windows: &Windows, step_ms: i64) -> Result<Steps, EvalError> {
 }
 
 impl Leaf {
+    /// Whether series of several metrics may become the same when their names go: then all of them must be seen beside
+    /// each other.
+    pub(super) fn may_clash(&self) -> bool {
+        let is_one_metric = |matcher: &Matcher| {
+            matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal && !matcher.value.is_empty()
+        };
+        self.drops_names_at_once() && !self.matchers.iter().any(is_one_metric)
+    }
+
     /// Folds groups within the leaf where that gives the same: true if it does from now on.
     pub(super) fn reduce_by(&mut self, op: AggregateOp, grouping: &Grouping, place: Place) -> bool {
         let folds = matches!(

@@ -24,6 +24,21 @@ impl Present {
         Self { words, len }
     }
 
+    /// At the steps whose bits are set, the least bit of a word first.
+    #[must_use]
+    pub fn from_words(words: impl Iterator<Item = u64>, len: usize) -> Self {
+        let mut of_bits = Self::all(len);
+        let mut words = words.fuse();
+        of_bits.words.iter_mut().for_each(|word| *word &= words.next().unwrap_or(0));
+        of_bits
+    }
+
+    /// A bit for each step, the least of a word first; there is none behind the last step.
+    #[must_use]
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// How many steps it speaks of.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -114,5 +129,8 @@ mod tests {
         all.subtract(&present);
         assert_eq!((all.count(), all.get(129)), (128, false));
         assert_eq!(Present::all(64).count(), 64);
+        assert_eq!(Present::from_words(present.words().iter().copied(), 130), present);
+        assert_eq!(Present::from_words(std::iter::once(u64::MAX), 70).count(), 64);
+        assert_eq!(Present::from_words(std::iter::repeat(u64::MAX), 70).words(), [u64::MAX, 63]);
     }
 }

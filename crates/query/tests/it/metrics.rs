@@ -234,3 +234,54 @@ async fn series_are_listed_that_have_a_sample_in_the_range() {
         }
     }
 }
+
+/// Two counters of the same labels, and a few minutes of them.
+fn two_counters() -> Batch {
+    let mut builder = MetricBatchBuilder::default();
+    for name in ["errors_total", "hits_total"] {
+        let labels = Labels::from_pairs([(METRIC_NAME, name), ("pod", "a")]);
+        let series = builder.series(&labels, SeriesInfo::default());
+        for i in 0..=20_i64 {
+            builder.sample(series, NOW_MS - 300_000 + i * 15_000, NOW_MS - 290_000, (i * 15) as f64);
+        }
+    }
+    Batch::Metrics(builder.finish())
+}
+
+#[tokio::test]
+async fn series_that_are_the_same_without_their_names_are_not_folded_together() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", two_counters()).await;
+    for (delayed_names, is_refused) in [(false, true), (true, false)] {
+        let features = query::Features { delayed_names, ..query::Features::default() };
+        let engine = fixture.engine_with(QuerySettings { features, ..QuerySettings::default() });
+        let both = "sum(rate({__name__=~\"errors_total|hits_total\"}[5m]))";
+        let answer = engine.promql(&fixture.context("a"), both, instant(NOW_MS)).await;
+        if is_refused {
+            let error = answer.unwrap_err().to_string();
+            assert_eq!(error, "vector cannot contain metrics with the same labelset");
+        } else {
+            assert_eq!(vector(answer.unwrap().value).len(), 1);
+        }
+        for query in ["sum(rate(hits_total[5m]))", "absent_over_time({pod=\"a\"}[5m]) or vector(1)"] {
+            let answer = engine.promql(&fixture.context("a"), query, instant(NOW_MS)).await.unwrap();
+            assert_eq!(vector(answer.value).len(), 1, "{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rates_know_since_when_samples_count_where_that_is_enabled() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", two_counters()).await;
+    // The counter began ten seconds after its first sample was taken, with nothing.
+    for (start_timestamps, resets, starts) in [(false, 0.0, 0), (true, 1.0, 1)] {
+        let features = query::Features { start_timestamps, ..query::Features::ALL };
+        let engine = fixture.engine_with(QuerySettings { features, ..QuerySettings::default() });
+        let ask = async |query: &str| {
+            vector(engine.promql(&fixture.context("a"), query, instant(NOW_MS)).await.unwrap().value)
+        };
+        assert_eq!(ask("resets(hits_total[6m])").await, [("{pod=\"a\"}".to_owned(), resets)]);
+        assert_eq!(ask("start_timestamp(hits_total)").await.len(), starts);
+    }
+}

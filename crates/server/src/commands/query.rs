@@ -91,7 +91,11 @@ impl Query {
             Language::Traceql(q) => (q, 3200, "/api/search"),
         };
         let request = question.server.request(reqwest::Method::GET, port, path)?.query(&self.parameters());
-        let answer = runtime.block_on(question.server.text(request))?;
+        let answer = runtime.block_on(question.server.text(request));
+        let answer = answer.map_err(|error| match &self.language {
+            Language::Promql(q) => query::explain_promql(&q.query).map_or(error, anyhow::Error::msg),
+            _ => error,
+        })?;
         if question.json {
             say!("{answer}");
             return Ok(());

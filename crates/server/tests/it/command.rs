@@ -88,7 +88,7 @@ async fn questions_are_answered_in_tables_and_json() {
 
     let server = format!("http://{}", stella.address("prometheus").unwrap());
     for (arguments, word) in [
-        (["query", "promql", "--server", &server, "sum("], "parse error"),
+        (["query", "promql", "--server", &server, "sum("], "parse error: unclosed left parenthesis\nsum(\n"),
         (["query", "sql", "--server", &server, "select * from nowhere"], "nowhere"),
         (["query", "promql", "--tenant", "a/b", "--server=http://127.0.0.1:1"], "required"),
     ] {

@@ -21,17 +21,26 @@ pub(crate) async fn wanted(
     places: &[Range<usize>],
     mut is_wanted: impl FnMut(&RecordBatch) -> Option<Vec<bool>>,
 ) -> Result<Vec<Range<usize>>, StorageError> {
-    let mut rows = places.iter().cloned().flatten();
     let mut kept: Vec<Range<usize>> = Vec::new();
+    let mut rest = places.iter().cloned();
+    let mut place = 0..0;
     let mut batches = file.rows(footer, columns, places);
     while let Some(batch) = batches.next().await.transpose()? {
         let mask = file.decode(|| is_wanted(&batch).ok_or_else(|| file.corrupt("columns of other types")))?;
-        for is_wanted in mask {
-            let row = rows.next().ok_or_else(|| file.corrupt("more rows than there are places"))?;
-            match kept.last_mut().filter(|last| last.end == row) {
-                _ if !is_wanted => {}
-                Some(last) => last.end = row + 1,
-                None => kept.push(row..row + 1),
+        for stretch in mask.chunk_by(|a, b| a == b) {
+            let mut rows = stretch.len();
+            while rows > 0 {
+                if place.is_empty() {
+                    place = rest.next().ok_or_else(|| file.corrupt("more rows than there are places"))?;
+                }
+                let end = place.end.min(place.start + rows);
+                rows -= end - place.start;
+                match kept.last_mut().filter(|last| last.end == place.start) {
+                    _ if !stretch[0] => {}
+                    Some(last) => last.end = end,
+                    None => kept.push(place.start..end),
+                }
+                place.start = end;
             }
         }
     }

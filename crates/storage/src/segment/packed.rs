@@ -12,7 +12,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Float64Type, Int8Type, Int64Type};
 use arrow::error::ArrowError;
 
-use super::scale::{CHUNK_VALUES, Scaled, unscale};
+use super::scale::{CHUNK_VALUES, Scaled, power, unscale};
 use super::schema;
 use crate::signal::{Keys, Table};
 
@@ -230,9 +230,13 @@ pub(crate) fn unpack(batch: &RecordBatch) -> Option<(Int64Array, Float64Array)> 
         return Some((times.into(), Float64Array::new(floats.values().clone(), None)));
     }
     let mut values = Vec::with_capacity(batch.num_rows());
-    let grids = scales.iter().zip(bases).zip(steps);
-    for (offset, ((scale, base), step)) in offsets.values().iter().zip(grids) {
-        values.push(unscale(base.wrapping_add(offset.wrapping_mul(*step)), *scale)?);
+    for stretch in scales.chunk_by(|a, b| a == b) {
+        let power = power(stretch[0])?;
+        let rows = values.len()..values.len() + stretch.len();
+        let grids = bases[rows.clone()].iter().zip(&steps[rows.clone()]);
+        let scaled = offsets.values()[rows].iter().zip(grids);
+        let scaled = scaled.map(|(offset, (base, step))| base.wrapping_add(offset.wrapping_mul(*step)));
+        values.extend(scaled.map(|scaled| unscale(scaled, power)));
     }
     if offsets.null_count() > 0 {
         for (row, value) in values.iter_mut().enumerate() {

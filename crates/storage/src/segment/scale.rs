@@ -27,13 +27,19 @@ fn scale_one(value: f64, power: f64) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "it is within 53 bits, and compared afterwards")]
     let scaled = (scaled + half) as i64;
     // Bits, because negative zero compares equal to zero.
-    (divide(scaled, power).to_bits() == value.to_bits()).then_some(scaled)
+    (unscale(scaled, power).to_bits() == value.to_bits()).then_some(scaled)
 }
 
+/// The value of a scaled integer.
 #[inline]
 #[expect(clippy::cast_precision_loss, reason = "what was scaled is within 53 bits")]
-fn divide(scaled: i64, power: f64) -> f64 {
+pub(crate) fn unscale(scaled: i64, power: f64) -> f64 {
     scaled as f64 / power
+}
+
+/// The power of ten of a scale; none for one that is not one.
+pub(crate) fn power(scale: i8) -> Option<f64> {
+    POWERS.get(usize::try_from(scale).ok()?).copied()
 }
 
 /// The integers of a chunk at its scale, used again for the next chunk.
@@ -101,13 +107,6 @@ impl Scaled {
     }
 }
 
-/// The value of a scaled integer; none for a scale that is not one.
-#[inline]
-pub(crate) fn unscale(scaled: i64, scale: i8) -> Option<f64> {
-    let power = POWERS.get(usize::try_from(scale).ok()?)?;
-    Some(divide(scaled, *power))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -123,7 +122,8 @@ mod tests {
             assert!(scaled.exact.is_empty() || scaled.exact.len() == chunk.len());
             for (row, value) in chunk.iter().enumerate() {
                 if scaled.exact.get(row) != Some(&false) {
-                    let back = unscale(scaled.integers[row], scaled.scale.try_into().unwrap()).unwrap();
+                    let power = power(scaled.scale.try_into().unwrap()).unwrap();
+                    let back = unscale(scaled.integers[row], power);
                     assert_eq!(back.to_bits(), value.to_bits());
                     exact += 1;
                 }
