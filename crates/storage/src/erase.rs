@@ -16,8 +16,9 @@ use crate::manifest::commit::Change;
 use crate::manifest::{Manifest, PartMeta, SegmentMeta};
 use crate::metrics::BySignal;
 use crate::partition::Partition;
-use crate::read::select::segment_series;
+use crate::read::select::picked;
 use crate::retention::AtOnce;
+use crate::segment::picked::Told;
 use crate::storage::Engine;
 use model::Signal;
 
@@ -164,9 +165,8 @@ impl Engine {
             Vec::new(),
             due.hidden.clone(),
         );
-        let Some(series) = segment_series(&source, segment).await? else { return Ok(None) };
-        let all = &series.index.select(&[], series.count()) - &series.empty;
-        Ok(Some(source.segment_veil(segment, &series.index, &all).is_some()))
+        let Some((_, veil, _)) = picked(&source, segment, &[], Told::Labels).await? else { return Ok(None) };
+        Ok(Some(veil.is_some()))
     }
 
     /// Says of segments that deletions do not concern them, and of deletions that no segment has their rows.

@@ -13,13 +13,14 @@ use model::{Matcher, TimeRange};
 use super::listing;
 use super::look;
 use super::merge::merge_all;
-use super::select::{Numbers, Scan, SegmentPart, Selected, renumbered, segment_series};
+use super::select::{Numbers, Scan, SegmentPart, Selected, picked, renumbered};
 use super::snapshot::{Age, Source};
 use super::{BatchStream, common};
 use crate::error::StorageError;
 use crate::head::series::Info;
 use crate::manifest::SegmentMeta;
 use crate::segment::packed::{self, START_COLUMN, TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
+use crate::segment::picked::Told;
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::signal::Table;
 
@@ -85,13 +86,8 @@ impl MetricsSnapshot {
         };
         for age in Age::ALL {
             for meta in self.source.segments(self.range).filter(|meta| self.source.segment_age(meta) == age) {
-                if let Some(series) = segment_series(&self.source, meta).await? {
-                    let all = &series.index.select(&[], series.count()) - &series.empty;
-                    let gone = self.source.segment_veil(meta, &series.index, &all);
-                    let gone = gone.map(|veil| veil.gone).unwrap_or_default() | &series.empty;
-                    let numbered = (0..).zip(series.index.labels().iter().zip(&series.infos));
-                    let seen = numbered.filter(|(number, _)| !gone.contains(*number));
-                    seen.for_each(|(_, (labels, info))| tell(labels, info));
+                if let Some((picked, ..)) = picked(&self.source, meta, &[], Told::Infos).await? {
+                    picked.labels.iter().zip(&picked.infos).for_each(|(labels, info)| tell(labels, info));
                 }
             }
             for view in self.source.heads(self.range).filter(|view| view.age() == age) {

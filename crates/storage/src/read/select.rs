@@ -24,7 +24,7 @@ use crate::head::scan::{HeadRows, Wanted};
 use crate::hidden::rows::Veil;
 use crate::manifest::SegmentMeta;
 use crate::segment::packed::{TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
-use crate::segment::picked::Picked;
+use crate::segment::picked::{Picked, Told};
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::{ONLY_PART, SERIES_PART, part};
 use crate::segment::series::{Places, SegmentSeries};
@@ -100,11 +100,12 @@ pub(crate) async fn picked(
     source: &Source,
     meta: &SegmentMeta,
     matchers: &[Matcher],
+    told: Told,
 ) -> Result<Option<(Picked, Option<Veil>, Held)>, StorageError> {
     let Some(file) = source.file(meta, series_part(source.signal)) else {
         return Ok(None);
     };
-    let picked = file_picked(source.signal, &file, matchers, &source.memory).await;
+    let picked = file_picked(source.signal, &file, (matchers, told), &source.memory).await;
     let Some((mut picked, held)) = source.readable(&file, picked)? else { return Ok(None) };
     let veil = seen(source, meta, &mut picked);
     Ok(Some((picked, veil, held)))
@@ -114,15 +115,15 @@ pub(crate) async fn picked(
 pub(crate) async fn file_picked(
     signal: Signal,
     file: &SegmentFile,
-    matchers: &[Matcher],
+    (matchers, told): (&[Matcher], Told),
     memory: &Bounded,
 ) -> Result<(Picked, Held), StorageError> {
     if signal == Signal::Metrics {
-        return file.pick(matchers, memory).await;
+        return file.pick(matchers, told, memory).await;
     }
     let footer = file.footer().await?;
     let streams = file.decode(|| file.streams(&footer))?;
-    Ok((Picked::of(&streams, matchers), memory.hold()))
+    Ok((Picked::of(&streams, matchers, told), memory.hold()))
 }
 
 /// Leaves out what has nothing to be seen, and says what may not be seen of the rest.
@@ -180,7 +181,7 @@ impl Selected {
         let loads = metas.into_iter().map(|meta| {
             let source = &source;
             async move {
-                let picked = picked(source, &meta, matchers).await;
+                let picked = picked(source, &meta, matchers, Told::Labels).await;
                 picked.map(|picked| picked.map(|picked| (meta, picked)))
             }
         });

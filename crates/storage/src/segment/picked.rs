@@ -19,9 +19,13 @@ use super::series::{Places, SegmentSeries};
 use crate::bounds::READ_BATCH_ROWS;
 use crate::error::StorageError;
 use crate::head::series::Info;
+use crate::read::listing::Texts;
 use crate::read::memory::{Bounded, Held};
 use crate::runtime::blocking;
 use crate::signal::metrics::COUNT_COLUMNS;
+
+/// The columns of what is known of a series besides its labels.
+const INFO_COLUMNS: [&str; 3] = ["type", "unit", "help"];
 
 /// What a picked one costs besides the bytes of its labels, about.
 const PICKED_BYTES: usize = 128;
@@ -33,10 +37,19 @@ pub(crate) struct Picked {
     pub(crate) numbers: Vec<u32>,
     /// Their labels.
     pub(crate) labels: Vec<Labels>,
-    /// What is known of each besides its labels; empty for streams.
+    /// What is known of each besides its labels; empty for streams, and where it is not told.
     pub(crate) infos: Vec<Info>,
     /// Where each one's rows are.
     pub(crate) places: Places,
+}
+
+/// What is told of those that are picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Their labels.
+    Labels,
+    /// What is known of them besides, too.
+    Infos,
 }
 
 /// What of the file's series is picked, besides what the matchers say.
@@ -50,24 +63,34 @@ pub(super) enum Without {
 
 impl Picked {
     /// Those of a table that meet all matchers and have rows.
-    pub(crate) fn of(series: &SegmentSeries, matchers: &[Matcher]) -> Self {
+    pub(crate) fn of(series: &SegmentSeries, matchers: &[Matcher], told: Told) -> Self {
         let numbers = &series.index.select(matchers, series.count()) - &series.empty;
         let numbers: Vec<u32> = numbers.iter().collect();
         let labels = series.index.labels();
         let picked = |number: &u32| *number as usize;
+        let infos = if told == Told::Infos { &*series.infos } else { &[] };
         Self {
             labels: numbers.iter().map(|number| labels[picked(number)].clone()).collect(),
-            infos: numbers.iter().filter_map(|number| series.infos.get(picked(number)).cloned()).collect(),
-            places: series.places.of(numbers.iter().map(picked)),
+            infos: numbers.iter().filter_map(|number| infos.get(picked(number)).cloned()).collect(),
+            places: series.places.of(&numbers.iter().map(picked)),
             numbers,
         }
+    }
+
+    /// Their rows in the `series` file.
+    fn selection(&self, footer: &Footer) -> RowSelection {
+        let ranges = self.numbers.chunk_by(|a, b| a + 1 == *b).map(|stretch| {
+            let start = stretch[0] as usize;
+            start..start + stretch.len()
+        });
+        RowSelection::from_consecutive_ranges(ranges, footer.rows())
     }
 
     /// Leaves some out, by their place in the list.
     pub(crate) fn retain(&mut self, stays: impl Fn(usize) -> bool) {
         let left: Vec<usize> = (0..self.numbers.len()).filter(|place| stays(*place)).collect();
         if left.len() < self.numbers.len() {
-            self.places = self.places.of(left.iter().copied());
+            self.places = self.places.of(&left.iter().copied());
             self.numbers = left.iter().map(|place| self.numbers[*place]).collect();
             self.labels = left.iter().map(|place| self.labels[*place].clone()).collect();
             self.infos = left.iter().filter_map(|place| self.infos.get(*place).cloned()).collect();
@@ -84,29 +107,82 @@ impl SegmentFile {
     pub(crate) async fn pick(
         &self,
         matchers: &[Matcher],
+        told: Told,
         memory: &Bounded,
     ) -> Result<(Picked, Held), StorageError> {
         let mut held = memory.hold();
-        if let Some(series) = self.cache.series(&self.path) {
-            return Ok((Picked::of(&series, matchers), held));
-        }
         let footer = self.footer().await?;
-        if self.cache.keeps_series(footer.rows()) {
-            return Ok((Picked::of(&*self.series().await?, matchers), held));
+        if self.keeps_table(footer.rows()) {
+            return Ok((Picked::of(&*self.series().await?, matchers, told), held));
         }
         let data = self.series_data(&footer).await?;
         held.resize(data.len())?;
         let (file, wanted) = (self.clone(), matchers.to_vec());
         let decode = move || {
             let picked =
-                file.decode(|| file.decode_picked(&footer, &data, &wanted, Without::Rows, &mut held));
+                file.decode(|| file.decode_picked(&footer, &data, (&wanted, told), Without::Rows, &mut held));
             picked.map(|picked| (picked, held))
         };
         let (picked, held) = blocking(&*self.runtime, decode).await??;
         match picked {
             Some(picked) => Ok((picked, held)),
-            None => Ok((Picked::of(&*self.series().await?, matchers), held)),
+            None => Ok((Picked::of(&*self.series().await?, matchers, told), held)),
         }
+    }
+
+    /// Whether the table of a `series` file with so many series is kept, or may be.
+    pub(crate) fn keeps_table(&self, series: usize) -> bool {
+        self.cache.keeps_series(series) || self.cache.series(&self.path).is_some()
+    }
+
+    /// The values that a label has in the series of a `series` file that meet all matchers and have rows; none where a
+    /// label has no column of its own.
+    ///
+    /// # Errors
+    /// As [`SegmentFile::pick`].
+    pub(crate) async fn pick_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        memory: &Bounded,
+    ) -> Result<Option<Texts>, StorageError> {
+        let footer = self.footer().await?;
+        let data = self.series_data(&footer).await?;
+        let mut held = memory.hold();
+        held.resize(data.len())?;
+        let (file, wanted, name) = (self.clone(), matchers.to_vec(), name.to_owned());
+        let decode = move || file.decode(|| file.decode_values(&footer, &data, &name, &wanted));
+        blocking(&*self.runtime, decode).await?
+    }
+
+    fn decode_values(
+        &self,
+        footer: &Footer,
+        data: &Bytes,
+        name: &str,
+        matchers: &[Matcher],
+    ) -> Result<Option<Texts>, StorageError> {
+        let column = format!("{LABEL_PREFIX}{name}");
+        let has_column = footer.metadata.schema().index_of(&column).is_ok();
+        if !has_column && footer.metadata.schema().index_of(OTHER_LABELS).is_ok() {
+            return Ok(None);
+        }
+        let Some(picked) = self.matching(footer, data, matchers, Without::Rows)? else { return Ok(None) };
+        let mut values = Texts::new();
+        if picked.numbers.is_empty() || !has_column {
+            return Ok(Some(values));
+        }
+        let selection = picked.selection(footer);
+        for batch in self.series_batches(footer, data, |name| name == column, Some(selection))? {
+            let batch = batch.map_err(|error| self.corrupt(error))?;
+            let mut last = None;
+            for text in self.texts(&batch, &column)?.iter().flatten() {
+                if last.replace(text) != Some(text) && !values.contains(text) {
+                    values.insert(text.into());
+                }
+            }
+        }
+        Ok(Some(values))
     }
 
     /// The series that meet all matchers; none where a matcher's label has no column of its own.
@@ -114,7 +190,7 @@ impl SegmentFile {
         &self,
         footer: &Footer,
         data: &Bytes,
-        matchers: &[Matcher],
+        (matchers, told): (&[Matcher], Told),
         without: Without,
         held: &mut Held,
     ) -> Result<Option<Picked>, StorageError> {
@@ -123,16 +199,17 @@ impl SegmentFile {
             return Ok(Some(picked));
         }
         let (first, mut text_bytes) = (held.bytes(), 0);
-        let ranges = picked.numbers.chunk_by(|a, b| a + 1 == *b).map(|stretch| {
-            let start = stretch[0] as usize;
-            start..start + stretch.len()
-        });
-        let selection = RowSelection::from_consecutive_ranges(ranges, footer.rows());
-        let counts = COUNT_COLUMNS.map(|(_, name)| name);
-        let is_text = |name: &str| name != "number" && !counts.contains(&name);
+        let selection = picked.selection(footer);
+        let is_text = |name: &str| {
+            let is_label = name.starts_with(LABEL_PREFIX) || name == OTHER_LABELS;
+            is_label || told == Told::Infos && INFO_COLUMNS.contains(&name)
+        };
         for batch in self.series_batches(footer, data, is_text, Some(selection))? {
             let batch = batch.map_err(|error| self.corrupt(error))?;
-            text_bytes += self.take_texts(&batch, &mut picked)?;
+            text_bytes += self.take_labels(&batch, &mut picked)?;
+            if told == Told::Infos {
+                text_bytes += self.take_infos(&batch, &mut picked)?;
+            }
             held.resize(first + text_bytes + picked.labels.len() * PICKED_BYTES + picked.places.bytes())?;
         }
         if picked.labels.len() != picked.numbers.len() {
@@ -199,8 +276,8 @@ impl SegmentFile {
         Ok(Some(picked))
     }
 
-    /// Takes up labels and what else is known of the rows of a batch; says how many bytes these are.
-    fn take_texts(&self, batch: &RecordBatch, picked: &mut Picked) -> Result<usize, StorageError> {
+    /// Takes up the labels of the rows of a batch; says how many bytes these are.
+    fn take_labels(&self, batch: &RecordBatch, picked: &mut Picked) -> Result<usize, StorageError> {
         let schema = batch.schema();
         let mut columns: Vec<(&str, &StringArray)> = Vec::new();
         for field in schema.fields() {
@@ -211,10 +288,6 @@ impl SegmentFile {
         columns.sort_unstable_by_key(|(name, _)| *name);
         let others =
             batch.column_by_name(OTHER_LABELS).map(|_| self.texts(batch, OTHER_LABELS)).transpose()?;
-        let (types, units) = (self.texts(batch, "type")?, self.texts(batch, "unit")?);
-        let helps = self.texts(batch, "help")?;
-        // Neighbours mostly share their texts.
-        let (mut unit, mut help): (Arc<str>, Arc<str>) = ("".into(), "".into());
         let mut bytes = 0;
         for row in 0..batch.num_rows() {
             let present = columns.iter().filter(|(_, c)| c.is_valid(row)).map(|(n, c)| (*n, c.value(row)));
@@ -232,6 +305,18 @@ impl SegmentFile {
             }
             bytes += labels.as_bytes().len();
             picked.labels.push(labels);
+        }
+        Ok(bytes)
+    }
+
+    /// Takes up what else is known of the rows of a batch; says how many bytes this is.
+    fn take_infos(&self, batch: &RecordBatch, picked: &mut Picked) -> Result<usize, StorageError> {
+        let [types, units, helps] = INFO_COLUMNS.map(|name| self.texts(batch, name));
+        let (types, units, helps) = (types?, units?, helps?);
+        // Neighbours mostly share their texts.
+        let (mut unit, mut help): (Arc<str>, Arc<str>) = ("".into(), "".into());
+        let mut bytes = 0;
+        for row in 0..batch.num_rows() {
             bytes += share(&mut unit, units.value(row)) + share(&mut help, helps.value(row));
             let metric_type = metric_type(types.value(row));
             picked.infos.push(Info { metric_type, unit: Arc::clone(&unit), help: Arc::clone(&help) });

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use model::labels::Labels;
 use roaring::RoaringBitmap;
 
-use super::picked::{Picked, Without};
+use super::picked::{Picked, Told, Without};
 use super::reader::{Footer, SegmentFile};
 use super::schema::STREAMS_KEY;
 use crate::bounds::MAX_FOOTER_BYTES;
@@ -57,7 +57,7 @@ impl Places {
     }
 
     /// The places of some, in the order in which they are given.
-    pub(crate) fn of(&self, numbers: impl Iterator<Item = usize> + Clone) -> Self {
+    pub(crate) fn of(&self, numbers: &(impl Iterator<Item = usize> + Clone)) -> Self {
         Self::new(self.0.iter().map(|(table, ranges)| {
             let picked = numbers.clone().map(|number| ranges.get(number).cloned().unwrap_or_default());
             (*table, picked.collect())
@@ -106,8 +106,11 @@ impl SegmentFile {
         let data = self.series_data(&footer).await?;
         let file = self.clone();
         let mut held = Bounded::default().hold();
-        let decode =
-            move || file.decode(|| file.decode_picked(&footer, &data, &[], Without::Nothing, &mut held));
+        let decode = move || {
+            file.decode(|| {
+                file.decode_picked(&footer, &data, (&[], Told::Infos), Without::Nothing, &mut held)
+            })
+        };
         let picked = blocking(&*self.runtime, decode).await??;
         let series = Arc::new(SegmentSeries::new(picked.unwrap_or_default()));
         self.cache.put_series(&self.path, &series);

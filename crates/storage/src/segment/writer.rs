@@ -171,7 +171,7 @@ impl SegmentWriter {
         if self.signal == Signal::Metrics {
             let mut counts = std::mem::take(&mut self.counts).into_iter();
             let counts = COUNT_COLUMNS.map(|_| counts.next().unwrap_or_default());
-            let file = series_file(&self.series, counts, self.is_rewritten)?;
+            let file = series_file(&self.series, &counts, self.is_rewritten)?;
             self.end_part(SERIES_PART, file);
         }
         Ok(Some(Summary { range, rows: self.rows }))

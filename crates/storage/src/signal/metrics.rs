@@ -133,7 +133,7 @@ pub(crate) fn label_arrays<'a>(
 /// When Arrow or Parquet refuses the columns.
 pub(crate) fn series_file(
     series: &[(Labels, Info)],
-    counts: [Vec<u64>; 3],
+    counts: &[Vec<u64>; 3],
     is_rewritten: bool,
 ) -> Result<Finished, StorageError> {
     let (names, has_others) = label_columns(series.iter().map(|(labels, _)| labels));

@@ -87,9 +87,11 @@ proptest! {
     fn samples_are_the_last_written_of_each_series_and_time(
         steps in steps(sample()),
         cut in (0_i64..200, 0_i64..200),
+        cache_bytes in prop_oneof![Just(0), Just(8 << 10), Just(64 << 20)],
     ) {
         run(async {
-            let rig = Rig::new().await;
+            // With a small cache no table of series is made.
+            let rig = Rig::caching(cache_bytes).await;
             let mut model = BTreeMap::new();
             for (samples, flush) in &steps {
                 write_samples(&rig, samples).await;
@@ -148,6 +150,33 @@ fn matcher_sets() -> Vec<Vec<Matcher>> {
         vec![matcher("absent", MatchOp::Regex, ".+")],
         vec![matcher("absent", MatchOp::NotEqual, "x"), Matcher::equal("Zone", "z")],
     ]
+}
+
+#[test]
+fn more_labels_than_columns_are_found_whether_a_table_is_made_or_not() {
+    run(async {
+        for cache_bytes in [0, 64 << 20] {
+            let rig = Rig::caching(cache_bytes).await;
+            let mut builder = MetricBatchBuilder::default();
+            for at in 0..600 {
+                let labels = [("__name__", "m".to_owned()), (&*format!("l{at:03}"), format!("v{at}"))];
+                let number = builder.series(&Labels::from_pairs(labels), SeriesInfo::default());
+                builder.sample(number, BASE_MS, 0, 1.0);
+            }
+            rig.ingest(Batch::Metrics(builder.finish())).await;
+            rig.storage.flush().await.unwrap();
+            for at in [0, 511, 512, 599] {
+                let name = format!("l{at:03}");
+                let found = listed(&rig, vec![Matcher::equal(&name, &format!("v{at}"))]).await;
+                let expected = [("__name__", "m".to_owned()), (&name, format!("v{at}"))];
+                let expected = expected.map(|(name, value)| (name.to_owned(), BTreeSet::from([value])));
+                assert_eq!(found, BTreeMap::from(expected), "cache_bytes={cache_bytes}");
+                let read =
+                    read_samples(&rig, &[Matcher::equal(&name, &format!("v{at}"))], TimeRange::ALL).await;
+                assert_eq!(read.len(), 1);
+            }
+        }
+    });
 }
 
 type Line = (u8, i64, String, Option<u8>);

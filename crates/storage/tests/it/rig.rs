@@ -9,7 +9,7 @@ use model::time::{ManualClock, TimestampNs};
 use model::{Batch, Ingest, Limits, TenantContext, TenantId};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use storage::{Components, Fsync, Settings, Storage, WalSettings};
+use storage::{Components, Fsync, ReadSettings, Settings, Storage, WalSettings};
 
 /// The moment at which the clock stands: 2026-01-31 12:00:00 UTC.
 pub(crate) const BASE_NS: i64 = 1_769_860_800 * 1_000_000_000;
@@ -25,12 +25,18 @@ pub(crate) struct Rig {
 impl Rig {
     /// An empty engine.
     pub(crate) async fn new() -> Self {
+        Self::caching(Settings::default().read.cache_bytes).await
+    }
+
+    /// An empty engine that keeps so many bytes of segments.
+    pub(crate) async fn caching(cache_bytes: u64) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let limits = Arc::new(Limits::default());
         let settings = Settings {
             data_dir: data_dir.path().to_owned(),
             wal: WalSettings { fsync: Fsync::IntervalMs(1_000), segment_bytes: 1 << 20 },
+            read: ReadSettings { cache_bytes, ..Settings::default().read },
             ..Settings::default()
         };
         let components = Components::new(

@@ -11,7 +11,9 @@ use model::{Signal, TenantContext, TenantId};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use storage::{CompactionSettings, DiskSettings, StoreSettings, WalSettings};
-use storage::{Components, FlushSettings, Fsync, RetentionSettings, Settings, Storage, StorageError};
+use storage::{
+    Components, FlushSettings, Fsync, ReadSettings, RetentionSettings, Settings, Storage, StorageError,
+};
 
 use super::disk::{End, NodeDisk};
 use super::items::matcher;
@@ -471,6 +473,8 @@ fn settings(machine: &Machine, number: usize, fsync: Fsync) -> Settings {
         },
         retention: RetentionSettings { interval_ms: 30_000, sweep_grace_ms: GRACE_MS, shorten_grace_ms: 0 },
         store: StoreSettings { retry_backoff_ms: 100 },
+        // Without a cache series are picked from files each time.
+        read: ReadSettings { cache_bytes: machine.below(2) << 24, ..Settings::default().read },
         ..Settings::default()
     }
 }
