@@ -145,8 +145,8 @@ enum State {
 }
 
 impl Worker {
-    /// Takes entries of one stream, with ascending times; a stream's batches come one after the other. The batch is
-    /// of `model::log::ENTRIES_SCHEMA`.
+    /// Takes entries of one stream, with ascending times; a stream's batches may come in any order. Those of the query's
+    /// direction cost least, stream by stream. The batch is of `model::log::ENTRIES_SCHEMA`.
     ///
     /// # Errors
     /// When the batch has other columns, or a line of a metric query cannot be read by its pipeline.
@@ -173,13 +173,13 @@ impl Worker {
         result
     }
 
-    /// How many lines the worker keeps; 0 for a metric query. Once they are as many as the leaf's limit, entries that
-    /// lie beyond all of them in the query's direction change nothing.
+    /// Whether entries of a time may change what the worker gives. They do not once it keeps as many lines as the leaf
+    /// wants, and all of these come before that time in the query's direction.
     #[must_use]
-    pub fn kept_lines(&self) -> usize {
+    pub fn is_wanted(&self, time: TimeRange) -> bool {
         match &self.state {
-            State::Lines(state) => state.len(),
-            State::Samples(_) => 0,
+            State::Lines(state) => state.is_wanted(time),
+            State::Samples(_) => true,
         }
     }
 

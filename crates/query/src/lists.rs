@@ -48,26 +48,16 @@ impl QueryEngine {
             let mut found: BTreeSet<Labels> = BTreeSet::new();
             for member in context.members() {
                 let sets = federation::sets(&context, member, &sets);
-                let mut add = |labels: &[Labels]| match federation::labels(&context, member, labels) {
-                    Some(labels) => found.extend(labels.iter().cloned()),
-                    None => found.extend(labels.iter().cloned()),
+                let labels = match of {
+                    Labelled::Series => running.storage.metrics(member, range).await?.present(&sets).await?,
+                    Labelled::Streams => running.storage.logs(member, range).await?.label_sets(&sets).await?,
                 };
-                match of {
-                    Labelled::Series => {
-                        let snapshot = running.storage.metrics(member, range).await?;
-                        for matchers in &sets {
-                            let set = snapshot.select(matchers).await?;
-                            let present = set.present(|_| true).await?;
-                            let labels = set.labels().iter().zip(present).filter(|(_, present)| *present);
-                            add(&labels.map(|(labels, _)| labels.clone()).collect::<Vec<_>>());
-                        }
-                    }
-                    Labelled::Streams => {
-                        let snapshot = running.storage.logs(member, range).await?;
-                        for matchers in &sets {
-                            add(snapshot.select(matchers).await?.labels());
-                        }
-                    }
+                if context.is_several() {
+                    let labels: Vec<Labels> = labels.into_iter().collect();
+                    let answered = federation::labels(&context, member, &labels);
+                    found.extend(answered.as_deref().unwrap_or(&labels).iter().cloned());
+                } else {
+                    found.extend(labels);
                 }
             }
             let found = Limited::cut(found.into_iter().collect::<Vec<_>>(), limit);

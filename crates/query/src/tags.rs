@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::RecordBatch;
 use model::AttributeRef;
 use model::trace::{AttributeScope, PROMOTED, SpanFields, SpansView};
-use storage::SpanColumns;
+use storage::{Attribute, SpanColumns};
 
 use crate::answer::TagValue;
 use crate::request::{Tag, TagScope};
@@ -36,6 +36,15 @@ pub(crate) const INTRINSICS: [&str; 19] = [
     "trace:rootService",
 ];
 
+/// The columns with lists of attributes, by their scope.
+const LISTS: [(TagScope, &str); 5] = [
+    (TagScope::Resource, "resource_attributes"),
+    (TagScope::Span, "attributes"),
+    (TagScope::Instrumentation, "scope_attributes"),
+    (TagScope::Event, "events"),
+    (TagScope::Link, "links"),
+];
+
 /// Gathers the names of tags.
 #[derive(Default)]
 pub(crate) struct TagNames {
@@ -45,19 +54,22 @@ pub(crate) struct TagNames {
 
 impl TagNames {
     /// The columns that have attributes of a scope, of all where none is named.
-    pub(crate) fn columns(scope: Option<TagScope>) -> SpanColumns {
+    pub(crate) fn columns(scope: Option<TagScope>) -> Vec<&'static str> {
         let wanted = |s: TagScope| scope.is_none_or(|asked| asked == s);
-        let lists = [
-            (TagScope::Resource, "resource_attributes"),
-            (TagScope::Span, "attributes"),
-            (TagScope::Instrumentation, "scope_attributes"),
-            (TagScope::Event, "events"),
-            (TagScope::Link, "links"),
-        ];
         let promoted = PROMOTED.iter().filter(|promoted| wanted(tag_scope(promoted.scope)));
-        let lists = lists.into_iter().filter(|(scope, _)| wanted(*scope)).map(|(_, column)| column);
-        let names: Vec<&str> = lists.chain(promoted.map(|promoted| promoted.column)).collect();
-        SpanColumns::glance(&names, &[])
+        let lists = LISTS.iter().filter(|(scope, _)| wanted(*scope)).map(|(_, column)| *column);
+        lists.chain(promoted.map(|promoted| promoted.column)).collect()
+    }
+
+    /// Adds what a column has: an attribute with this key, or that which the column is for.
+    pub(crate) fn attribute(&mut self, (column, key): &Attribute) {
+        let of_list = LISTS.iter().find(|(_, list)| list == column).zip(key.as_deref());
+        let promoted = PROMOTED.iter().find(|promoted| promoted.column == *column);
+        match (of_list, promoted) {
+            (Some(((scope, _), key)), _) => self.add(*scope, key),
+            (None, Some(promoted)) => self.add(tag_scope(promoted.scope), promoted.key),
+            (None, None) => {}
+        }
     }
 
     pub(crate) fn spans(&mut self, view: &SpansView<'_>, row: usize, scope: Option<TagScope>) {

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use model::time::NS_PER_S;
 use model::trace::SpansView;
 use model::{Signal, TenantContext, TimeRange};
-use storage::{SpanColumns, TraceIds, TraceScan, TracesSnapshot};
+use storage::{SpanColumns, SpanSource, TraceIds, TraceScan};
 
 use crate::answer::{QueryStats, TagValue, TraceAnswer};
 use crate::engine::{Held, QueryEngine, Running};
@@ -39,17 +39,14 @@ impl From<traceql::EvalError> for QueryError {
     }
 }
 
-/// Looks at all spans in the range, in no order, as they lie in one source after the other: one that is in two comes twice.
+/// Looks at all spans of sources, one after the other: a span that is in two comes twice.
 async fn each(
     running: &Running,
-    snapshot: &TracesSnapshot,
-    range: TimeRange,
-    columns: &SpanColumns,
+    sources: Vec<SpanSource>,
     mut take: impl FnMut(&SpansView<'_>),
 ) -> Result<(), QueryError> {
-    let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
     let mut pace = running.pace();
-    for mut source in snapshot.sources(scan, columns) {
+    for mut source in sources {
         while let Some(batch) = source.spans.next().await.transpose()? {
             running.counters.read(&batch);
             take(&view(&batch)?);
@@ -181,7 +178,8 @@ impl QueryEngine {
         })
     }
 
-    /// The names of the tags that spans in the range have, by scope, both sorted.
+    /// The names of the tags that spans in the range have, by scope, both sorted. Of a segment they are those of all row groups
+    /// with a span in the range.
     ///
     /// # Errors
     /// When it takes too long or the store fails.
@@ -197,10 +195,12 @@ impl QueryEngine {
             if scope != Some(TagScope::Intrinsic) {
                 for member in context.members() {
                     let snapshot = running.storage.traces(member, range).await?;
+                    let (known, sources) = snapshot.attributes(range, &TagNames::columns(scope)).await?;
+                    known.iter().for_each(|attribute| names.attribute(attribute));
                     let take = |spans: &SpansView<'_>| {
                         (0..spans.rows()).for_each(|row| names.spans(spans, row, scope));
                     };
-                    each(&running, &snapshot, range, &TagNames::columns(scope), take).await?;
+                    each(&running, sources, take).await?;
                 }
             }
             Ok((names.finish(scope, limit), running.stats()))
@@ -229,8 +229,9 @@ impl QueryEngine {
             for member in context.members() {
                 let snapshot = running.storage.traces(member, range).await?;
                 let Some(filter) = &filter else {
+                    let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
                     let take = |spans: &SpansView<'_>| values.spans(spans, |_| true);
-                    each(&running, &snapshot, range, &of_tag, take).await?;
+                    each(&running, snapshot.sources(scan, &of_tag), take).await?;
                     continue;
                 };
                 let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };

@@ -183,11 +183,14 @@ pub(crate) const MAX_SERVICES_PER_ROW_GROUP: usize = 256;
 pub(crate) const MAX_FOOTER_BYTES: usize = 256 << 20;
 
 /// Segments whose tables of series or streams are read at the same time by one query; each may take some megabytes.
-pub(crate) const TABLE_CONCURRENCY: usize = 4;
+pub(crate) const TABLE_CONCURRENCY: usize = 2;
 
-/// Streams that a reading of lines takes one after the other, because two sources have a line of them at the same moment;
-/// with more all streams are read whole.
-pub(crate) const MAX_STREAMS_IN_TURN: usize = 32;
+/// Sources of lines that are merged when all of their columns are asked for anyway; of more it is looked which lines two of
+/// them have, and they are read one after the other.
+pub(crate) const MERGED_SOURCES: usize = 4;
+
+/// Moments of streams at which two sources have a line that a reading of lines remembers; with more of them sources are merged.
+pub(crate) const MAX_REPEATED_MOMENTS: usize = 1 << 16;
 
 /// Sources of a merge that are asked for their next batch at the same time.
 pub(crate) const MERGE_CONCURRENCY: usize = 8;

@@ -87,8 +87,9 @@ pub use compact::CompactionReport;
 pub use disk::{Disk, SystemDisk};
 pub use error::StorageError;
 pub use read::{
-    LogColumns, LogMetadata, LogScan, LogsSnapshot, MetricMetadata, MetricsSnapshot, ReadMemory, Refusal,
-    SeriesSet, SpanColumns, SpanSource, StreamSet, TraceIds, TraceScan, TracesSnapshot,
+    Attribute, EntrySource, LogColumns, LogMetadata, LogScan, LogsSnapshot, MAX_SPAN_SOURCES, MetricMetadata,
+    MetricsSnapshot, ReadMemory, Refusal, SeriesSet, SpanColumns, SpanSource, StreamSet, TraceIds, TraceScan,
+    TracesSnapshot,
 };
 pub use retention::{AtOnce, RetentionReport};
 pub use runtime::{Runtime, Tokio};

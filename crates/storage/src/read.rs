@@ -7,9 +7,15 @@ pub(crate) mod snapshot;
 
 pub(crate) mod select;
 
+pub(crate) mod attributes;
+
 pub(crate) mod listing;
 
+pub(crate) mod lines;
+
 pub(crate) mod look;
+
+pub(crate) mod once;
 
 pub(crate) mod present;
 
@@ -31,10 +37,11 @@ pub mod logs;
 
 pub mod traces;
 
-pub use logs::{LogColumns, LogMetadata, LogScan, LogsSnapshot, StreamSet};
+pub use attributes::Attribute;
+pub use logs::{EntrySource, LogColumns, LogMetadata, LogScan, LogsSnapshot, StreamSet};
 pub use memory::{ReadMemory, Refusal};
 pub use metrics::{MetricMetadata, MetricsSnapshot, SeriesSet};
-pub use traces::{SpanColumns, SpanSource, TraceIds, TraceScan, TracesSnapshot};
+pub use traces::{MAX_SPAN_SOURCES, SpanColumns, SpanSource, TraceIds, TraceScan, TracesSnapshot};
 
 pub(crate) use snapshot::Source;
 

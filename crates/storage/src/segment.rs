@@ -21,7 +21,7 @@ pub(crate) mod cache;
 
 pub(crate) mod keys;
 
-mod absent;
+pub(crate) mod absent;
 
 mod cost;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryBuilder, Int64Builder, RecordBatch, StringBuilder};
 use hashbrown::HashMap;
-use model::Labels;
 use model::attributes::{AttributeRef, AttributesBuilder};
+use model::{Labels, TimeRange};
 
 use super::LINES_SCHEMA;
 use super::entries::Entries;
@@ -160,9 +160,12 @@ impl KeptLines {
         self.interned_bytes = 0;
     }
 
-    /// How many lines are kept.
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
+    /// Whether a line of a time may be kept.
+    pub(crate) fn is_wanted(&self, time: TimeRange) -> bool {
+        !self.is_out(match self.direction {
+            Direction::Forward => time.start_ns,
+            Direction::Backward => time.end_ns,
+        })
     }
 
     /// How much memory it holds at most: label sets that lines share are counted for each. A set is held as bytes, as

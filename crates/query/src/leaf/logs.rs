@@ -1,4 +1,5 @@
-//! The leaf of LogQL: the lines of a range of streams, stream by stream, through the pipeline.
+//! The leaf of LogQL: the lines of a range of streams through the pipeline, source by source, and stream by
+//! stream in each.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -94,23 +95,32 @@ async fn evaluate(
 ) -> Result<Vec<RecordBatch>, QueryError> {
     counters.series.fetch_add(part.len() as u64, Ordering::Relaxed);
     let mut worker = leaf.worker();
-    let mut batches = set.entries(part, scan);
-    while let Some(batch) = batches.next().await.transpose()? {
-        let streams = batch.column(0).as_primitive::<UInt32Type>().values();
-        let mut row = 0;
-        while row < streams.len() {
-            let stream = streams[row];
-            let rows = streams[row..].partition_point(|number| *number <= stream);
-            let labels = labels
-                .as_deref()
-                .unwrap_or(set.labels())
-                .get(stream as usize)
-                .ok_or_else(|| number_out_of_range(stream))?;
-            worker.entries(labels, &batch.slice(row, rows))?;
-            pace.step().await;
-            row += rows;
+    let mut sources = set.sources(part, scan).await?;
+    if matches!(leaf.lines(), Some((_, logql::Direction::Backward))) {
+        sources.reverse();
+    }
+    // One after the other, so that only one is held open.
+    for mut source in sources {
+        if !worker.is_wanted(source.range) {
+            continue;
         }
-        memory.hold(worker.memory_bytes())?;
+        while let Some(batch) = source.entries.next().await.transpose()? {
+            let streams = batch.column(0).as_primitive::<UInt32Type>().values();
+            let mut row = 0;
+            while row < streams.len() {
+                let stream = streams[row];
+                let rows = streams[row..].partition_point(|number| *number <= stream);
+                let labels = labels
+                    .as_deref()
+                    .unwrap_or(set.labels())
+                    .get(stream as usize)
+                    .ok_or_else(|| number_out_of_range(stream))?;
+                worker.entries(labels, &batch.slice(row, rows))?;
+                pace.step().await;
+                row += rows;
+            }
+            memory.hold(worker.memory_bytes())?;
+        }
     }
     let stats = worker.stats();
     counters.add(stats.lines_processed, stats.bytes_processed);

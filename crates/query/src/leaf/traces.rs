@@ -32,7 +32,8 @@ pub(crate) const MAX_SPANS_PER_TRACE: usize = 1 << 20;
 /// How many times the limit are fetched at first of the traces that may answer.
 const FIRST_FETCH: usize = 1;
 
-/// How many sources are looked at first, those with the newest spans; then twice as many in all, each time.
+/// How many sources are looked at first, those with the newest spans; then twice as many each time, up to
+/// [`storage::MAX_SPAN_SOURCES`].
 const FIRST_SOURCES: usize = 1;
 
 /// How many times as many are fetched after that, each time.
@@ -81,6 +82,19 @@ pub(crate) fn ids_of(partition: usize, parts: usize) -> TraceIds {
     let mut last = [0xff; 16];
     last[0] = byte(256 * (partition + 1) / parts - 1);
     TraceIds::Range { first, last }
+}
+
+/// The two halves of a range of ids; none of what cannot be divided.
+fn halves(ids: &TraceIds) -> Vec<TraceIds> {
+    let TraceIds::Range { first, last } = ids else { return Vec::new() };
+    let (start, end) = (u128::from_be_bytes(*first), u128::from_be_bytes(*last));
+    if start >= end {
+        return Vec::new();
+    }
+    let middle = start + (end - start) / 2;
+    let part =
+        |first: u128, last: u128| TraceIds::Range { first: first.to_be_bytes(), last: last.to_be_bytes() };
+    vec![part(start, middle), part(middle + 1, end)]
 }
 
 impl Work for TracesWork {
@@ -160,41 +174,47 @@ impl Search {
         pace: Pace,
     ) -> Result<Vec<RecordBatch>, QueryError> {
         let mut kept = Kept { limit: self.newest.limit, held: 0, traces: BTreeMap::new() };
-        let mut candidates = self.candidates(trace_ids.clone(), FIRST_SOURCES, &pace);
-        loop {
-            let Some(newest) = candidates.next(kept.held, &mut memory).await? else {
-                if !candidates.is_overfull() {
+        let mut parts = vec![trace_ids];
+        while let Some(part) = parts.pop() {
+            let mut candidates = self.candidates(part.clone(), &pace);
+            while let Some(newest) = candidates.next(kept.held, &mut memory).await? {
+                let (mut at, mut some) = (0, self.newest.limit.saturating_mul(FIRST_FETCH));
+                while newest.get(at).is_some_and(|next| !self.newest.is_decided(next)) {
+                    let chunk = &newest[at..newest.len().min(at.saturating_add(some))];
+                    let known =
+                        candidates.memory_bytes() + size_of_val(newest.as_slice()) + size_of_val(chunk);
+                    self.judge(chunk, known, &mut kept, &mut memory, pace.again()).await?;
+                    at += chunk.len();
+                    some = some.saturating_mul(NEXT_FETCH);
+                }
+                // What sources that were not looked at tell of has a span there, and did not begin later.
+                if candidates
+                    .horizon_ns()
+                    .is_some_and(|horizon_ns| self.newest.is_decided(&(Reverse(horizon_ns), [0; 16])))
+                {
                     break;
                 }
-                candidates = self.candidates(trace_ids.clone(), usize::MAX, &pace);
-                continue;
-            };
-            let (mut at, mut some) = (0, self.newest.limit.saturating_mul(FIRST_FETCH));
-            while newest.get(at).is_some_and(|next| !self.newest.is_decided(next)) {
-                let chunk = &newest[at..newest.len().min(at.saturating_add(some))];
-                let known = candidates.memory_bytes() + size_of_val(newest.as_slice()) + size_of_val(chunk);
-                self.judge(chunk, known, &mut kept, &mut memory, pace.again()).await?;
-                at += chunk.len();
-                some = some.saturating_mul(NEXT_FETCH);
             }
-            // What sources that were not looked at tell of has a span there, and did not begin later.
-            if candidates
-                .horizon_ns()
-                .is_some_and(|horizon_ns| self.newest.is_decided(&(Reverse(horizon_ns), [0; 16])))
-            {
-                break;
+            if candidates.is_overfull() {
+                parts.extend(halves(&part));
             }
         }
         Ok(kept.traces.into_values().collect())
     }
 
-    /// The traces that may answer; the first look goes to so many sources at first.
-    fn candidates(&self, trace_ids: TraceIds, first: usize, pace: &Pace) -> Candidates {
+    /// The traces that may answer.
+    fn candidates(&self, trace_ids: TraceIds, pace: &Pace) -> Candidates {
         // Not by service: the store would leave spans of other services out, and a trace's start would be another.
         let scan = TraceScan { trace_ids, range: self.scanned, service: None };
         let glanced = self.leaf.glanced_columns();
         let sources = self.snapshot.sources(scan, &SpanColumns::glance(&glanced.names, &glanced.lists));
-        Candidates::new(Arc::clone(&self.leaf), sources, first, Arc::clone(&self.counters), pace.again())
+        Candidates::new(
+            Arc::clone(&self.leaf),
+            sources,
+            FIRST_SOURCES,
+            Arc::clone(&self.counters),
+            pace.again(),
+        )
     }
 
     /// Fetches traces and keeps those that match; `known` are the bytes that are held besides.
@@ -357,6 +377,18 @@ mod tests {
             }
             assert_eq!(next, 256, "parts={parts}");
         }
+    }
+
+    #[test]
+    fn halves_cover_the_ids_once() {
+        let ids = |first: u8, last: u8| TraceIds::Range { first: [first; 16], last: [last; 16] };
+        let both = halves(&ids(0, 0xff));
+        let [TraceIds::Range { first, last }, TraceIds::Range { first: next, last: end }] = both[..] else {
+            unreachable!("{both:?}")
+        };
+        assert_eq!((first, end), ([0; 16], [0xff; 16]));
+        assert_eq!(u128::from_be_bytes(last) + 1, u128::from_be_bytes(next));
+        assert!(halves(&ids(7, 7)).is_empty());
     }
 
     /// Traces 1, 2, … of so many spans each; span `k` is called `s{k}`, and traces begin one after the other.

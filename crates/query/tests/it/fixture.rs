@@ -27,7 +27,9 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(TimestampNs(NOW_S * NS_PER_S)));
         let limits = Arc::new(limits);
-        let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
+        let mut settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
+        // Nothing is merged behind a test's back.
+        settings.compaction.interval_ms = 3_600_000;
         let parts = StoreParts { clock: Arc::clone(&clock) as _, seed: 7, environment: Vec::new() };
         let store = Store::open(&StoreConfig::new("memory://"), &parts).unwrap().objects();
         let components =

@@ -8,6 +8,8 @@ mod federation;
 
 mod logs;
 
+mod many;
+
 mod metrics;
 
 mod promqltest;

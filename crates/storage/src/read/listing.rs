@@ -74,6 +74,33 @@ pub(crate) async fn label_values(
     gathered(source, range, sets, Listed::Values(name)).await
 }
 
+/// The label sets of what meets any of the sets of matchers and may be seen.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn label_sets(
+    source: &Arc<Source>,
+    range: TimeRange,
+    sets: &[Vec<Matcher>],
+) -> Result<BTreeSet<Labels>, StorageError> {
+    let mut found = BTreeSet::new();
+    for meta in source.segments(range) {
+        for matchers in sets {
+            let picked = picked(source, meta, matchers, Told::Labels).await?;
+            found.extend(picked.into_iter().flat_map(|(picked, ..)| picked.labels));
+        }
+    }
+    for view in source.heads(range) {
+        for matchers in sets {
+            let mut list = view.series().select(matchers, view.series_count());
+            let veil = source.head_veil(view, &list.iter().map(|(number, _)| *number).collect());
+            veil.iter().for_each(|veil| list.retain(|(number, _)| !veil.gone.contains(*number)));
+            found.extend(list.into_iter().map(|(_, labels)| labels));
+        }
+    }
+    Ok(found)
+}
+
 /// What is listed of all that meets any of the sets of matchers and may be seen.
 async fn gathered(
     source: &Arc<Source>,

@@ -13,7 +13,7 @@ use model::{Matcher, TimeRange};
 use super::listing;
 use super::look;
 use super::merge::merge_all;
-use super::select::{Numbers, Scan, SegmentPart, Selected, picked, renumbered};
+use super::select::{Among, Numbers, Scan, SegmentPart, Selected, picked, renumbered};
 use super::snapshot::{Age, Source};
 use super::{BatchStream, common};
 use crate::error::StorageError;
@@ -59,6 +59,14 @@ impl MetricsSnapshot {
         Self { source: Arc::new(source), range }
     }
 
+    pub(super) const fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    pub(super) const fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
     /// The series that meet all matchers; no matcher means all of them. Series are known by segment and by head: one
     /// may have no sample in the snapshot's range.
     ///
@@ -66,7 +74,7 @@ impl MetricsSnapshot {
     /// When the store fails; a damaged segment is left out.
     pub async fn select(&self, matchers: &[Matcher]) -> Result<SeriesSet, StorageError> {
         let selected = Selected::resolve(Arc::clone(&self.source), self.range, matchers).await?;
-        Ok(SeriesSet { selected: Arc::new(selected), range: self.range })
+        Ok(SeriesSet::new(selected, self.range))
     }
 
     /// What is known of every metric with data in the range, by name; what was told last holds.
@@ -171,12 +179,8 @@ impl MetricMetadata {
 }
 
 impl SeriesSet {
-    pub(super) fn selected(&self) -> &Selected {
-        &self.selected
-    }
-
-    pub(super) const fn range(&self) -> TimeRange {
-        self.range
+    pub(super) fn new(selected: Selected, range: TimeRange) -> Self {
+        Self { selected: Arc::new(selected), range }
     }
 
     /// The series' labels, sorted and once each; a place in this list is the `series` number of rows.
@@ -212,7 +216,7 @@ impl SeriesSet {
     }
 
     fn rows(&self, table: Table, numbers: Range<usize>, range: TimeRange) -> BatchStream {
-        let scan = Scan { table, numbers, range: common(range, self.range) };
+        let scan = Scan { table, numbers, among: Among::All, range: common(range, self.range) };
         let source = &self.selected.source;
         let mut sources: Vec<(Age, BatchStream)> = Vec::new();
         for segment in &self.selected.segments {

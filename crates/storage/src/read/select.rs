@@ -1,5 +1,6 @@
 //! Series or streams that meet matchers, over all sources of a snapshot, under one numbering: the order of the labels.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -67,18 +68,35 @@ pub(crate) struct Scan {
     pub(crate) table: Table,
     /// Reader's numbers.
     pub(crate) numbers: Range<usize>,
+    /// Which of these.
+    pub(crate) among: Among,
     /// The time.
     pub(crate) range: TimeRange,
 }
 
-/// The entries whose reader's number is in the range.
-fn within(numbers: &Numbers, range: &Range<usize>) -> Numbers {
-    let start = numbers.partition_point(|(global, _)| (*global as usize) < range.start);
-    let end = numbers.partition_point(|(global, _)| (*global as usize) < range.end);
-    if start == 0 && end == numbers.len() {
-        Arc::clone(numbers)
-    } else {
-        numbers[start..end.max(start)].into()
+/// Which of the numbers of a range.
+#[derive(Clone, Debug)]
+pub(crate) enum Among {
+    /// All.
+    All,
+    /// These.
+    These(Arc<BTreeSet<u32>>),
+    /// The others.
+    Others(Arc<BTreeSet<u32>>),
+}
+
+impl Scan {
+    /// The entries whose reader's number is wanted.
+    fn within(&self, numbers: &Numbers) -> Numbers {
+        let start = numbers.partition_point(|(global, _)| (*global as usize) < self.numbers.start);
+        let end = numbers.partition_point(|(global, _)| (*global as usize) < self.numbers.end);
+        let in_range = &numbers[start..end.max(start)];
+        match &self.among {
+            Among::All if in_range.len() == numbers.len() => Arc::clone(numbers),
+            Among::All => in_range.into(),
+            Among::These(these) => in_range.iter().filter(|(n, _)| these.contains(n)).copied().collect(),
+            Among::Others(these) => in_range.iter().filter(|(n, _)| !these.contains(n)).copied().collect(),
+        }
     }
 }
 
@@ -174,10 +192,24 @@ impl Selected {
         range: TimeRange,
         matchers: &[Matcher],
     ) -> Result<Self, StorageError> {
+        let metas = source.segments(range).cloned().collect();
+        let heads = source.heads(range).cloned().collect();
+        Self::of(source, metas, heads, matchers).await
+    }
+
+    /// Resolves matchers over some of the segments and heads.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn of(
+        source: Arc<Source>,
+        metas: Vec<SegmentMeta>,
+        views: Vec<HeadView>,
+        matchers: &[Matcher],
+    ) -> Result<Self, StorageError> {
         let mut union = Union::default();
         let (mut held, mut places_bytes) = (source.memory.hold(), 0);
         let mut segments = Vec::new();
-        let metas: Vec<SegmentMeta> = source.segments(range).cloned().collect();
         let loads = metas.into_iter().map(|meta| {
             let source = &source;
             async move {
@@ -197,13 +229,13 @@ impl Selected {
         }
         drop(loaded);
         let mut heads = Vec::new();
-        for view in source.heads(range) {
+        for view in views {
             let mut list = view.series().select(matchers, view.series_count());
-            let veil = source.head_veil(view, &list.iter().map(|(number, _)| *number).collect());
+            let veil = source.head_veil(&view, &list.iter().map(|(number, _)| *number).collect());
             veil.iter().for_each(|veil| list.retain(|(number, _)| !veil.gone.contains(*number)));
             if !list.is_empty() {
                 union.add(list.into_iter());
-                heads.push((view.clone(), veil));
+                heads.push((view, veil));
             }
         }
         held.resize(union.bytes() + places_bytes)?;
@@ -259,19 +291,9 @@ impl Selected {
 }
 
 impl HeadPart {
-    /// Whether all of its rows may be seen.
-    pub(crate) const fn is_whole(&self) -> bool {
-        self.veil.is_none()
-    }
-
-    /// The reader's numbers.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
-        self.numbers.iter().map(|(global, _)| *global as usize)
-    }
-
     /// The rows of a scan as sorted streams, the oldest first.
     pub(crate) fn sources(&self, scan: &Scan, memory: &Bounded) -> Vec<Rows> {
-        let numbers = within(&self.numbers, &scan.numbers);
+        let numbers = scan.within(&self.numbers);
         if numbers.is_empty() {
             return Vec::new();
         }
@@ -301,14 +323,6 @@ pub(crate) fn streamed(rows: HeadRows, memory: &Bounded) -> Rows {
 }
 
 impl SegmentPart {
-    /// The reader's numbers of those that have rows in any of the tables.
-    pub(crate) fn with_rows(&self, tables: [Table; 2]) -> impl Iterator<Item = usize> + '_ {
-        let has_rows =
-            move |place: usize| tables.iter().any(|table| !self.places.rows(*table, place).is_empty());
-        let numbered = self.numbers.iter().enumerate();
-        numbered.filter(move |(place, _)| has_rows(*place)).map(|(_, (global, _))| *global as usize)
-    }
-
     /// Where the rows of some of the numbers are, in their order.
     fn rows_of<'a>(
         &'a self,
@@ -328,7 +342,7 @@ impl SegmentPart {
         if !self.meta.range().overlaps(scan.range) {
             return None;
         }
-        let numbers = within(&self.numbers, &scan.numbers);
+        let numbers = scan.within(&self.numbers);
         if self.rows_of(scan.table, &numbers).all(|rows| rows.is_empty()) {
             return None;
         }

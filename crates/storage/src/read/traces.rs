@@ -21,6 +21,7 @@ use super::prune;
 use super::select::{in_time, streamed};
 use super::snapshot::Source;
 use super::{BatchStream, common};
+use crate::bounds::{READ_BATCH_BYTES, READ_BATCHES_BYTES};
 use crate::error::StorageError;
 use crate::head::scan::Wanted;
 use crate::hidden::spans::SpanVeil;
@@ -35,6 +36,9 @@ const TRACE_ID_COLUMN: usize = 0;
 const KEY_COLUMNS: [usize; 4] = [TRACE_ID_COLUMN, 1, 2, 7];
 /// What a glance at spans needs at the least: trace and start.
 const GLANCE_COLUMNS: [usize; 2] = [TRACE_ID_COLUMN, 7];
+
+/// Sources of [`TracesSnapshot::sources`] that a reader has open at once.
+pub const MAX_SPAN_SOURCES: usize = 4;
 
 /// A tenant's traces at one moment.
 #[derive(Clone, Debug)]
@@ -231,7 +235,7 @@ impl TracesSnapshot {
     /// in those that are named come once.
     #[must_use]
     pub fn columns(&self, scan: TraceScan, columns: &SpanColumns) -> BatchStream {
-        let (sources, segments) = self.streams(scan, columns);
+        let (sources, segments) = self.streams(scan, columns, self.source.batch_bytes);
         let mut sources: Vec<BatchStream> = sources.into_iter().map(|source| source.spans).collect();
         if sources.len() == 1 && segments == 1 {
             // A segment has no duplicates within itself.
@@ -249,24 +253,66 @@ impl TracesSnapshot {
     }
 
     /// The spans as they lie in segments and heads; a span may be in several. Columns that are not named may have nothing in
-    /// them. Nothing is read before a stream is asked.
+    /// them. Nothing is read before a stream is asked, and nothing is held of one that is dropped: a reader has
+    /// [`MAX_SPAN_SOURCES`] of them open at once.
     #[must_use]
     pub fn sources(&self, scan: TraceScan, columns: &SpanColumns) -> Vec<SpanSource> {
-        self.streams(scan, columns).0
+        self.streams(scan, columns, (READ_BATCHES_BYTES / MAX_SPAN_SOURCES).min(READ_BATCH_BYTES)).0
     }
 
-    /// The sources, and how many of them, the first ones, are segments.
-    fn streams(&self, scan: TraceScan, columns: &SpanColumns) -> (Vec<SpanSource>, usize) {
+    /// As [`TracesSnapshot::sources`], of the heads and of some of the segments.
+    pub(super) fn sources_of(
+        &self,
+        range: TimeRange,
+        columns: &SpanColumns,
+        is_wanted: impl Fn(&SegmentMeta) -> bool,
+    ) -> Vec<SpanSource> {
+        let wanted: Vec<_> = self.segments(range).into_iter().filter(|(meta, _)| is_wanted(meta)).collect();
+        let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
+        self.streams_of(wanted, scan, columns, READ_BATCH_BYTES).0
+    }
+
+    /// The segments with data in a range, as far as they can be read.
+    pub(super) fn segments(&self, range: TimeRange) -> Vec<(SegmentMeta, SegmentFile)> {
+        let of_range = self.source.segments(self.range).filter(|meta| meta.range().overlaps(range));
+        of_range.filter_map(|meta| Some((meta.clone(), self.source.file(meta, ONLY_PART)?))).collect()
+    }
+
+    pub(super) const fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    pub(super) const fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// The sources, and how many of them, the first ones, are segments. Their batches have at most so many bytes.
+    fn streams(
+        &self,
+        scan: TraceScan,
+        columns: &SpanColumns,
+        batch_bytes: usize,
+    ) -> (Vec<SpanSource>, usize) {
+        let segments = self.segments(common(scan.range, self.range));
+        self.streams_of(segments, scan, columns, batch_bytes)
+    }
+
+    fn streams_of(
+        &self,
+        segments: Vec<(SegmentMeta, SegmentFile)>,
+        scan: TraceScan,
+        columns: &SpanColumns,
+        batch_bytes: usize,
+    ) -> (Vec<SpanSource>, usize) {
         let (first, last) = scan.trace_ids.bounds();
         let range = common(scan.range, self.range);
         let wanted = Wanted::Traces(u128::from_be_bytes(first), u128::from_be_bytes(last));
         let scan = Arc::new(TraceScan { range, ..scan });
         let mut sources: Vec<SpanSource> = Vec::new();
-        for meta in self.source.segments(self.range).filter(|meta| meta.range().overlaps(range)) {
-            if let Some(file) = self.source.file(meta, ONLY_PART) {
-                let spans = self.segment_rows(meta, file, Arc::clone(&scan), columns.clone());
-                sources.push(SpanSource { newest_ns: meta.range().end_ns.min(range.end_ns), spans });
-            }
+        for (meta, file) in segments {
+            let file = SegmentFile { batch_bytes, ..file };
+            let spans = self.segment_rows(&meta, file, Arc::clone(&scan), columns.clone());
+            sources.push(SpanSource { newest_ns: meta.range().end_ns.min(range.end_ns), spans });
         }
         let segments = sources.len();
         for view in self.source.heads(self.range) {

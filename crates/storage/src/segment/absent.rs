@@ -26,7 +26,7 @@ pub(crate) struct Present {
 }
 
 /// Whether the footer says that no row has a value.
-fn is_absent(column: &ColumnChunkMetaData) -> bool {
+pub(crate) fn is_absent(column: &ColumnChunkMetaData) -> bool {
     let nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
     nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(column.num_values()))
 }

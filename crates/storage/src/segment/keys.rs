@@ -12,6 +12,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::absent::is_absent;
 use super::reader::{Footer, SegmentFile};
 use crate::error::StorageError;
 
@@ -26,6 +27,11 @@ impl AttributeKeys {
     /// Whether a row may have an attribute with the key.
     pub(crate) fn may_have(&self, key: &str) -> bool {
         self.0.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+
+    /// All of them, where they are known.
+    pub(crate) fn all(&self) -> Option<impl Iterator<Item = &str>> {
+        Some(self.0.as_ref()?.iter().map(|key| &**key))
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -55,6 +61,7 @@ impl SegmentFile {
         }
         let column = footer.parquet().row_group(row_group).column(leaf);
         let keys = match dictionary_place(column) {
+            _ if is_absent(column) => AttributeKeys(Some(HashSet::new())),
             Some(place) => {
                 let bytes = self.data(&footer.blocks, std::slice::from_ref(&place)).await?.swap_remove(0);
                 let piece = Arc::new(Piece { start: place.start, bytes });

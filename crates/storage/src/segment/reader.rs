@@ -30,7 +30,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::absent::Present;
 use super::blocks::{Blocks, Checksum, Tail, joined};
 use super::cache::SegmentCache;
-use super::cost::Cost;
+use super::cost::{self, Cost, InGroup};
 use super::schema::{BLOCKS_KEY, FORMAT, FORMAT_KEY};
 use crate::bounds::{MAX_FOOTER_BYTES, MAX_SEARCHED_BYTES, VERIFY_WINDOW_BYTES};
 use crate::error::StorageError;
@@ -62,14 +62,15 @@ pub(crate) struct SegmentFile {
 }
 
 /// Says which rows of a batch meet a condition.
-type IsMet = dyn Fn(&RecordBatch) -> Result<BooleanArray, ArrowError> + Send;
+type IsMet = dyn Fn(&RecordBatch) -> Result<BooleanArray, ArrowError> + Send + Sync;
 
 /// What rows must meet to be read.
+#[derive(Clone)]
 pub(crate) struct Condition {
     /// The column at the top level that it looks at.
     pub(crate) column: usize,
     /// Which rows of a batch with this column alone meet it.
-    pub(crate) is_met: Box<IsMet>,
+    pub(crate) is_met: Arc<IsMet>,
 }
 
 /// A file's footer, read and checked.
@@ -242,11 +243,15 @@ impl SegmentFile {
         for (range, bytes) in fetched.iter().zip(pieces) {
             verified.push(self.verified(blocks, range, bytes).await?);
         }
+        let wanted: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        // Small pieces do not keep the blocks that they lie in.
+        let are_small = wanted < fetched.iter().map(|range| range.end - range.start).sum::<u64>() / 2;
         let slices = ranges.iter().map(|range| {
             let place = fetched.partition_point(|piece| piece.end < range.end);
             let start = usize::try_from(range.start - fetched[place].start).ok()?;
             let len = usize::try_from(range.end - range.start).ok()?;
-            Some(verified[place].slice(start..start + len))
+            let slice = verified[place].slice(start..start + len);
+            Some(if are_small { Bytes::copy_from_slice(&slice) } else { slice })
         });
         slices.collect::<Option<_>>().ok_or_else(beyond)
     }
@@ -345,7 +350,7 @@ impl SegmentFile {
     }
 
     /// The rows at the places, of the columns at the top level, as batches of at most [`READ_BATCH_ROWS`] rows, fewer
-    /// where rows are large. The memory that decoding takes is held from now to the stream's end.
+    /// where rows are large. The memory that decoding takes is held from when the stream is first asked to its end.
     pub(crate) fn rows(
         &self,
         footer: &Arc<Footer>,
@@ -364,16 +369,41 @@ impl SegmentFile {
         places: &[Range<usize>],
         condition: Option<Condition>,
     ) -> BoxStream<'static, Result<RecordBatch, StorageError>> {
-        let (groups, selection) = select(footer, places);
+        let groups: Vec<usize> = select(footer, places).0.into_iter().map(|(group, _)| group).collect();
         if groups.is_empty() {
             return futures::stream::empty().boxed();
         }
-        let file = self.clone();
-        let groups_alone: Vec<usize> = groups.iter().map(|(group, _)| *group).collect();
-        let present = Present::of(footer, columns, &groups_alone);
+        let present = Arc::new(Present::of(footer, columns, &groups));
+        let parts = cost::parts(footer, places, &present.mask, self.batch_bytes);
+        let (file, footer) = (self.clone(), Arc::clone(footer));
+        let mut is_over = false;
+        futures::stream::iter(parts)
+            .flat_map(move |part| file.part_rows(&footer, &present, &part, condition.clone()))
+            .take_while(move |batch| {
+                // A decoder that failed is not asked again.
+                let goes_on = !is_over;
+                is_over |= batch.is_err();
+                futures::future::ready(goes_on)
+            })
+            .boxed()
+    }
+
+    /// The rows of places that are read at once.
+    fn part_rows(
+        &self,
+        footer: &Arc<Footer>,
+        present: &Arc<Present>,
+        places: &[Range<usize>],
+        condition: Option<Condition>,
+    ) -> BoxStream<'static, Result<RecordBatch, StorageError>> {
+        let (groups, selection) = select(footer, places);
         let cost = Cost::of(footer, &groups, &present.mask, self.batch_bytes);
+        let rows_of = |places: &[Range<usize>]| match (places.first(), places.last()) {
+            (Some(first), Some(last)) => last.end - first.start,
+            _ => 0,
+        };
         let searched = match &condition {
-            Some(_) => groups.iter().map(|(_, rows)| rows.len().saturating_mul(cost.row_bytes)).max(),
+            Some(_) => groups.iter().map(|(_, rows)| rows_of(rows).saturating_mul(cost.row_bytes)).max(),
             None => None,
         };
         let mut held = self.memory.hold();
@@ -385,7 +415,7 @@ impl SegmentFile {
             let mut builder =
                 ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer.metadata.clone())
                     .with_batch_size(cost.batch_rows)
-                    .with_row_groups(groups_alone)
+                    .with_row_groups(groups.into_iter().map(|(group, _)| group).collect())
                     .with_row_selection(selection)
                     .with_projection(present.mask.clone());
             if let Some(Condition { column, is_met }) = condition {
@@ -401,7 +431,7 @@ impl SegmentFile {
             Ok(batches) => batches,
             Err(error) => return futures::stream::once(async { Err(error) }).boxed(),
         };
-        let mut is_over = false;
+        let (file, present) = (self.clone(), Arc::clone(present));
         AssertUnwindSafe(batches)
             .catch_unwind()
             .map(move |batch| {
@@ -411,35 +441,24 @@ impl SegmentFile {
                     Err(panic) => Err(panicked(&file.path, &*panic)),
                 }
             })
-            .take_while(move |batch| {
-                // A decoder that failed is not asked again.
-                let goes_on = !is_over;
-                is_over |= batch.is_err();
-                futures::future::ready(goes_on)
-            })
             .boxed()
     }
 }
 
-/// The row groups of the places and the rows to select in them.
-/// The row groups come with the rows from the first wanted one to the last, as places in what is selected from.
-fn select(footer: &Footer, places: &[Range<usize>]) -> (Vec<(usize, Range<usize>)>, RowSelection) {
+/// The row groups of the places, each with the wanted rows as places in it, and the rows to select in all of them.
+fn select(footer: &Footer, places: &[Range<usize>]) -> (Vec<InGroup>, RowSelection) {
     let mut groups = Vec::new();
     let mut within = Vec::new();
     let mut at = 0;
     for (index, rows) in footer.row_groups().enumerate() {
         let first = places.partition_point(|place| place.end <= rows.start);
-        let mut used: Option<Range<usize>> = None;
-        for place in places[first..].iter().take_while(|place| place.start < rows.end) {
-            let (start, end) = (place.start.max(rows.start), place.end.min(rows.end));
-            if start < end {
-                let place = at + start - rows.start..at + end - rows.start;
-                used = Some(used.map_or(place.start, |used| used.start)..place.end);
-                within.push(place);
-            }
-        }
-        if let Some(used) = used {
-            groups.push((index, used));
+        let of_group = places[first..].iter().take_while(|place| place.start < rows.end);
+        let of_group =
+            of_group.map(|p| p.start.max(rows.start) - rows.start..p.end.min(rows.end) - rows.start);
+        let of_group: Vec<Range<usize>> = of_group.filter(|place| place.start < place.end).collect();
+        if !of_group.is_empty() {
+            within.extend(of_group.iter().map(|place| at + place.start..at + place.end));
+            groups.push((index, of_group));
             at += rows.len();
         }
     }

@@ -88,7 +88,8 @@ impl SegmentSeries {
         u32::try_from(self.index.labels().len()).expect("an index numbers with 32 bits")
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    /// Memory that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
         self.index.bytes() + self.infos.len() * size_of::<Info>() + self.places.bytes()
     }
 }

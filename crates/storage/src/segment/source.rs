@@ -115,7 +115,7 @@ impl SegmentRows {
 
     fn cost(&self, groups: Range<usize>) -> Cost {
         let rows = |group| usize::try_from(self.footer.parquet().row_group(group).num_rows()).unwrap_or(0);
-        let groups: Vec<_> = groups.map(|group| (group, 0..rows(group))).collect();
+        let groups: Vec<_> = groups.map(|group| (group, std::iter::once(0..rows(group)).collect())).collect();
         Cost::of(&self.footer, &groups, &self.mask(), self.batch_bytes)
     }
 

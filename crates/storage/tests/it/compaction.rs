@@ -20,6 +20,7 @@ use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
 
 use crate::faulty::{Fault, Plan};
 use crate::fixture::{NOW_NS, World, batch, lines, write};
+use crate::rig::entries;
 
 pub(crate) const HOUR_NS: i64 = 3_600 * NS_PER_S;
 pub(crate) const DAY_NS: i64 = 24 * HOUR_NS;
@@ -137,9 +138,7 @@ async fn everything(world: &World, storage: &Storage, signal: Signal) -> Vec<Str
         Signal::Logs => {
             let set = storage.logs(&ctx, all).await.unwrap().select(&[]).await.unwrap();
             let scan = LogScan { range: all, needles: Vec::new(), columns: LogColumns::ALL };
-            let batches: Vec<RecordBatch> =
-                set.entries(0..set.labels().len(), scan).try_collect().await.unwrap();
-            rows(&batches, set.labels())
+            rows(&[entries(&set, scan).await], set.labels())
         }
         Signal::Traces => {
             let scan = TraceScan { trace_ids: TraceIds::All, range: all, service: None };

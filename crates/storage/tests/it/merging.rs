@@ -157,17 +157,21 @@ async fn read_logs(rig: &Rig, matchers: &[Matcher], range: TimeRange) -> Vec<Row
     let set = rig.storage.logs(&rig.ctx, range).await.unwrap().select(matchers).await.unwrap();
     let owners: Vec<u32> = set.labels().iter().map(owner).collect();
     let scan = LogScan { range, needles: Vec::new(), columns: LogColumns::ALL };
-    let batches: Vec<RecordBatch> = set.entries(0..owners.len(), scan).try_collect().await.unwrap();
-    let mut rows = Vec::new();
-    for batch in &batches {
-        let (streams, times) = (column::<UInt32Array>(batch, 0), column::<Int64Array>(batch, 1));
-        let lines = column::<StringArray>(batch, 2);
-        rows.extend((0..batch.num_rows()).map(|row| {
-            let value = lines.value(row)["line ".len()..].parse().unwrap();
-            (owners[streams.value(row) as usize], times.value(row) - BASE_NS, value)
-        }));
+    let mut all = Vec::new();
+    for source in set.sources(0..owners.len(), scan).await.unwrap() {
+        let batches: Vec<RecordBatch> = source.entries.try_collect().await.unwrap();
+        let mut rows = Vec::new();
+        for batch in &batches {
+            let (streams, times) = (column::<UInt32Array>(batch, 0), column::<Int64Array>(batch, 1));
+            let lines = column::<StringArray>(batch, 2);
+            rows.extend((0..batch.num_rows()).map(|row| {
+                let value = lines.value(row)["line ".len()..].parse().unwrap();
+                (owners[streams.value(row) as usize], times.value(row) - BASE_NS, value)
+            }));
+        }
+        all.extend(in_order(set.labels(), rows));
     }
-    in_order(set.labels(), rows)
+    all
 }
 
 async fn read_traces(rig: &Rig, trace_ids: TraceIds, range: TimeRange) -> Vec<Row> {

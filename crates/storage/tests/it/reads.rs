@@ -214,24 +214,33 @@ async fn write_lines(rig: &Rig, lines: &[Line]) {
 async fn read_lines(rig: &Rig, scan: LogScan) -> Vec<Line> {
     let snapshot = rig.storage.logs(&rig.ctx, TimeRange::ALL).await.unwrap();
     let set = snapshot.select(&[Matcher::new("app", MatchOp::Regex, "a.").unwrap()]).await.unwrap();
-    let batches: Vec<_> = set.entries(0..set.labels().len(), scan).try_collect().await.unwrap();
     let mut read = Vec::new();
-    for batch in batches {
-        let streams = column::<arrow::array::UInt32Array>(&batch, 0);
-        let times = column::<arrow::array::Int64Array>(&batch, 1);
-        let lines = column::<arrow::array::StringArray>(&batch, 2);
-        let metadata = AttributesView::new(batch.column(6)).unwrap();
-        for row in 0..batch.num_rows() {
-            let app = set.labels()[streams.value(row) as usize].get("app").unwrap()[1..].parse().unwrap();
-            let value = match metadata.get(row, "n") {
-                Some(AttributeRef::Int(value)) => Some(u8::try_from(value).unwrap()),
-                _ => None,
-            };
-            read.push((app, times.value(row) - BASE_NS, lines.value(row).to_owned(), value));
-        }
+    for source in set.sources(0..set.labels().len(), scan).await.unwrap() {
+        let batches: Vec<_> = source.entries.try_collect().await.unwrap();
+        let lines: Vec<Line> = batches.iter().flat_map(|batch| lines_of(batch, set.labels())).collect();
+        assert!(lines.is_sorted_by_key(|(stream, time, ..)| (*stream, *time)), "{lines:?}");
+        let is_within =
+            |(_, time, ..): &Line| (source.range.start_ns..=source.range.end_ns).contains(&(BASE_NS + time));
+        assert!(lines.iter().all(is_within), "{:?} {lines:?}", source.range);
+        read.extend(lines);
     }
-    assert!(read.is_sorted_by_key(|(stream, time, ..)| (*stream, *time)), "{read:?}");
     read
+}
+
+fn lines_of(batch: &arrow::array::RecordBatch, labels: &[Labels]) -> Vec<Line> {
+    let streams = column::<arrow::array::UInt32Array>(batch, 0);
+    let times = column::<arrow::array::Int64Array>(batch, 1);
+    let lines = column::<arrow::array::StringArray>(batch, 2);
+    let metadata = AttributesView::new(batch.column(6)).unwrap();
+    let line = |row: usize| {
+        let app = labels[streams.value(row) as usize].get("app").unwrap()[1..].parse().unwrap();
+        let value = match metadata.get(row, "n") {
+            Some(AttributeRef::Int(value)) => Some(u8::try_from(value).unwrap()),
+            _ => None,
+        };
+        (app, times.value(row) - BASE_NS, lines.value(row).to_owned(), value)
+    };
+    (0..batch.num_rows()).map(line).collect()
 }
 
 fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {

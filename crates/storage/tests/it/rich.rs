@@ -17,6 +17,7 @@ use storage::Storage;
 use storage::read::{LogColumns, LogScan, TraceIds, TraceScan};
 
 use crate::fixture::NOW_NS;
+use crate::rig::entries;
 
 /// Attributes of every kind.
 const ATTRIBUTES: [(&str, AttributeRef<'static>); 8] = [
@@ -218,8 +219,7 @@ pub(crate) async fn dump(storage: &Storage, ctx: &TenantContext) -> BTreeMap<&'s
 
     let set = storage.logs(ctx, all).await.unwrap().select(&[]).await.unwrap();
     let scan = LogScan { range: all, needles: Vec::new(), columns: LogColumns::ALL };
-    let batches: Vec<RecordBatch> = set.entries(0..set.labels().len(), scan).try_collect().await.unwrap();
-    tables.insert("entries", lines(&batches, set.labels()));
+    tables.insert("entries", lines(&[entries(&set, scan).await], set.labels()));
 
     let scan = TraceScan { trace_ids: TraceIds::All, range: all, service: None };
     let batches: Vec<RecordBatch> =

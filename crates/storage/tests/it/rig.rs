@@ -3,13 +3,16 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use futures::TryStreamExt;
 use model::limits::SameLimits;
+use model::log::ENTRIES_SCHEMA;
 use model::time::{ManualClock, TimestampNs};
 use model::{Batch, Ingest, Limits, TenantContext, TenantId};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use storage::{Components, Fsync, ReadSettings, Settings, Storage, WalSettings};
+use storage::{Components, Fsync, LogScan, ReadSettings, Settings, Storage, StreamSet, WalSettings};
 
 /// The moment at which the clock stands: 2026-01-31 12:00:00 UTC.
 pub(crate) const BASE_NS: i64 = 1_769_860_800 * 1_000_000_000;
@@ -71,6 +74,16 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
 /// A column of a batch.
 pub(crate) fn column<A: 'static>(batch: &RecordBatch, index: usize) -> &A {
     batch.column(index).as_any().downcast_ref().unwrap()
+}
+
+/// The lines of all streams of a selection, sorted by stream and time, those of one moment in the order of arrival.
+pub(crate) async fn entries(set: &StreamSet, scan: LogScan) -> RecordBatch {
+    let batches: Vec<RecordBatch> = set.entries(0..set.labels().len(), scan).try_collect().await.unwrap();
+    let all = concat_batches(&ENTRIES_SCHEMA, &batches).unwrap();
+    let (streams, times) = (column::<UInt32Array>(&all, 0), column::<Int64Array>(&all, 1));
+    let mut order: Vec<u32> = (0..).take(all.num_rows()).collect();
+    order.sort_by_key(|row| (streams.value(*row as usize), times.value(*row as usize)));
+    take_record_batch(&all, &UInt32Array::from(order)).unwrap()
 }
 
 /// The rows of all batches.

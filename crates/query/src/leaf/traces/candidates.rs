@@ -12,16 +12,16 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use storage::{SpanSource, StorageError};
+use storage::{MAX_SPAN_SOURCES, SpanSource, StorageError};
 
 use super::super::{Counters, Memory};
 use super::{Rank, START_COLUMN, TRACE_ID_COLUMN};
 use crate::error::QueryError;
 use crate::pace::Pace;
 
-/// Traces of which more than what is seen so far is remembered; with more of them all sources are looked at once more, all at
-/// the same time.
-const MAX_REMEMBERED: usize = 1 << 18;
+/// Traces of which more than what is seen so far is remembered; with more of them the ids are divided, and each half is
+/// looked at by itself.
+const MAX_REMEMBERED: usize = 1 << 16;
 
 /// What some spans tell of their trace.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,8 @@ impl Candidates {
         self.sources.last().map(|source| source.newest_ns)
     }
 
-    /// Whether there was too much to remember, so that it has nothing more to say, although there may be more.
+    /// Whether there was too much to remember, so that it has nothing more to say, although there may be more. Of a part of
+    /// the ids there is less.
     pub(super) const fn is_overfull(&self) -> bool {
         self.is_overfull
     }
@@ -138,12 +139,13 @@ impl Candidates {
 
     /// The sources to look at, and what is remembered of those before.
     fn next_sources(&mut self) -> Vec<Source> {
-        let first = self.sources.len().saturating_sub(self.next_sources);
+        let next = self.sources.len().saturating_sub(self.next_sources);
         // Between sources that end at the same time nothing is certain.
-        let end_ns = self.sources[first].newest_ns;
+        let end_ns = self.sources[next].newest_ns;
         let first = self.sources.partition_point(|source| source.newest_ns < end_ns);
+        let first = first.max(self.sources.len().saturating_sub(MAX_SPAN_SOURCES)).min(next);
         let mut sources = self.sources.split_off(first);
-        self.next_sources = self.next_sources.saturating_mul(2);
+        self.next_sources = self.next_sources.saturating_mul(2).min(MAX_SPAN_SOURCES);
         let glimpses = std::mem::take(&mut self.remembered).into_iter();
         sources.push(Source {
             newest_ns: end_ns,
