@@ -256,10 +256,14 @@ class Soak:
         """Everything that was acknowledged is there after a kill, once the log is replayed."""
         self.server.send_signal(signal.SIGKILL)
         self.server.wait()
+        log = sum(file.stat().st_size for file in (self.out / "data" / "wal").iterdir() if file.is_file())
         self.start()
+        at, most = time.monotonic(), 0.0
         while self.get("soak", self.url(9090, "/-/ready"))[1].get("x-stella-replay"):
+            most = max(most, self.rss_mib())
             time.sleep(0.1)
-        print("replayed", flush=True)
+        took = time.monotonic() - at
+        print(f"{log / 2**20:.0f} MiB of log replayed in {took:.1f} s, rss at most {most:.0f} MiB", flush=True)
         # The border of two rounds belongs to both: rounds of a tenant do not touch, as tenants take turns.
         for kind, tenant, end_s, acknowledged, _ in self.rounds:
             if kind == "traces":
