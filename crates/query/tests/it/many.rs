@@ -98,8 +98,8 @@ fn samples(segment: i64) -> Batch {
 }
 
 /// The same telemetry in many segments and in one, where a query may hold little and much.
-async fn both(batch: fn(i64) -> Batch) -> [(Fixture, QueryEngine); 2] {
-    let limits = Limits { query_memory_bytes: QUERY_BYTES, ..Limits::default() };
+async fn both(batch: fn(i64) -> Batch, query_bytes: usize) -> [(Fixture, QueryEngine); 2] {
+    let limits = Limits { query_memory_bytes: query_bytes, ..Limits::default() };
     let (many, one) = (Fixture::with_limits(limits).await, Fixture::new().await);
     for segment in 0..SEGMENTS {
         many.write("a", batch(segment)).await;
@@ -115,7 +115,7 @@ async fn both(batch: fn(i64) -> Batch) -> [(Fixture, QueryEngine); 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_of_many_segments() {
-    let [(many, small), (one, large)] = both(lines).await;
+    let [(many, small), (one, large)] = both(lines, QUERY_BYTES).await;
     let (a, b) = (many.context("a"), one.context("a"));
     let request = |limit, direction| LogRequest {
         start_ns: start_ns(0),
@@ -165,7 +165,7 @@ async fn lines_of_many_segments() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn traces_of_many_segments() {
-    let [(many, small), (one, large)] = both(spans).await;
+    let [(many, small), (one, large)] = both(spans, QUERY_BYTES).await;
     let (a, b) = (many.context("a"), one.context("a"));
     let range = TimeRange::new(start_ns(0), NOW_NS);
     for (query, limit, expected) in [
@@ -196,7 +196,8 @@ async fn traces_of_many_segments() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn series_of_many_segments() {
-    let [(many, small), (one, large)] = both(samples).await;
+    // The samples of a series are needed together: all segments are open, with a page each.
+    let [(many, small), (one, large)] = both(samples, 2 * QUERY_BYTES).await;
     let (a, b) = (many.context("a"), one.context("a"));
     for range in [TimeRange::ALL, TimeRange::new(start_ns(40) + STEP_NS / 2, start_ns(90) + STEP_NS / 2)] {
         let mut sets = Vec::new();
