@@ -96,6 +96,7 @@ impl Engine {
             parts: Vec::new(),
             after: None,
             cleared: 0,
+            looked: None,
         };
         let claim = partition.claim(&meta.id);
         let path = |part: &str| layout::segment(&partition.id.tenant, partition.id.signal, &meta, part);

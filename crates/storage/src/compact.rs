@@ -67,7 +67,6 @@ pub(crate) struct Due {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) inputs: Vec<SegmentMeta>,
     pub(crate) level: u8,
-    pub(crate) moment: Moment,
     /// Segments that the partition has.
     pub(crate) segments: usize,
     /// What is left behind.
@@ -161,6 +160,6 @@ impl Engine {
         let Task { inputs, level, .. } = rules.next(&segments, &is_waiting, &kind, moment)?;
         let inputs = inputs.into_iter().map(|place| segments[place].clone()).collect();
         let segments = segments.len();
-        Some(Due { partition: Arc::clone(partition), manifest, inputs, level, moment, segments, hidden })
+        Some(Due { partition: Arc::clone(partition), manifest, inputs, level, segments, hidden })
     }
 }

@@ -7,13 +7,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::compact::plan::Moment;
 use crate::compact::{CompactionReport, Due};
 use crate::error::StorageError;
 use crate::hidden::Hidden;
 use crate::layout;
 use crate::manifest::commit::Change;
-use crate::manifest::{Manifest, PartMeta, SegmentMeta};
+use crate::manifest::{Looked, Manifest, PartMeta, SegmentMeta};
 use crate::metrics::BySignal;
 use crate::partition::Partition;
 use crate::read::select::picked;
@@ -25,15 +24,14 @@ use model::Signal;
 /// A segment may hold rows that outlived their period for one of so many parts of the period, or of its own time.
 const OUTLIVED_PER_PERIOD: i64 = 4;
 
-/// When segments were looked at or written last, by their ids, in nanoseconds since the epoch: what had outlived its period
-/// then is not in them.
+/// The last looks of this node at segments, by their ids. What it rewrites says so itself: other nodes must not do so again.
 #[derive(Debug, Default)]
-pub(crate) struct Outlived(HashMap<String, i64>);
+pub(crate) struct Outlived(HashMap<String, Looked>);
 
 impl Outlived {
     /// Notes that a segment has nothing that had outlived its period at a moment.
-    pub(crate) fn note(&mut self, id: &str, now_ns: i64) {
-        self.0.insert(id.to_owned(), now_ns);
+    fn note(&mut self, id: &str, looked: Looked) {
+        self.0.insert(id.to_owned(), looked);
     }
 
     /// Forgets what no manifest names any more.
@@ -43,12 +41,13 @@ impl Outlived {
     }
 
     /// Whether so much of a segment may have outlived its period that it is worth a look.
-    fn is_due(&self, segment: &SegmentMeta, hidden: &Hidden, now_ns: i64, is_at_once: bool) -> bool {
-        let looked_ns = self.0.get(&segment.id).copied();
+    fn is_due(&self, segment: &SegmentMeta, hidden: &Hidden, now: Looked, is_at_once: bool) -> bool {
+        let looks = [self.0.get(&segment.id), segment.looked.as_ref()].into_iter().flatten();
+        let looked_ns = looks.filter(|looked| looked.by == now.by).map(|looked| looked.at_ns).max();
         let lasts_ns = segment.end_ns.saturating_sub(segment.start_ns);
         hidden.dividing_periods_ns().any(|kept_ns| {
             let end_ns = segment.end_ns.saturating_add(1);
-            let to_ns = now_ns.saturating_sub(kept_ns).min(end_ns);
+            let to_ns = now.at_ns.saturating_sub(kept_ns).min(end_ns);
             let from_ns = looked_ns.map_or(i64::MIN, |ns| ns.saturating_sub(kept_ns)).max(segment.start_ns);
             let slack_ns = (kept_ns / OUTLIVED_PER_PERIOD).max(lasts_ns / OUTLIVED_PER_PERIOD);
             let is_enough = is_at_once || to_ns == end_ns || to_ns.saturating_sub(from_ns) > slack_ns;
@@ -103,7 +102,7 @@ impl Engine {
                     report.add(&CompactionReport { erased: rewritten.merges, ..rewritten });
                 }
                 Some(false) => {
-                    partition.outlived.lock().note(&segment.id, due.moment.now_ns);
+                    partition.outlived.lock().note(&segment.id, due.hidden.look());
                     if cleared > segment.cleared {
                         clear.insert(segment.id.clone(), cleared);
                     }
@@ -124,11 +123,11 @@ impl Engine {
         let id = &partition.id;
         let manifest = partition.manifest();
         let hidden = self.hidden_from_rewriting(partition, &manifest)?;
-        let now_ns = self.clock().now().0;
+        let look = hidden.look();
         let is_due = |segment: &SegmentMeta| {
             let outlived = partition.outlived.lock();
             hidden.clearable_to(segment.cleared) > segment.cleared
-                || outlived.is_due(segment, &hidden, now_ns, is_at_once)
+                || outlived.is_due(segment, &hidden, look, is_at_once)
         };
         let is_readable = |segment: &SegmentMeta| {
             let path = |part: &PartMeta| layout::segment(&id.tenant, id.signal, segment, &part.name);
@@ -143,11 +142,10 @@ impl Engine {
         });
         let Some(segment) = found.cloned() else { return Ok(None) };
         let (level, cleared) = (segment.level, hidden.clearable_to(segment.cleared));
-        let moment = Moment { now_ns, kept_ns: hidden.longest_ns() };
         let inputs = vec![segment];
         let segments = manifest.segments.len();
         let partition = Arc::clone(partition);
-        Ok(Some((Due { partition, manifest, inputs, level, moment, segments, hidden }, cleared)))
+        Ok(Some((Due { partition, manifest, inputs, level, segments, hidden }, cleared)))
     }
 
     /// Whether a segment has rows to be left behind; none where it does not read back.

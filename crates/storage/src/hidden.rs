@@ -19,7 +19,8 @@ use roaring::RoaringBitmap;
 use crate::error::StorageError;
 use crate::head::index::LabelIndex;
 use crate::manifest::keeping::{Deletion, Hold, Policy, matchers};
-use crate::manifest::{Manifest, SegmentMeta};
+use crate::manifest::{Looked, Manifest, SegmentMeta};
+use crate::segment::blocks::Checksum;
 use crate::signal::Table;
 use rows::{Cut, Test, Veil};
 use spans::SpanVeil;
@@ -213,6 +214,13 @@ impl Hidden {
     pub(crate) fn dividing_periods_ns(&self) -> impl Iterator<Item = i64> {
         let longest = self.longest_ns().filter(|_| self.holds().next().is_some());
         self.shorter_periods_ns().chain(longest)
+    }
+
+    /// A look at a segment by the periods and holds of this moment.
+    pub(crate) fn look(&self) -> Looked {
+        let holds: Vec<&Hold> = self.holds().map(|held| &held.of).collect();
+        let by = serde_json::to_vec(&(&self.keeping.policy, holds)).unwrap_or_default();
+        Looked { at_ns: self.now_ns, by: Checksum::of(&by) }
     }
 
     /// Whether periods differ among the rows of a time, or some are held.

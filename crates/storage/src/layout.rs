@@ -192,6 +192,7 @@ mod tests {
             parts: Vec::new(),
             after: None,
             cleared: 0,
+            looked: None,
         }
     }
 

@@ -80,6 +80,18 @@ pub struct SegmentMeta {
     /// Deletions up to this number do not concern it: its rows came later, or it was rewritten without theirs.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cleared: u64,
+    /// When it was last rewritten without the rows that had outlived their period, where periods differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked: Option<Looked>,
+}
+
+/// A look at a segment: it has no rows that had outlived their period then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// When it was, in nanoseconds since the epoch.
+    pub at_ns: i64,
+    /// The checksum of the periods and holds that it went by; with others it says nothing.
+    pub by: Checksum,
 }
 
 impl SegmentMeta {

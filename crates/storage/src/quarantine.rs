@@ -251,6 +251,7 @@ mod tests {
             parts: parts.iter().map(part).collect(),
             after: None,
             cleared: 0,
+            looked: None,
         }
     }
 

@@ -58,7 +58,7 @@ impl Engine {
         if let Some(meta) = &mut built.meta {
             // The inputs are of one kind: what clears the first of them clears all.
             meta.cleared = due.inputs.first().map_or(0, |input| due.hidden.clearable_to(input.cleared));
-            due.partition.outlived.lock().note(&meta.id, due.moment.now_ns);
+            meta.looked = due.hidden.dividing_periods_ns().next().map(|_| due.hidden.look());
         }
         if !self.commit_merge(due, &built).await? {
             self.metrics.compaction_failures.get_or_create(&BySignal::new(signal)).inc();

@@ -156,6 +156,7 @@ pub(crate) async fn segment(
         parts,
         after: None,
         cleared: 0,
+        looked: None,
     }))
 }
 
@@ -208,6 +209,7 @@ pub(crate) fn unread(id: &str, files: &[ObjectMeta], reason: String) -> Option<Q
         parts,
         after: None,
         cleared: 0,
+        looked: None,
     };
     Some(Quarantined { segment, reason })
 }

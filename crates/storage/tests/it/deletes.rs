@@ -345,6 +345,46 @@ async fn a_period_that_becomes_shorter_waits_before_it_acts() {
 }
 
 #[tokio::test]
+async fn nodes_do_not_rewrite_what_another_one_has_rewritten() {
+    let store: std::sync::Arc<dyn object_store::ObjectStore> =
+        std::sync::Arc::new(object_store::memory::InMemory::new());
+    let (mut one, mut two) = (World::on(std::sync::Arc::clone(&store)), World::on(store));
+    for world in [&mut one, &mut two] {
+        for signal in Signal::ALL {
+            let rule =
+                KeepRule { matchers: of_source(signal, "short"), priority: 1, period_ns: Some(HOUR_NS) };
+            *world.limits.keep_rules.of_mut(signal) = vec![rule];
+        }
+    }
+    let (first, second) = (one.open().await, two.open().await);
+    for signal in Signal::ALL {
+        // What is left of the short period has rows of later, so that the segment stays one that periods divide.
+        write(&first, &one.context("a"), batch(signal, "short", 0..4)).await;
+        write(&first, &one.context("a"), batch(signal, "long", 0..4)).await;
+    }
+    first.flush().await.unwrap();
+    for world in [&one, &two] {
+        world.clock.advance_ns(HOUR_NS + 2 * NS_PER_MS);
+    }
+    let mut rewritten = 0;
+    for _ in 0..3 {
+        for storage in [&first, &second] {
+            rewritten += storage.retain_at_once(&AtOnce::Everybody).await.unwrap().segments_rewritten;
+            for world in [&one, &two] {
+                world.clock.advance_ns(31 * NS_PER_S);
+            }
+        }
+    }
+    // The first pass leaves half of the short ones behind, the next the rest.
+    assert!((3..=6).contains(&rewritten), "{rewritten} rewritings of three segments");
+    let versions = one.objects("manifest").await.len();
+    for storage in [&first, &second] {
+        storage.retain_at_once(&AtOnce::Everybody).await.unwrap();
+    }
+    assert_eq!(one.objects("manifest").await.len(), versions, "nothing is left to be done");
+}
+
+#[tokio::test]
 async fn another_node_hides_what_was_deleted_and_keeps_what_came_later() {
     let store: std::sync::Arc<dyn object_store::ObjectStore> =
         std::sync::Arc::new(object_store::memory::InMemory::new());

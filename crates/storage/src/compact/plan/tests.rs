@@ -26,6 +26,7 @@ fn segment(made_ns: i64, start_ns: i64, end_ns: i64, level: u8, bytes: u64) -> S
         parts: vec![part],
         after: None,
         cleared: 0,
+        looked: None,
     }
 }
 

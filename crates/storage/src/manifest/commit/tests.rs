@@ -28,6 +28,7 @@ fn segment(number: usize) -> SegmentMeta {
         level: 0,
         after: None,
         cleared: 0,
+        looked: None,
         parts: vec![PartMeta {
             name: String::new(),
             bytes: 10,
