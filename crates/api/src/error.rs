@@ -30,6 +30,9 @@ pub(crate) enum ApiError {
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
+    /// The operator has not enabled it.
+    #[error("{0} disabled")]
+    Disabled(&'static str),
     /// A form is over its bound, or ends early.
     #[error("request body is larger than allowed or incomplete: max_bytes={max_bytes}")]
     Body {
@@ -57,7 +60,7 @@ impl Classified for ApiError {
             ApiError::Parameter { .. } | ApiError::Request(_) | ApiError::Body { .. } => Kind::Invalid,
             ApiError::Refused(refusal) => refusal.kind(),
             ApiError::Query(error) => error.kind(),
-            ApiError::NotFound(_) => Kind::NotFound,
+            ApiError::NotFound(_) | ApiError::Disabled(_) => Kind::NotFound,
             ApiError::Answer(_) | ApiError::Internal(_) => Kind::Internal,
         }
     }

@@ -88,7 +88,11 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
         .route("/version", get(status::version))
         .route("/api/v1/{*rest}", any(status::not_found))
         .merge(status::nothing());
-    let router = if settings.search { router.merge(searches()) } else { router };
+    let router = if settings.search {
+        router.merge(searches())
+    } else {
+        router.route("/api/v1/search/{*what}", any(search::disabled))
+    };
     let router = router.with_state(Prometheus { engine, clock, build, status, started });
     reply::with_origins(reply::compressed(router), &settings.allowed_origins)
 }

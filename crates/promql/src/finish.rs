@@ -4,6 +4,8 @@ mod call;
 
 mod classic;
 
+mod falls;
+
 mod info;
 
 mod result;
@@ -29,6 +31,8 @@ pub struct Output {
     pub value: Value,
     /// Where something may be wrong, and what may surprise.
     pub annotations: Annotations,
+    /// How many samples each step looked at besides those that the leaves counted; empty where that is not counted.
+    pub counted: Vec<u64>,
 }
 
 /// Computes the result from what the workers of each leaf gave, in the order of the plan's leaves.
@@ -56,14 +60,16 @@ pub fn finish_unless(
         });
     }
     let mut notes = Annotations::default();
-    let mut finish = Finish { plan: Some(plan), leaves, notes: &mut notes, is_stopped };
+    let mut finish = Finish { plan: Some(plan), leaves, notes: &mut notes, is_stopped, counted: Vec::new() };
     let value = result::of(plan, &mut finish)?;
-    Ok(Output { value, annotations: notes })
+    let counted = finish.counted;
+    Ok(Output { value, annotations: notes, counted })
 }
 
 /// The numbers of a node that reads nothing; none where it gives something else.
 pub(crate) fn constant(node: &Node, notes: &mut Annotations) -> Result<Option<Vec<f64>>, EvalError> {
-    let mut finish = Finish { plan: None, leaves: Vec::new(), notes, is_stopped: &|| false };
+    let mut finish =
+        Finish { plan: None, leaves: Vec::new(), notes, is_stopped: &|| false, counted: Vec::new() };
     Ok(match finish.compute(node)? {
         Computed::Numbers(numbers) => Some(numbers),
         Computed::Grid(_) | Computed::Text(_) => None,
@@ -82,6 +88,7 @@ struct Finish<'p> {
     leaves: Vec<Vec<RecordBatch>>,
     notes: &'p mut Annotations,
     is_stopped: &'p dyn Fn() -> bool,
+    counted: Vec<u64>,
 }
 
 impl<'p> Finish<'p> {
@@ -93,22 +100,7 @@ impl<'p> Finish<'p> {
             Node::Numbers(numbers) => Computed::Numbers(numbers.clone()),
             Node::Text(text) => Computed::Text(text.clone()),
             Node::Leaf(leaf) => Computed::Grid(self.leaf(*leaf)?),
-            Node::Range { function, source, windows, params, keep_name, places } => {
-                let mut numbers = Vec::with_capacity(params.len());
-                for param in params {
-                    numbers.push(self.numbers(param)?);
-                }
-                let series = self.samples(source)?;
-                if *function == RangeFunction::Quantile
-                    && let Some(quantiles) = numbers.first()
-                {
-                    self.notes.at(places.param);
-                    quantiles.iter().for_each(|q| check_quantile(*q, self.notes));
-                }
-                let kernel = Kernel::Range(*function, numbers);
-                self.notes.at(places.samples);
-                Computed::Grid(self.range(&kernel, windows, *keep_name, &series)?)
-            }
+            Node::Range { .. } => Computed::Grid(self.windows(node)?),
             Node::Matrix { .. } => {
                 return Err(EvalError::Unsupported("a range vector in this place".to_owned()));
             }
@@ -167,6 +159,33 @@ impl<'p> Finish<'p> {
             }
             other => Ok(other),
         }
+    }
+
+    /// A function over windows of samples.
+    fn windows(&mut self, node: &Node) -> Result<Grid, EvalError> {
+        let Node::Range { function, source, windows, params, keep_name, places, is_counted } = node else {
+            return Err(EvalError::Unsupported("windows in this place".to_owned()));
+        };
+        let mut numbers = Vec::with_capacity(params.len());
+        for param in params {
+            numbers.push(self.numbers(param)?);
+        }
+        let series = self.samples(source)?;
+        if *function == RangeFunction::Quantile
+            && let Some(quantiles) = numbers.first()
+        {
+            self.notes.at(places.param);
+            quantiles.iter().for_each(|q| check_quantile(*q, self.notes));
+        }
+        let kernel = Kernel::Range(*function, numbers);
+        self.notes.at(places.samples);
+        if *is_counted {
+            let nothing = GridSeries::absent(model::Labels::empty(), 0);
+            for series in &series {
+                kernels::count(&kernel, windows, series.samples(), &nothing, &mut self.counted);
+            }
+        }
+        self.range(&kernel, windows, *keep_name, &series)
     }
 
     fn leaf(&mut self, leaf: usize) -> Result<Grid, EvalError> {

@@ -301,6 +301,26 @@ pub(crate) fn run(
     out
 }
 
+/// Adds the samples that each step looked at: of windows all, otherwise the one that it took.
+pub(crate) fn count(
+    kernel: &Kernel,
+    windows: &Windows,
+    samples: SeriesSamples<'_>,
+    result: &GridSeries,
+    per_step: &mut Vec<u64>,
+) {
+    per_step.resize(windows.steps.count, 0);
+    if matches!(kernel, Kernel::Range(..) | Kernel::Extended(..)) {
+        let cleaned = samples.has_markers().then(|| samples.cleaned());
+        let samples = cleaned.as_ref().map_or(samples, Cleaned::samples);
+        each_window(windows, samples, |step, window| {
+            per_step[step] += (window.values.len() + window.histograms.len()) as u64;
+        });
+    } else {
+        result.presence().steps().for_each(|step| per_step[step] += 1);
+    }
+}
+
 /// Kernels to which staleness markers are no samples; there are none among these.
 fn over_windows(
     kernel: &Kernel,

@@ -40,6 +40,8 @@ pub struct Leaf {
     pub(crate) delayed_names: bool,
     /// Whether it counts since when samples count.
     pub(crate) start_timestamps: bool,
+    /// Whether the samples of each step are counted.
+    pub(crate) is_counted: bool,
     pub(crate) lookback_ms: i64,
     pub(crate) max_samples: usize,
     pub(crate) schema: SchemaRef,
@@ -135,7 +137,15 @@ impl Leaf {
             }
             Work::Kernel { reduce: None, .. } => State::Series(Vec::new()),
         };
-        Worker { leaf: Arc::clone(self), state, notes: Annotations::default(), samples: 0, any: false }
+        Worker {
+            leaf: Arc::clone(self),
+            state,
+            notes: Annotations::default(),
+            samples: 0,
+            counted: Vec::new(),
+            most_held: 0,
+            any: false,
+        }
     }
 
     /// Reads what all workers gave, sorted by labels.
@@ -184,6 +194,9 @@ pub struct Worker {
     notes: Annotations,
     /// Values held so far.
     samples: usize,
+    /// The samples of each step, where they are counted.
+    counted: Vec<u64>,
+    most_held: usize,
     /// Whether there was a series.
     any: bool,
 }
@@ -209,6 +222,7 @@ impl Worker {
         {
             return Err(columns::error(self.leaf.number, "times and values are not of one number"));
         }
+        self.most_held = self.most_held.max(self.samples + samples.len());
         let told = self.leaf.told(samples.histograms);
         let samples = SeriesSamples { histograms: told.as_deref().unwrap_or(samples.histograms), ..samples };
         let samples = if self.leaf.start_timestamps { samples } else { samples.without_starts() };
@@ -236,6 +250,9 @@ impl Worker {
             result.name_dropped = true;
         } else if !keep_name {
             result.labels = result.labels.without_metric();
+        }
+        if self.leaf.is_counted {
+            kernels::count(kernel, &self.leaf.windows, samples, &result, &mut self.counted);
         }
         if result.is_absent() {
             return Ok(());
@@ -267,6 +284,18 @@ impl Worker {
 
     fn check(&self) -> Result<(), EvalError> {
         if self.samples > self.leaf.max_samples { Err(EvalError::TooManySamples) } else { Ok(()) }
+    }
+
+    /// How many samples each step looked at; empty where that is not counted.
+    #[must_use]
+    pub fn counted(&self) -> &[u64] {
+        &self.counted
+    }
+
+    /// The most values that were held at once, those of the series that was looked at included.
+    #[must_use]
+    pub const fn most_held(&self) -> usize {
+        self.most_held
     }
 
     /// Bytes that the worker holds, roughly.

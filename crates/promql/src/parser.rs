@@ -42,11 +42,14 @@ pub fn parse(query: &str, features: Features) -> Result<Expr, ParseError> {
 /// Parses a selector without modifiers, as `match[]` of the API has it.
 ///
 /// # Errors
-/// When the text is no selector, or one that would match everything.
+/// When the text is no selector. One that matches everything is one: what may not ask for everything looks itself.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    let alone = |parser: &mut Parser<'_>| match parser.query()? {
-        Expr::Selector(selector) if selector.moved == crate::ast::Moved::default() => Ok(selector.matchers),
-        _ => Err(SyntaxError::new(Span::at(0), "expected a vector selector without modifiers")),
+    let alone = |parser: &mut Parser<'_>| {
+        let (selector, _) = parser.any_selector()?;
+        if !parser.cursor.is_at_end() {
+            return Err(parser.unexpected("", ""));
+        }
+        Ok(selector.matchers)
     };
     run(text, Features::default(), alone).map_err(|error| ParseError::new(text, error))
 }
@@ -71,7 +74,7 @@ pub(crate) struct Parser<'s> {
 impl<'s> Parser<'s> {
     fn query(&mut self) -> Result<Expr, SyntaxError> {
         if self.cursor.is_at_end() {
-            return Err(SyntaxError::new(self.cursor.span(), "no expression found in input"));
+            return Err(SyntaxError::new(Span::at(0), "no expression found in input"));
         }
         let (expr, _) = self.expression(0)?;
         if !self.cursor.is_at_end() {

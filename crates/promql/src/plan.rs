@@ -40,6 +40,8 @@ pub struct EvalParams {
     pub delayed_names: bool,
     /// Whether rates and resets know since when samples count.
     pub start_timestamps: bool,
+    /// Whether the samples of each step are counted.
+    pub counts_samples: bool,
 }
 
 impl EvalParams {
@@ -54,6 +56,7 @@ impl EvalParams {
             max_samples: 50_000_000,
             delayed_names: false,
             start_timestamps: false,
+            counts_samples: false,
         }
     }
 }
@@ -67,12 +70,19 @@ pub struct Plan {
     pub(crate) steps: Steps,
     pub(crate) instant: bool,
     pub(crate) delayed_names: bool,
+    pub(crate) counts_samples: bool,
     pub(crate) max_samples: usize,
     values: usize,
     pub(crate) sorted_by_query: bool,
 }
 
 impl Plan {
+    /// The moments at which the query is evaluated.
+    #[must_use]
+    pub const fn steps(&self) -> Steps {
+        self.steps
+    }
+
     /// About how many bytes the plan and the finish hold for one series of each part of the query; what further series
     /// need shows in the batches of the leaves.
     #[must_use]
@@ -97,6 +107,7 @@ pub(crate) enum Node {
         params: Vec<Node>,
         keep_name: bool,
         places: RangePlaces,
+        is_counted: bool,
     },
     /// Samples as the result.
     Matrix {
@@ -177,7 +188,13 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
     }
     let end_ms = if instant { params.start_ms } else { params.end_ms };
     let params_in_full = EvalParams { end_ms, ..*params };
-    let mut planner = Planner { params: params_in_full, leaves: Vec::new(), values: 0, tells_resets: false };
+    let mut planner = Planner {
+        params: params_in_full,
+        leaves: Vec::new(),
+        values: 0,
+        tells_resets: false,
+        in_subquery: false,
+    };
     let root = match expr.unparenthesized() {
         matrix @ (Expr::Range(..) | Expr::Subquery(_)) => {
             let (source, windows) = planner.source(matrix, steps)?;
@@ -188,8 +205,18 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
     let values = planner.values;
     let leaves = planner.leaves.into_iter().map(Arc::new).collect();
     let sorted_by_query = is_sorted_by_query(expr);
-    let EvalParams { max_samples, delayed_names, .. } = *params;
-    Ok(Plan { leaves, root, steps, instant, delayed_names, max_samples, values, sorted_by_query })
+    let EvalParams { max_samples, delayed_names, counts_samples, .. } = *params;
+    Ok(Plan {
+        leaves,
+        root,
+        steps,
+        instant,
+        delayed_names,
+        counts_samples,
+        max_samples,
+        values,
+        sorted_by_query,
+    })
 }
 
 /// Whether the order of an instant vector is the query's own.
@@ -208,6 +235,8 @@ struct Planner {
     values: usize,
     /// Whether only counts and sums of histograms are wanted of what is planned now.
     tells_resets: bool,
+    /// Whether what is planned now has other steps than the query.
+    in_subquery: bool,
 }
 
 impl Planner {

@@ -51,7 +51,7 @@ pub(crate) fn binary(binary: &Binary, spans: BinarySpans) -> Result<(), SyntaxEr
         return error(spans.op, "comparisons between scalars must use BOOL modifier".to_owned());
     }
     if op.is_set() && binary.matching.card != Cardinality::OneToOne {
-        return error(spans.op, format!("no grouping allowed for {} operation", string::quote(op.as_str())));
+        return error(spans.lhs, format!("no grouping allowed for {} operation", string::quote(op.as_str())));
     }
     if binary.matching.on {
         let twice = binary.matching.labels.iter().find(|label| binary.matching.include.contains(label));

@@ -126,6 +126,7 @@ impl World {
             timeout_ns: None,
             lookback_ms: None,
             limit: None,
+            counts_samples: false,
         };
         black_box(self.runtime.block_on(self.engine.promql(&self.context, query, request)).unwrap());
     }

@@ -17,10 +17,32 @@ pub struct QueryStats {
     pub bytes: u64,
     /// Series, streams or traces that were looked at.
     pub series: u64,
-    /// Time from parsing to the answer.
+    /// Time from its turn to the answer.
     pub exec_ns: u64,
+    /// The part of it until something was read; 0 where that is not told apart.
+    pub prepare_ns: u64,
+    /// Time that it waited for its turn.
+    pub queue_ns: u64,
     /// The most memory that was held at once.
     pub peak_memory_bytes: u64,
+}
+
+/// The samples that a PromQL query was computed from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleStats {
+    /// The moment of each step, in milliseconds, and the samples that it looked at: one that several steps look at counts
+    /// for each of them. What is inside a subquery does not count, its result does.
+    pub per_step: Vec<(i64, u64)>,
+    /// The most values that were held at once, at most.
+    pub peak: u64,
+}
+
+impl SampleStats {
+    /// Of all steps.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.per_step.iter().map(|(_, samples)| samples).sum()
+    }
 }
 
 /// The answer to a PromQL query.
@@ -34,6 +56,8 @@ pub struct PromAnswer {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// The samples that it was computed from, where they were counted.
+    pub samples: Option<SampleStats>,
     /// What it holds until it is dropped.
     pub held: Held,
 }

@@ -57,6 +57,7 @@ pub(crate) struct Running {
     results: MemoryReservation,
     pub(crate) counters: Arc<Counters>,
     started_ns: u64,
+    queue_ns: u64,
     handle: Handle,
     clock: Arc<dyn Clock>,
     // Last, and with the query's own parts: a turn is over when nothing of the query runs any more.
@@ -150,8 +151,9 @@ impl QueryEngine {
         let (timeout, timeout_ms) = timeout(context.limits().query(signal), timeout_ns)?;
         let turn = async {
             let most = context.limits().query(signal).max_concurrent;
+            let asked_ns = self.inner.clock.monotonic_ns();
             let turn = self.inner.turns.take((context.tenant().clone(), signal), most).await?;
-            let running = self.running((context, signal), turn);
+            let running = self.running((context, signal), turn, asked_ns);
             let work = query(self.clone(), context.clone(), Arc::new(running));
             // The set stops the query when this future is dropped: at its time-out, or when the caller has gone.
             let mut task = JoinSet::new();
@@ -188,8 +190,9 @@ impl QueryEngine {
         let (engine, context) = (self.clone(), context.clone());
         let work = async move {
             let most = context.limits().query(signal).max_concurrent;
+            let asked_ns = engine.inner.clock.monotonic_ns();
             let turn = engine.inner.turns.take((context.tenant().clone(), signal), most).await?;
-            let running = engine.running((&context, signal), turn);
+            let running = engine.running((&context, signal), turn, asked_ns);
             query(engine.clone(), context, Arc::new(running)).await
         };
         let mut task = JoinSet::new();
@@ -203,7 +206,8 @@ impl QueryEngine {
         Ok(Started { task, timeout, timeout_ms })
     }
 
-    fn running(&self, (context, signal): (&TenantContext, Signal), turn: Turn) -> Running {
+    fn running(&self, (context, signal): (&TenantContext, Signal), turn: Turn, asked_ns: u64) -> Running {
+        let started_ns = self.inner.clock.monotonic_ns();
         let limits = PoolLimits::new(context.limits(), self.inner.settings.memory_bytes);
         let budget = self.budget(context.tenant());
         let pool = Arc::new(QueryPool::new(Arc::clone(&self.inner.memory), budget, limits));
@@ -214,7 +218,8 @@ impl QueryEngine {
             results: MemoryConsumer::new("results").register(&memory),
             pool,
             counters: Arc::default(),
-            started_ns: self.inner.clock.monotonic_ns(),
+            started_ns,
+            queue_ns: started_ns.saturating_sub(asked_ns),
             handle: self.inner.pool.clone(),
             clock: Arc::clone(&self.inner.clock),
             turn: Mutex::new(Some(turn)),
@@ -300,13 +305,20 @@ impl Running {
         Pace::new(Arc::clone(&self.clock))
     }
 
+    /// The time since the query has its turn.
+    pub(crate) fn elapsed_ns(&self) -> u64 {
+        self.clock.monotonic_ns().saturating_sub(self.started_ns)
+    }
+
     /// What the query has cost so far.
     pub(crate) fn stats(&self) -> QueryStats {
         QueryStats {
             items: self.counters.items.load(Ordering::Relaxed),
             bytes: self.counters.bytes.load(Ordering::Relaxed),
             series: self.counters.series.load(Ordering::Relaxed),
-            exec_ns: self.clock.monotonic_ns().saturating_sub(self.started_ns),
+            exec_ns: self.elapsed_ns(),
+            prepare_ns: 0,
+            queue_ns: self.queue_ns,
             peak_memory_bytes: self.pool.peak_bytes() as u64,
         }
     }

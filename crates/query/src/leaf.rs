@@ -29,6 +29,7 @@ use datafusion::physical_plan::{
 use futures::future::BoxFuture;
 use futures::stream;
 use model::Clock;
+use parking_lot::Mutex;
 
 use crate::error::QueryError;
 use crate::pace::Pace;
@@ -39,6 +40,26 @@ pub(crate) struct Counters {
     pub(crate) items: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) series: AtomicU64,
+    /// What PromQL's workers were given and held, where that is counted.
+    pub(crate) samples: Mutex<Touched>,
+}
+
+/// Samples by step, and values that were held.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) per_step: Vec<u64>,
+    pub(crate) held: u64,
+}
+
+impl Touched {
+    /// Adds the samples of each step.
+    pub(crate) fn add(&mut self, per_step: &[u64], held: usize) {
+        if self.per_step.len() < per_step.len() {
+            self.per_step.resize(per_step.len(), 0);
+        }
+        self.per_step.iter_mut().zip(per_step).for_each(|(sum, more)| *sum += more);
+        self.held += held as u64;
+    }
 }
 
 impl Counters {

@@ -49,8 +49,8 @@ mod latest;
 mod raw;
 
 pub use answer::{
-    Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SeriesValues,
-    SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
+    Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SampleStats,
+    SeriesValues, SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
 };
 pub use deletion::parse_log_deletion;
 pub use engine::{Held, QueryEngine};

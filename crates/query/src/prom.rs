@@ -7,7 +7,7 @@ use model::time::NS_PER_MS;
 use model::{Matcher, Signal, TenantContext, TimeRange};
 use storage::MetricMetadata;
 
-use crate::answer::PromAnswer;
+use crate::answer::{PromAnswer, QueryStats, SampleStats};
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::federation;
@@ -95,6 +95,7 @@ impl QueryEngine {
             max_samples: context.limits().metrics.max_query_samples,
             delayed_names: self.settings().features.delayed_names,
             start_timestamps: self.settings().features.start_timestamps,
+            counts_samples: request.counts_samples,
         };
         let plan = promql::plan(expr, &params)?;
         let limits = &context.limits().metrics.query;
@@ -114,6 +115,7 @@ impl QueryEngine {
         for member in context.members() {
             snapshots.push((member, running.storage.metrics(member, seen).await?));
         }
+        let prepare_ns = running.elapsed_ns();
         let mut series = 0;
         for leaf in &plan.leaves {
             let mut parts = Vec::new();
@@ -129,6 +131,7 @@ impl QueryEngine {
             }
             leaves.push(parts);
         }
+        let steps = plan.steps();
         let output =
             running.compute(move |is_stopped| promql::finish_unless(&plan, leaves, is_stopped)).await??;
         let (mut warnings, infos) = output.annotations.to_lists(text);
@@ -143,7 +146,13 @@ impl QueryEngine {
             value: output.value,
             warnings,
             infos,
-            stats: running.stats(),
+            stats: QueryStats { prepare_ns, ..running.stats() },
+            samples: request.counts_samples.then(|| {
+                let mut touched = running.counters.samples.lock();
+                touched.add(&output.counted, 0);
+                let counts = touched.per_step.iter().copied().chain(std::iter::repeat(0));
+                SampleStats { per_step: steps.iter().zip(counts).collect(), peak: touched.held }
+            }),
             held: Held::new(running),
         })
     }

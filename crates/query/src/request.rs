@@ -17,6 +17,8 @@ pub struct PromRequest {
     pub lookback_ms: Option<i64>,
     /// The most series to answer with.
     pub limit: Option<usize>,
+    /// Whether the samples that each step looks at are counted.
+    pub counts_samples: bool,
 }
 
 /// The order of lines.

@@ -4,6 +4,7 @@
 
 pub mod decompress;
 mod error;
+pub mod exposition;
 mod json;
 pub mod loki;
 pub mod otlp;

@@ -3,17 +3,18 @@
 use query::{Point, PromAnswer, QueryStats, SeriesValues, Value};
 
 use super::histogram;
+use super::params::Stats;
 use crate::json::Json;
 
 /// Writes the `data` of an answer: the type, the result, and what it cost where that was asked for.
-pub(crate) fn write_answer(json: &mut Json, answer: &PromAnswer, wants_stats: bool) {
+pub(crate) fn write_answer(json: &mut Json, answer: &PromAnswer, stats: Option<Stats>) {
     json.raw("{\"resultType\":");
     json.text(answer.value.value_type().as_str());
     json.raw(",\"result\":");
     write_value(json, &answer.value);
-    if wants_stats {
+    if let Some(stats) = stats {
         json.raw(",\"stats\":");
-        write_stats(json, &answer.stats);
+        write_stats(json, answer, stats);
     }
     json.raw("}");
 }
@@ -79,14 +80,37 @@ fn write_point(json: &mut Json, timestamp_ms: i64, point: &Point) {
 }
 
 /// What was measured, by Prometheus' names; what it has and is not measured here is left out.
-fn write_stats(json: &mut Json, stats: &QueryStats) {
-    let seconds = stats.exec_ns as f64 / 1e9;
-    json.raw("{\"timings\":{\"evalTotalTime\":");
-    json.plain(seconds);
-    json.raw(",\"execTotalTime\":");
-    json.plain(seconds);
-    json.raw("},\"samples\":{\"totalQueryableSamples\":");
-    json.plain(stats.items);
+fn write_stats(json: &mut Json, answer: &PromAnswer, stats: Stats) {
+    let QueryStats { exec_ns, prepare_ns, queue_ns, .. } = answer.stats;
+    let times = [
+        ("{\"timings\":{\"evalTotalTime\":", exec_ns),
+        (",\"queryPreparationTime\":", prepare_ns),
+        (",\"innerEvalTime\":", exec_ns.saturating_sub(prepare_ns)),
+        (",\"execQueueTime\":", queue_ns),
+        (",\"execTotalTime\":", exec_ns.saturating_add(queue_ns)),
+    ];
+    for (name, ns) in times {
+        json.raw(name);
+        json.plain(ns as f64 / 1e9);
+    }
+    json.raw("},\"samples\":{");
+    if let Some(samples) = &answer.samples {
+        if stats == Stats::All {
+            json.raw("\"totalQueryableSamplesPerStep\":");
+            json.list(&samples.per_step, |json, (at_ms, count)| {
+                json.raw("[");
+                json.seconds(*at_ms);
+                json.raw(",");
+                json.plain(count);
+                json.raw("]");
+            });
+            json.raw(",");
+        }
+        json.raw("\"totalQueryableSamples\":");
+        json.plain(samples.total());
+        json.raw(",\"peakSamples\":");
+        json.plain(samples.peak);
+    }
     json.raw("}}");
 }
 

@@ -44,6 +44,9 @@ fn classified(error: &ApiError) -> (StatusCode, &'static str) {
     if let ApiError::Query(QueryError::Execution(_)) = error {
         return (StatusCode::UNPROCESSABLE_ENTITY, "execution");
     }
+    if let ApiError::Disabled(_) = error {
+        return (StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+    }
     if let ApiError::Body { .. } = error {
         return (StatusCode::PAYLOAD_TOO_LARGE, "bad_data");
     }
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_error_has_its_status() {
-        let cases: [(ApiError, u16, &str); 10] = [
+        let cases: [(ApiError, u16, &str); 11] = [
             (ApiError::parameter("step", "bad"), 400, "bad_data"),
             (QueryError::Parse("1:2: parse error: x".into()).into(), 400, "bad_data"),
             (QueryError::Execution("x".into()).into(), 422, "execution"),
@@ -110,6 +113,7 @@ mod tests {
             (Refusal::TenantMismatch("b".into()).into(), 403, "forbidden"),
             (ApiError::NotFound("x".into()), 404, "not_found"),
             (ApiError::Body { max_bytes: 1 }, 413, "bad_data"),
+            (ApiError::Disabled("search API"), 503, "unavailable"),
         ];
         for (error, status, error_type) in cases {
             assert_eq!(classified(&error), (StatusCode::from_u16(status).unwrap(), error_type), "{error}");

@@ -1,6 +1,9 @@
-//! `/federate`: the newest samples of selected series in the text format, for a Prometheus that scrapes them.
+//! `/federate`: the newest samples of selected series, for a Prometheus that scrapes them: as text, or in protobuf where
+//! that is asked for.
 //!
-//! Source: "Federation" of Prometheus 3. Native histograms have no form in this format and are left out.
+//! Source: "Federation" of Prometheus 3. Native histograms have no form in text and are left out of it.
+
+mod families;
 
 use std::fmt::Write;
 
@@ -11,6 +14,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use model::Matcher;
 use model::labels::METRIC_NAME;
 use query::{LatestSample, parse_metric_selector};
+use wire::exposition::METRIC_FAMILY;
 
 use super::Prometheus;
 use crate::parameters::Asked;
@@ -30,10 +34,23 @@ enum Escaping {
 }
 
 impl Escaping {
-    const fn content_type(self) -> HeaderValue {
+    const fn of_text(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Escaping::AllowUtf8 => "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
             Escaping::Underscores => "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+        })
+    }
+
+    const fn of_protobuf(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Escaping::AllowUtf8 => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
+                 escaping=allow-utf-8"
+            }
+            Escaping::Underscores => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; \
+                 escaping=underscores"
+            }
         })
     }
 }
@@ -47,19 +64,56 @@ pub(crate) async fn federate(
     let sets: Vec<Vec<Matcher>> =
         asked.parameters.all("match[]").map(parse_metric_selector).collect::<Result<_, _>>()?;
     let accepted = asked.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let escaping = match accepted.into_iter().any(|value| value.contains("escaping=allow-utf-8")) {
-        true => Escaping::AllowUtf8,
-        false => Escaping::Underscores,
-    };
+    let form = Form::accepted(&accepted.collect::<Vec<_>>().join(","));
     let now_ms = door.clock.now().to_ms().0;
     let samples = door.engine.latest_samples(&asked.context, sets, now_ms).await?;
-    let text = reply::made(samples.len(), move || exposition(samples, escaping)).await?;
-    Ok(([(CONTENT_TYPE, escaping.content_type())], text).into_response())
+    Ok(match form {
+        Form { is_protobuf: true, escaping } => {
+            let bytes = reply::made(samples.len(), move || families::delimited(samples, escaping)).await?;
+            ([(CONTENT_TYPE, escaping.of_protobuf())], bytes).into_response()
+        }
+        Form { escaping, .. } => {
+            let text = reply::made(samples.len(), move || exposition(samples, escaping)).await?;
+            ([(CONTENT_TYPE, escaping.of_text())], text).into_response()
+        }
+    })
+}
+
+/// What a scraper takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    is_protobuf: bool,
+    escaping: Escaping,
+}
+
+impl Form {
+    /// The form that a list of media types names first, of those that there are; text where it names none.
+    fn accepted(accept: &str) -> Self {
+        let weight = |media: &str| {
+            let q = media.split(';').find_map(|part| part.trim().strip_prefix("q="));
+            q.map_or(1.0, |q| q.trim().parse::<f64>().unwrap_or(0.0))
+        };
+        let mut best: Option<(f64, Self)> = None;
+        for media in accept.split(',') {
+            let is = |part: &str| media.split(';').any(|other| other.trim().replace(' ', "") == part);
+            let is_protobuf = is("application/vnd.google.protobuf")
+                && is(&format!("proto={METRIC_FAMILY}"))
+                && is("encoding=delimited");
+            let is_text = media.trim().starts_with("text/plain");
+            let escaping =
+                if is("escaping=allow-utf-8") { Escaping::AllowUtf8 } else { Escaping::Underscores };
+            let weight = weight(media);
+            if (is_protobuf || is_text) && best.is_none_or(|(other, _)| weight > other) {
+                best = Some((weight, Self { is_protobuf, escaping }));
+            }
+        }
+        best.map_or(Self { is_protobuf: false, escaping: Escaping::Underscores }, |(_, form)| form)
+    }
 }
 
 /// The samples by metric; what has no name is left out.
 fn exposition(mut samples: Vec<LatestSample>, escaping: Escaping) -> String {
-    samples.retain(|sample| sample.labels.metric_name().is_some());
+    samples.retain(|sample| sample.labels.metric_name().is_some() && sample.value.float().is_some());
     samples.sort_by(|a, b| a.labels.metric_name().cmp(&b.labels.metric_name()));
     let mut text = String::new();
     let mut family = None;
@@ -72,7 +126,7 @@ fn exposition(mut samples: Vec<LatestSample>, escaping: Escaping) -> String {
             family = Some(name);
         }
         write_series(&mut text, sample, name, escaping);
-        write_value(&mut text, sample.value);
+        write_value(&mut text, sample.value.float().unwrap_or(f64::NAN));
         writeln!(text, " {}", sample.timestamp_ms).expect("a string takes all");
     }
     text
@@ -161,11 +215,33 @@ fn write_value(text: &mut String, value: f64) {
 #[cfg(test)]
 mod tests {
     use model::Labels;
+    use query::Point;
 
     use super::*;
 
     fn sample(pairs: &[(&str, &str)], value: f64) -> LatestSample {
-        LatestSample { labels: Labels::from_pairs(pairs.iter().copied()), timestamp_ms: 1_500, value }
+        let (labels, value) = (Labels::from_pairs(pairs.iter().copied()), Point::Float(value));
+        LatestSample { labels, timestamp_ms: 1_500, value }
+    }
+
+    #[test]
+    fn the_form_is_the_one_that_is_wanted_most() {
+        let protobuf =
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        for (accept, is_protobuf, escaping) in [
+            (String::new(), false, Escaping::Underscores),
+            ("*/*".to_owned(), false, Escaping::Underscores),
+            (protobuf.to_owned(), true, Escaping::Underscores),
+            (format!("{protobuf};escaping=allow-utf-8;q=0.6,text/plain;q=0.5"), true, Escaping::AllowUtf8),
+            (
+                format!("text/plain;version=1.0.0;q=0.6;escaping=allow-utf-8,{protobuf};q=0.3"),
+                false,
+                Escaping::AllowUtf8,
+            ),
+            ("application/openmetrics-text;escaping=allow-utf-8".to_owned(), false, Escaping::Underscores),
+        ] {
+            assert_eq!(Form::accepted(&accept), Form { is_protobuf, escaping }, "{accept}");
+        }
     }
 
     #[test]

@@ -21,7 +21,16 @@ pub(crate) struct PromQuestion {
     /// Steps and bounds.
     pub(crate) request: PromRequest,
     /// Whether the answer is to tell what it cost.
-    pub(crate) wants_stats: bool,
+    pub(crate) stats: Option<Stats>,
+}
+
+/// What an answer tells of its cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stats {
+    /// Times, and samples in all.
+    Sums,
+    /// The samples of each step too.
+    All,
 }
 
 impl PromQuestion {
@@ -41,6 +50,7 @@ impl PromQuestion {
                 timeout_ns: None,
                 lookback_ms: None,
                 limit,
+                counts_samples: false,
             },
         )
     }
@@ -82,12 +92,18 @@ impl PromQuestion {
                 timeout_ns: None,
                 lookback_ms: None,
                 limit,
+                counts_samples: false,
             },
         )
     }
 
     fn new(parameters: &Parameters, request: PromRequest) -> Result<Self, ApiError> {
         let timeout_ns = timeout(parameters)?;
+        let stats = match parameters.get("stats") {
+            None | Some("") => None,
+            Some("all") => Some(Stats::All),
+            Some(_) => Some(Stats::Sums),
+        };
         let lookback_ns = parameters.get("lookback_delta").map(duration::parse_parameter).transpose();
         let lookback_ns = lookback_ns.map_err(|reason| {
             ApiError::Request(format!("error parsing lookback delta duration: {reason}"))
@@ -97,9 +113,10 @@ impl PromQuestion {
             request: PromRequest {
                 timeout_ns,
                 lookback_ms: lookback_ns.map(|ns| ns / NS_PER_MS).filter(|ms| *ms > 0),
+                counts_samples: stats.is_some(),
                 ..request
             },
-            wants_stats: parameters.get("stats").is_some(),
+            stats,
         })
     }
 }
@@ -126,13 +143,11 @@ impl SeriesQuestion {
         let end_ms = time(parameters, "end")?.unwrap_or(i64::MAX);
         let mut sets = Vec::new();
         for text in parameters.all("match[]") {
-            let matchers = query::parse_metric_selector(text)
-                .map_err(|error| ApiError::parameter("match[]", error.to_string()))?;
+            let matchers =
+                query::parse_metric_selector(text).map_err(|error| ApiError::Request(error.to_string()))?;
             if matchers.iter().all(Matcher::matches_empty) {
-                return Err(ApiError::parameter(
-                    "match[]",
-                    "match[] must contain at least one non-empty matcher",
-                ));
+                let reason = "match[] must contain at least one non-empty matcher";
+                return Err(ApiError::Request(reason.to_owned()));
             }
             sets.push(matchers);
         }
@@ -167,8 +182,8 @@ pub(crate) fn timeout(parameters: &Parameters) -> Result<Option<i64>, ApiError> 
 /// # Errors
 /// When it is not what it must be.
 pub(crate) fn time(parameters: &Parameters, name: &'static str) -> Result<Option<i64>, ApiError> {
-    let parsed = parameters.get(name).map(parse_time).transpose();
-    parsed.map_err(|reason| ApiError::parameter(name, reason))
+    let parsed = parameters.get(name).filter(|text| !text.is_empty()).map(parse_time).transpose();
+    parsed.map_err(|reason| ApiError::parameter(name, format!("Invalid time value for '{name}': {reason}")))
 }
 
 /// Milliseconds of a moment as Prometheus' API takes it: seconds as a float, rounded to milliseconds, or RFC 3339.

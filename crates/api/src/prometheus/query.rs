@@ -50,7 +50,7 @@ async fn answer(door: &Prometheus, asked: &Asked, question: PromQuestion) -> Res
     }
     let response = reply::json_of_query(samples(&answer.value), answer.held.clone(), move |json| {
         write_success(json, &answer.warnings, &answer.infos, |json| {
-            write_answer(json, &answer, question.wants_stats);
+            write_answer(json, &answer, question.stats);
         });
     });
     Ok(response.await?)

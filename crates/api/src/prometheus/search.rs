@@ -1,19 +1,24 @@
 //! `search/metric_names`, `search/label_names` and `search/label_values`: names that are like what was typed, in
 //! batches of lines of JSON. Experimental, as in Prometheus: the operator enables it (`search-api`).
+//!
+//! Without `start` the last hour is looked at.
 
 mod similar;
+
+use std::ops::RangeInclusive;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hashbrown::HashMap;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use model::TimeRange;
 use model::labels::METRIC_NAME;
 use query::{Labelled, MetricMetadata};
 
 use super::Prometheus;
 use super::envelope::PromError;
-use super::params::SeriesQuestion;
+use super::params::{SeriesQuestion, time};
 use crate::bounds::MAX_SEARCH_NAMES;
 use crate::error::ApiError;
 use crate::json::{Json, written};
@@ -25,6 +30,9 @@ const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson; char
 
 /// Names and lines where nothing else is asked for.
 const DEFAULT_LIMIT: usize = 100;
+
+/// How far back is looked where no start is named.
+const DEFAULT_LENGTH_MS: i64 = 3_600_000;
 
 /// `GET` and `POST /api/v1/search/metric_names`.
 pub(crate) async fn metric_names(
@@ -47,7 +55,8 @@ pub(crate) async fn label_values(
 ) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
     let options = Options::read(&asked.parameters)?;
-    let label = asked.parameters.get("label").ok_or_else(|| ApiError::parameter("label", "must be given"))?;
+    let label = asked.parameters.get("label").filter(|label| !label.is_empty());
+    let label = label.ok_or_else(|| ApiError::Request("missing required parameter \"label\"".to_owned()))?;
     values(&door, &asked, label, options, Vec::new()).await
 }
 
@@ -58,7 +67,7 @@ pub(crate) async fn label_names(
 ) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
     let options = Options::read(&asked.parameters)?;
-    let SeriesQuestion { sets, range, .. } = SeriesQuestion::read(&asked.parameters)?;
+    let SeriesQuestion { sets, range, .. } = series(&door, &asked.parameters)?;
     let names = door.engine.label_names(&asked.context, Labelled::Series, &sets, range, None).await?;
     answer(names.value, options, Vec::new()).await
 }
@@ -70,10 +79,23 @@ async fn values(
     options: Options,
     metadata: Vec<MetricMetadata>,
 ) -> Result<Response, PromError> {
-    let SeriesQuestion { sets, range, .. } = SeriesQuestion::read(&asked.parameters)?;
+    let SeriesQuestion { sets, range, .. } = series(door, &asked.parameters)?;
     let values =
         door.engine.label_values(&asked.context, Labelled::Series, label, &sets, range, None).await?;
     answer(values.value, options, metadata).await
+}
+
+/// Every search, where none is enabled.
+pub(crate) async fn disabled() -> PromError {
+    ApiError::Disabled("search API").into()
+}
+
+/// Which series the names are of.
+fn series(door: &Prometheus, parameters: &Parameters) -> Result<SeriesQuestion, ApiError> {
+    let now_ms = door.clock.now().to_ms().0;
+    let start_ms = time(parameters, "start")?.unwrap_or(now_ms.saturating_sub(DEFAULT_LENGTH_MS));
+    let end_ms = time(parameters, "end")?.unwrap_or(now_ms);
+    Ok(SeriesQuestion { range: TimeRange::from_ms(start_ms, end_ms), ..SeriesQuestion::read(parameters)? })
 }
 
 async fn answer(
@@ -98,52 +120,74 @@ struct Options {
 
 impl Options {
     fn read(parameters: &Parameters) -> Result<Self, ApiError> {
-        let one_of = |name: &'static str, values: [&str; 2]| match parameters.get(name) {
-            None => Ok(0),
-            Some(text) => values
-                .iter()
-                .position(|value| *value == text)
-                .ok_or_else(|| ApiError::parameter(name, format!("must be {} or {}", values[0], values[1]))),
-        };
-        let flag = |name, default: bool| match parameters.get(name) {
-            None => Ok(default),
-            Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
-            Some(_) => Err(ApiError::parameter(name, "must be true or false")),
-        };
-        let number = |name, default: usize| match parameters.get(name).map(str::parse::<usize>) {
-            None => Ok(default),
-            Some(Ok(number @ 1..=MAX_SEARCH_NAMES)) => Ok(number),
-            Some(_) => {
-                Err(ApiError::parameter(name, format!("must be a number between 1 and {MAX_SEARCH_NAMES}")))
+        let fuzz_threshold = number(parameters, "fuzz_threshold", 0, 0..=100)?;
+        let algorithm = match given(parameters, "fuzz_alg") {
+            None | Some("subsequence") => Algorithm::Subsequence,
+            Some("jarowinkler") => Algorithm::JaroWinkler,
+            Some(other) => {
+                return Err(ApiError::Request(format!(
+                    "unsupported fuzz_alg {other:?}: must be one of [subsequence jarowinkler]"
+                )));
             }
         };
-        let threshold = match parameters.get("fuzz_threshold").map(str::parse::<f64>) {
-            None => None,
-            Some(Ok(percent)) if (0.0..=100.0).contains(&percent) => Some(percent / 100.0),
-            Some(_) => return Err(ApiError::parameter("fuzz_threshold", "must be between 0 and 100")),
-        };
-        let algorithm = match one_of("fuzz_alg", ["subsequence", "jarowinkler"])? {
-            0 => Algorithm::Subsequence,
-            _ => Algorithm::JaroWinkler,
-        };
-        let terms = parameters.all("search[]").filter(|term| !term.is_empty()).map(str::to_owned).collect();
-        let is_exact = flag("case_sensitive", true)?;
-        let by_score = one_of("sort_by", ["alpha", "score"])? == 1;
-        // The best first, where nothing else is asked for.
-        let is_descending = match parameters.get("sort_dir") {
-            None => by_score,
-            Some(_) => one_of("sort_dir", ["asc", "dsc"])? == 1,
-        };
+        let is_exact = flag(parameters, "case_sensitive", true)?;
+        let include_score = flag(parameters, "include_score", false)?;
+        let terms: Vec<String> = parameters.all("search[]").map(str::to_owned).collect();
+        let (by_score, is_descending) = order(parameters, terms.is_empty())?;
+        let limit = number(parameters, "limit", DEFAULT_LIMIT, 1..=MAX_SEARCH_NAMES)?;
         Ok(Self {
-            search: Search::new(terms, algorithm, threshold, is_exact),
+            search: Search::new(terms, algorithm, fuzz_threshold as f64 / 100.0, is_exact),
             by_score,
             is_descending,
-            include_score: flag("include_score", false)?,
-            include_metadata: flag("include_metadata", false)?,
-            limit: number("limit", DEFAULT_LIMIT)?,
-            batch_size: number("batch_size", DEFAULT_LIMIT)?,
+            include_score,
+            include_metadata: flag(parameters, "include_metadata", false)?,
+            limit,
+            batch_size: number(parameters, "batch_size", DEFAULT_LIMIT, 1..=MAX_SEARCH_NAMES)?.min(limit),
         })
+    }
+}
+
+/// A parameter; one without a text is none.
+fn given<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    parameters.get(name).filter(|text| !text.is_empty())
+}
+
+fn flag(parameters: &Parameters, name: &str, default: bool) -> Result<bool, ApiError> {
+    match given(parameters, name) {
+        None => Ok(default),
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        Some(other) => Err(ApiError::Request(format!("invalid {name} {other:?}: must be boolean"))),
+    }
+}
+
+fn number(
+    parameters: &Parameters,
+    name: &str,
+    default: usize,
+    within: RangeInclusive<usize>,
+) -> Result<usize, ApiError> {
+    let Some(text) = given(parameters, name) else { return Ok(default) };
+    let number = text.parse().ok().filter(|number| within.contains(number));
+    let (least, most) = within.into_inner();
+    number.ok_or_else(|| ApiError::Request(format!("invalid {name} {text:?}: must be {least}-{most}")))
+}
+
+/// Whether the most like come first, and whether the order of names is turned round.
+fn order(parameters: &Parameters, is_for_all: bool) -> Result<(bool, bool), ApiError> {
+    let refuse = |reason: String| Err(ApiError::Request(reason));
+    let (by, direction) = (given(parameters, "sort_by"), given(parameters, "sort_dir"));
+    match (by, direction) {
+        (None, Some(_)) => refuse("sort_dir is only valid when sort_by is set".to_owned()),
+        (Some("score"), Some(_)) => refuse("sort_dir is not supported for sort_by=score".to_owned()),
+        (Some("score"), None) if is_for_all => refuse("sort_by=score requires search[] to be set".to_owned()),
+        (Some("score"), None) => Ok((true, false)),
+        (None | Some("alpha"), None | Some("asc")) => Ok((false, false)),
+        (Some("alpha"), Some("dsc")) => Ok((false, true)),
+        (Some("alpha"), Some(other)) => {
+            refuse(format!("invalid sort_dir {other:?}: must be \"asc\" or \"dsc\""))
+        }
+        (Some(other), _) => refuse(format!("invalid sort_by {other:?}: must be \"alpha\" or \"score\"")),
     }
 }
 
@@ -153,15 +197,20 @@ fn lines(names: Vec<String>, options: &Options, metadata: &[MetricMetadata]) -> 
     let mut found: Vec<(f64, String)> = scored.collect();
     found.sort_by(|a, b| {
         let by_name = a.1.cmp(&b.1);
-        let order = if options.by_score { a.0.total_cmp(&b.0) } else { by_name };
-        if options.is_descending { order.reverse() } else { order }.then(by_name)
+        match (options.by_score, options.is_descending) {
+            (true, _) => b.0.total_cmp(&a.0).then(by_name),
+            (false, true) => by_name.reverse(),
+            (false, false) => by_name,
+        }
     });
     let has_more = found.len() > options.limit;
     found.truncate(options.limit);
     let mut of_metric: HashMap<&str, &MetricMetadata> = HashMap::new();
     metadata.iter().for_each(|one| _ = of_metric.entry(one.name.as_str()).or_insert(one));
     written(|json| {
-        for batch in found.chunks(options.batch_size) {
+        // Where nothing was found, one batch says so.
+        let nothing = found.is_empty().then_some(&found[..]);
+        for batch in nothing.into_iter().chain(found.chunks(options.batch_size)) {
             json.raw("{\"results\":");
             json.list(batch, |json, (score, name)| {
                 write_one(json, name, *score, options, of_metric.get(name.as_str()).copied());
@@ -182,16 +231,23 @@ fn write_one(json: &mut Json, name: &str, score: f64, options: &Options, metadat
         json.plain(score);
     }
     if let Some(metadata) = metadata {
-        let fields =
-            [("type", metadata.metric_type.as_str()), ("help", &metadata.help), ("unit", &metadata.unit)];
-        json.raw(",\"metadata\":");
-        json.text_object(fields);
+        let kind = metadata.metric_type.as_str();
+        for (name, text) in [("type", kind), ("help", &metadata.help), ("unit", &metadata.unit)] {
+            if !text.is_empty() {
+                json.raw(",");
+                json.text(name);
+                json.raw(":");
+                json.text(text);
+            }
+        }
     }
     json.raw("}");
 }
 
 #[cfg(test)]
 mod tests {
+    use model::metric::MetricType;
+
     use super::*;
 
     fn found(parameters: &str, names: &[&str]) -> String {
@@ -213,24 +269,53 @@ mod tests {
             )
         );
         assert_eq!(
-            found("search[]=TOTAL&case_sensitive=false&limit=1&sort_dir=dsc", &names),
+            found("search[]=TOTAL&case_sensitive=false&limit=1&sort_by=alpha&sort_dir=dsc", &names),
             "{\"results\":[{\"name\":\"c_total\"}]}\n{\"status\":\"success\",\"has_more\":true}\n"
         );
-        assert_eq!(found("search[]=none", &names), "{\"status\":\"success\",\"has_more\":false}\n");
+        let nothing = "{\"results\":[]}\n{\"status\":\"success\",\"has_more\":false}\n";
+        assert_eq!(found("search[]=none", &names), nothing);
+    }
+
+    #[test]
+    fn what_is_known_of_a_metric_stands_beside_its_name() {
+        let options = Options::read(&Parameters::parse("include_metadata=true", &[])).unwrap();
+        let metadata = MetricMetadata {
+            name: "up".to_owned(),
+            metric_type: MetricType::Gauge,
+            unit: String::new(),
+            help: "Whether.".to_owned(),
+        };
+        let text = String::from_utf8(lines(vec!["up".to_owned()], &options, &[metadata])).unwrap();
+        assert!(
+            text.starts_with("{\"results\":[{\"name\":\"up\",\"type\":\"gauge\",\"help\":\"Whether.\"}]}\n")
+        );
     }
 
     #[test]
     fn the_nearest_comes_first_by_score() {
-        let names = ["http_requests_total", "hr", "http_requests"];
-        let text = found("search[]=http_requests&sort_by=score&include_score=true&fuzz_threshold=10", &names);
-        assert!(text.starts_with("{\"results\":[{\"name\":\"http_requests\",\"score\":1}"), "{text}");
+        let names = ["http_requests", "hr", "http_requests_total", "http_requestz"];
+        let text = found("search[]=http_requests&sort_by=score&include_score=1&fuzz_threshold=10", &names);
+        let first = "{\"results\":[{\"name\":\"http_requests\",\"score\":1},{\"name\":\"http_requests_total\",\"score\":1}]}";
+        assert!(text.starts_with(first), "{text}");
     }
 
     #[test]
     fn what_is_no_option_is_refused() {
-        for parameters in ["sort_by=size", "limit=0", "limit=x", "fuzz_threshold=101", "include_score=maybe"]
-        {
-            assert!(Options::read(&Parameters::parse(parameters, &[])).is_err(), "{parameters}");
+        for (parameters, reason) in [
+            ("sort_by=size", "invalid sort_by \"size\": must be \"alpha\" or \"score\""),
+            ("sort_dir=asc", "sort_dir is only valid when sort_by is set"),
+            ("sort_by=alpha&sort_dir=up", "invalid sort_dir \"up\": must be \"asc\" or \"dsc\""),
+            ("sort_by=score&search[]=a&sort_dir=asc", "sort_dir is not supported for sort_by=score"),
+            ("sort_by=score", "sort_by=score requires search[] to be set"),
+            ("limit=0", "invalid limit \"0\": must be 1-10000"),
+            ("batch_size=x", "invalid batch_size \"x\": must be 1-10000"),
+            ("fuzz_threshold=101", "invalid fuzz_threshold \"101\": must be 0-100"),
+            ("fuzz_alg=best", "unsupported fuzz_alg \"best\": must be one of [subsequence jarowinkler]"),
+            ("include_score=maybe", "invalid include_score \"maybe\": must be boolean"),
+        ] {
+            let error =
+                Options::read(&Parameters::parse(parameters, &[])).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), Some(reason), "{parameters}");
         }
     }
 }

@@ -20,7 +20,12 @@ pub(crate) async fn series(State(door): State<Prometheus>, request: Request) -> 
     if asked.parameters.all("match[]").next().is_none() {
         return Err(ApiError::Request("no match[] parameter provided".into()).into());
     }
-    let SeriesQuestion { sets, range, limit } = SeriesQuestion::read(&asked.parameters)?;
+    // Here the parameter is named, elsewhere it is not.
+    let question = SeriesQuestion::read(&asked.parameters).map_err(|error| match error {
+        ApiError::Request(reason) => ApiError::parameter("match[]", reason),
+        other => other,
+    });
+    let SeriesQuestion { sets, range, limit } = question?;
     let found = door.engine.label_sets(&asked.context, Labelled::Series, &sets, range, limit).await?;
     list(found, |json, labels| json.labels(&labels)).await
 }

@@ -9,7 +9,6 @@ use query::{Cardinality, Counted, ReplayProgress, SegmentMeta};
 
 use super::Prometheus;
 use super::envelope::{PromError, write_success};
-use super::params::limit;
 use crate::bounds::MAX_STATUS_LIMIT;
 use crate::error::ApiError;
 use crate::json::{Json, written};
@@ -25,7 +24,11 @@ const DEFAULT_LIMIT: usize = 10;
 /// `GET /api/v1/status/tsdb`: the caller's series of the last two hours, counted.
 pub(crate) async fn tsdb(State(door): State<Prometheus>, request: Request) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
-    let limit = limit(&asked.parameters)?.unwrap_or(DEFAULT_LIMIT);
+    let limit = match asked.parameters.get("limit").filter(|text| !text.is_empty()).map(str::parse::<usize>) {
+        None => DEFAULT_LIMIT,
+        Some(Ok(limit @ 1..)) => limit,
+        Some(_) => return Err(ApiError::Request("limit must be a positive number".to_owned()).into()),
+    };
     if limit > MAX_STATUS_LIMIT {
         return Err(ApiError::Request(format!("limit must not exceed {MAX_STATUS_LIMIT}")).into());
     }

@@ -85,12 +85,15 @@ async fn names_are_found_by_what_they_are_like() {
     let names: Vec<&str> =
         found[0]["results"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["http_errors_total", "http_requests_total"]);
-    assert_eq!(found[0]["results"][0]["metadata"]["type"], "counter");
+    assert_eq!(found[0]["results"][0]["type"], "counter");
     assert_eq!(found[1], json!({"status": "success", "has_more": false}));
     let found = lines("/api/v1/search/label_names?search[]=pod").await;
     assert_eq!(found[0], json!({"results": [{"name": "pod"}]}));
     let found = lines("/api/v1/search/label_values?label=pod&match[]=%7B__name__=~%22http.*%22%7D").await;
     assert_eq!(found[0], json!({"results": [{"name": "cart"}]}));
+    let before = lines("/api/v1/search/metric_names?end=1600000000&start=1500000000").await;
+    assert_eq!(before[0], json!({"results": []}), "names of another time");
     let refused = fixture.get(&fixture.prometheus, "one", "/api/v1/search/label_values").await;
     assert_eq!(refused.status.as_u16(), 400);
+    assert_eq!(refused.json()["error"], "missing required parameter \"label\"");
 }

@@ -7,6 +7,7 @@ use model::Labels;
 use model::histogram::NativeHistogram;
 use syntax::string::quote;
 
+use super::falls::{Falls, Mended};
 use crate::annotations::Annotations;
 use crate::ast::Place;
 use crate::error::EvalError;
@@ -34,12 +35,21 @@ pub(super) fn quantile(
     notes.at(q_place);
     quantiles.iter().for_each(|q| check_quantile(*q, notes));
     notes.at(place);
-    each(
+    let mut falls = Falls::default();
+    let result = each(
         grid,
         notes,
-        |step, buckets, name, notes| bucket_quantile(quantiles[step], buckets, name, notes),
+        |step, buckets, name| {
+            let (quantile, mended) = bucket_quantile(quantiles[step], buckets);
+            if let Some(mended) = mended {
+                falls.add(name, grid.steps.at(step), mended);
+            }
+            quantile
+        },
         |step, histogram, name, notes| native_quantile(quantiles[step], histogram, name, notes),
-    )
+    );
+    falls.tell(notes);
+    result
 }
 
 pub(super) fn fraction(
@@ -51,7 +61,7 @@ pub(super) fn fraction(
     each(
         grid,
         notes,
-        |step, buckets, _, _| bucket_fraction(lower[step], upper[step], buckets),
+        |step, buckets, _| bucket_fraction(lower[step], upper[step], buckets),
         |step, histogram, name, notes| {
             if has_nan(histogram) {
                 let text =
@@ -80,7 +90,7 @@ fn native_quantile(q: f64, h: &NativeHistogram, name: &str, notes: &mut Annotati
 }
 
 /// A text with the metric that it is about, where that has a name.
-fn of_metric(text: &str, name: &str) -> String {
+pub(super) fn of_metric(text: &str, name: &str) -> String {
     if name.is_empty() { text.to_owned() } else { format!("{text} for metric name {}", quote(name)) }
 }
 
@@ -118,7 +128,7 @@ fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
 fn each(
     grid: &Grid,
     notes: &mut Annotations,
-    classic: impl Fn(usize, &mut Vec<Bucket>, &str, &mut Annotations) -> f64,
+    mut classic: impl FnMut(usize, &mut Vec<Bucket>, &str) -> f64,
     native: impl Fn(usize, &NativeHistogram, &str, &mut Annotations) -> f64,
 ) -> Result<Grid, EvalError> {
     let mut out = Grid::empty(grid.steps);
@@ -155,15 +165,15 @@ fn each(
                 out.series.iter_mut().filter(|s| s.labels == result.labels).for_each(|s| s.clear(step));
                 continue;
             }
-            result.set_float(step, classic(step, &mut buckets, name, notes));
+            result.set_float(step, classic(step, &mut buckets, name));
         }
         out.series.push(result);
     }
     out.unite()
 }
 
-/// Joins equal bounds and mends counts that fall; none where the buckets are no histogram.
-fn prepare(buckets: &mut Vec<Bucket>) -> Option<bool> {
+/// Joins equal bounds and mends counts that fall, and says what it mended; none where the buckets are no histogram.
+fn prepare(buckets: &mut Vec<Bucket>) -> Option<Option<Mended>> {
     if buckets.last().is_none_or(|last| last.upper != f64::INFINITY) {
         return None;
     }
@@ -174,38 +184,41 @@ fn prepare(buckets: &mut Vec<Bucket>) -> Option<bool> {
         }
         equal
     });
-    let mut forced = false;
+    let mut mended = None;
     let mut before = buckets.first()?.count;
     for bucket in buckets.iter_mut().skip(1) {
         let is_rounding = (before - bucket.count).abs() < TOLERANCE * (before.abs() + bucket.count.abs());
         if bucket.count < before || is_rounding {
-            forced |= !is_rounding;
+            if !is_rounding {
+                mended = Some(Mended::with(mended, bucket.upper, before - bucket.count));
+            }
             bucket.count = before;
         }
         before = bucket.count;
     }
-    Some(forced)
+    Some(mended)
 }
 
-fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>, name: &str, notes: &mut Annotations) -> f64 {
+/// The quantile, and what was mended for it.
+fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Mended>) {
     if q.is_nan() {
-        return f64::NAN;
+        return (f64::NAN, None);
     }
     if q < 0.0 {
-        return f64::NEG_INFINITY;
+        return (f64::NEG_INFINITY, None);
     }
     if q > 1.0 {
-        return f64::INFINITY;
+        return (f64::INFINITY, None);
     }
-    let Some(forced) = prepare(buckets) else { return f64::NAN };
-    if forced {
-        notes.info(of_metric(
-            "input to histogram_quantile needed to be fixed for monotonicity (see \
-             https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)",
-            name,
-        ));
+    match prepare(buckets) {
+        Some(mended) => (within(q, buckets), mended),
+        None => (f64::NAN, None),
     }
-    let [.., before_last, last] = buckets.as_slice() else { return f64::NAN };
+}
+
+/// The quantile of buckets that are a histogram.
+fn within(q: f64, buckets: &[Bucket]) -> f64 {
+    let [.., before_last, last] = buckets else { return f64::NAN };
     let observations = last.count;
     if observations == 0.0 || observations.is_nan() {
         return f64::NAN;

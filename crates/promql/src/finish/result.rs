@@ -27,6 +27,10 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
             SeriesValues { labels, points }
         });
         let series: Vec<SeriesValues> = series.collect();
+        if plan.counts_samples {
+            let samples: usize = series.iter().map(|series| series.points.len()).sum();
+            finish.counted.push(samples as u64);
+        }
         return matrix(series);
     }
     Ok(match finish.compute(&plan.root)? {

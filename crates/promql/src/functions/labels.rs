@@ -3,7 +3,6 @@
 use hashbrown::HashMap;
 use model::Labels;
 use model::labels::METRIC_NAME;
-use syntax::string;
 
 use crate::error::EvalError;
 use crate::vector::Grid;
@@ -50,8 +49,7 @@ pub(crate) fn join(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
 
 fn check_label(function: &str, what: &str, label: &str) -> Result<(), EvalError> {
     if label.is_empty() {
-        let quoted = string::quote(label);
-        return Err(EvalError::Parameter(format!("invalid {what} in {function}(): {quoted}")));
+        return Err(EvalError::Parameter(format!("invalid {what} in {function}(): {label}")));
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Parser<'_> {
 
     /// What follows `[`: a range, or a range and a step.
     fn brackets(&mut self, (expr, span): Node) -> Result<Node, SyntaxError> {
-        let at = self.cursor.span();
+        let (bracket, at) = (self.cursor.last_span(), self.cursor.span());
         let range = self.duration(0, "subquery or range")?;
         positive(&range, at)?;
         if self.cursor.eat(&Tok::Colon) {
@@ -71,16 +71,16 @@ impl Parser<'_> {
             return Ok((Expr::Subquery(Box::new(subquery)), span));
         }
         self.expect(Tok::RightBracket, "subquery or range", "\":\" or \"]\"")?;
-        let whole = span.to(self.cursor.last_span());
+        let brackets = bracket.to(self.cursor.last_span());
         match expr {
             Expr::Selector(selector) if selector.moved.offset.is_some() => {
-                Err(SyntaxError::new(whole, "no offset modifiers allowed before range"))
+                Err(SyntaxError::new(brackets, "no offset modifiers allowed before range"))
             }
             Expr::Selector(selector) if selector.moved.at.is_some() => {
-                Err(SyntaxError::new(whole, "no @ modifiers allowed before range"))
+                Err(SyntaxError::new(brackets, "no @ modifiers allowed before range"))
             }
             Expr::Selector(selector) => Ok((Expr::Range(selector, range), span)),
-            _ => Err(SyntaxError::new(whole, "ranges only allowed for vector selectors")),
+            _ => Err(SyntaxError::new(brackets, "ranges only allowed for vector selectors")),
         }
     }
 

@@ -63,6 +63,8 @@ fn precedence_and_sides() {
 fn errors_are_in_prometheus_words() {
     let cases = [
         ("", "1:1: parse error: no expression found in input"),
+        ("# only words", "1:1: parse error: no expression found in input"),
+        ("a and on (b) group_left () c", "1:1: parse error: no grouping allowed for \"and\" operation"),
         ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
         (
             "rate(x)",
@@ -92,7 +94,7 @@ fn errors_are_in_prometheus_words() {
              or a subquery",
         ),
         ("x[0]", "1:3: parse error: duration must be greater than 0"),
-        ("(a+b)[5m]", "1:1: parse error: ranges only allowed for vector selectors"),
+        ("(a+b)[5m]", "1:6: parse error: ranges only allowed for vector selectors"),
         ("a\n  b", "2:3: parse error: unexpected identifier \"b\""),
     ];
     for (text, wanted) in cases {

@@ -131,7 +131,8 @@ impl Planner {
             )));
         }
         let (source, windows) = self.source(matrix, steps)?;
-        Ok(Node::Range { function, source, windows, params, keep_name, places })
+        let is_counted = self.is_counted();
+        Ok(Node::Range { function, source, windows, params, keep_name, places, is_counted })
     }
 
     /// One where the input has nothing; leaves need say only whether there is any series.

@@ -43,6 +43,11 @@ impl Planner {
         Ok(self.leaf(selector, windows, Work::Kernel { kernel, keep_name, reduce: None }, places))
     }
 
+    /// Whether the samples of each step are counted here.
+    pub(super) const fn is_counted(&self) -> bool {
+        self.params.counts_samples && !self.in_subquery
+    }
+
     pub(super) fn leaf(
         &mut self,
         selector: &Selector,
@@ -61,6 +66,7 @@ impl Planner {
             tells_resets: self.tells_resets,
             delayed_names: self.params.delayed_names,
             start_timestamps: self.params.start_timestamps,
+            is_counted: self.is_counted(),
             lookback_ms: self.params.lookback_ms,
             max_samples: self.params.max_samples,
             schema,
@@ -109,8 +115,9 @@ impl Planner {
                     return Err(EvalError::TooManySamples);
                 }
                 let tells_resets = std::mem::replace(&mut self.tells_resets, false);
+                let in_subquery = std::mem::replace(&mut self.in_subquery, true);
                 let node = self.node(&subquery.expr, inner)?;
-                self.tells_resets = tells_resets;
+                (self.tells_resets, self.in_subquery) = (tells_resets, in_subquery);
                 Ok((Source::Node(Box::new(node), inner), windows))
             }
             _ => Err(EvalError::Unsupported("this kind of range vector".to_owned())),

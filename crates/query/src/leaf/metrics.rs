@@ -129,6 +129,7 @@ async fn evaluate(
         pace.step().await;
     }
     memory.hold(worker.memory_bytes())?;
+    counters.samples.lock().add(worker.counted(), worker.most_held());
     Ok(vec![worker.finish()?])
 }
 

@@ -58,8 +58,15 @@ fn several(fixture: &Fixture, tenants: &[&str]) -> TenantContext {
 
 async fn vector(fixture: &Fixture, context: &TenantContext, query: &str) -> Vec<(String, f64)> {
     let (start_ms, end_ms) = (NOW_S * 1_000, NOW_S * 1_000);
-    let request =
-        PromRequest { start_ms, end_ms, step_ms: None, timeout_ns: None, lookback_ms: None, limit: None };
+    let request = PromRequest {
+        start_ms,
+        end_ms,
+        step_ms: None,
+        timeout_ns: None,
+        lookback_ms: None,
+        limit: None,
+        counts_samples: false,
+    };
     let answer = fixture.engine(2).promql(context, query, request).await.unwrap();
     let Value::Vector(samples) = answer.value else { panic!("not a vector: {:?}", answer.value) };
     let number = |point| if let query::Point::Float(number) = point { number } else { f64::NAN };

@@ -217,6 +217,7 @@ async fn series_of_many_segments() {
             timeout_ns: None,
             lookback_ms: None,
             limit: None,
+            counts_samples: false,
         };
         let answer = engine.promql(context, "sum(rate(requests_total[1h]))", request).await.unwrap();
         answers.push(format!("{:?}", answer.value));

@@ -21,6 +21,7 @@ fn instant(at_ms: i64) -> PromRequest {
         timeout_ns: None,
         lookback_ms: None,
         limit: None,
+        counts_samples: false,
     }
 }
 
@@ -284,4 +285,36 @@ async fn rates_know_since_when_samples_count_where_that_is_enabled() {
         assert_eq!(ask("resets(hits_total[6m])").await, [("{pod=\"a\"}".to_owned(), resets)]);
         assert_eq!(ask("start_timestamp(hits_total)").await.len(), starts);
     }
+}
+
+#[tokio::test]
+async fn the_samples_of_each_step_are_counted_where_that_is_asked_for() {
+    let fixture = Fixture::new().await;
+    fixture.write("a", requests(3)).await;
+    let engine = fixture.engine(2);
+    let start_ms = NOW_MS - 120_000;
+    let range = PromRequest { start_ms, step_ms: Some(60_000), counts_samples: true, ..instant(NOW_MS) };
+    for (query, of_each) in [
+        // Windows are open on the left: four samples of each of three series.
+        ("rate(requests_total[1m])", 12),
+        ("sum(rate(requests_total[1m]))", 12),
+        ("requests_total", 3),
+        ("requests_total + requests_total", 6),
+        // What is inside a subquery does not count, its result does.
+        ("max_over_time(rate(requests_total[1m])[2m:30s])", 12),
+        ("1", 0),
+    ] {
+        let answer = engine.promql(&fixture.context("a"), query, range).await.unwrap();
+        let samples = answer.samples.unwrap();
+        let steps = [NOW_MS - 120_000, NOW_MS - 60_000, NOW_MS];
+        assert_eq!(samples.per_step, steps.map(|at| (at, of_each)), "{query}");
+        assert_eq!(samples.total(), 3 * of_each, "{query}");
+        assert!((samples.peak > 0) == (of_each > 0), "{query}");
+        let uncounted = PromRequest { counts_samples: false, ..range };
+        let answer = engine.promql(&fixture.context("a"), query, uncounted).await.unwrap();
+        assert_eq!(answer.samples, None);
+    }
+    let at = PromRequest { counts_samples: true, ..instant(NOW_MS) };
+    let answer = engine.promql(&fixture.context("a"), "requests_total[1m]", at).await.unwrap();
+    assert_eq!(answer.samples.unwrap().per_step, [(NOW_MS, 12)]);
 }

@@ -78,6 +78,7 @@ async fn answers(samples: &[Sample], pieces: usize, flushed: &[bool], parallelis
             timeout_ns: None,
             lookback_ms: None,
             limit: None,
+            counts_samples: false,
         };
         let answer = engine.promql(&fixture.context("a"), query, request).await.unwrap();
         answers.push(format!("{query}: {} {:?} {:?}", shown(&answer.value), answer.warnings, answer.infos));

@@ -3,7 +3,7 @@
 use model::Labels;
 use model::histogram::{NativeHistogram, Span};
 
-use query::Held;
+use query::{Held, SampleStats};
 
 use super::*;
 use crate::json::written;
@@ -72,17 +72,23 @@ fn what_it_cost_is_told_when_asked_for() {
         value: Value::Scalar(1_000, 1.0),
         warnings: vec![],
         infos: vec![],
-        stats: QueryStats { items: 42, exec_ns: 1_500_000, ..QueryStats::default() },
+        stats: QueryStats {
+            exec_ns: 1_500_000,
+            prepare_ns: 500_000,
+            queue_ns: 2_000_000,
+            ..QueryStats::default()
+        },
+        samples: Some(SampleStats { per_step: vec![(1_000, 40), (2_000, 2)], peak: 7 }),
         held: Held::default(),
     };
-    let text =
-        |wants_stats| String::from_utf8(written(|json| write_answer(json, &answer, wants_stats))).unwrap();
-    assert_eq!(text(false), r#"{"resultType":"scalar","result":[1,"1"]}"#);
-    assert_eq!(
-        text(true),
-        concat!(
-            r#"{"resultType":"scalar","result":[1,"1"],"stats":{"timings":{"evalTotalTime":0.0015,"#,
-            r#""execTotalTime":0.0015},"samples":{"totalQueryableSamples":42}}}"#
-        )
+    let text = |stats| String::from_utf8(written(|json| write_answer(json, &answer, stats))).unwrap();
+    assert_eq!(text(None), r#"{"resultType":"scalar","result":[1,"1"]}"#);
+    let timings = concat!(
+        r#"{"resultType":"scalar","result":[1,"1"],"stats":{"timings":{"evalTotalTime":0.0015,"#,
+        r#""queryPreparationTime":0.0005,"innerEvalTime":0.001,"execQueueTime":0.002,"execTotalTime":0.0035}"#,
     );
+    let sums = r#""totalQueryableSamples":42,"peakSamples":7}}}"#;
+    assert_eq!(text(Some(Stats::Sums)), format!("{timings},\"samples\":{{{sums}"));
+    let per_step = r#""totalQueryableSamplesPerStep":[[1,40],[2,2]],"#;
+    assert_eq!(text(Some(Stats::All)), format!("{timings},\"samples\":{{{per_step}{sums}"));
 }

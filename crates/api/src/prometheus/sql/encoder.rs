@@ -268,7 +268,14 @@ mod tests {
 
     #[test]
     fn json_has_columns_and_rows() {
-        let stats = QueryStats { items: 2, bytes: 30, series: 1, exec_ns: 1_500_000, peak_memory_bytes: 9 };
+        let stats = QueryStats {
+            items: 2,
+            bytes: 30,
+            series: 1,
+            exec_ns: 1_500_000,
+            peak_memory_bytes: 9,
+            ..QueryStats::default()
+        };
         let end = SqlEnd { stats, is_truncated: true };
         let text = String::from_utf8(encoded(Format::Json, true, &end)).unwrap();
         let expected = concat!(

@@ -28,6 +28,7 @@ pub(crate) async fn check(store: &Store, case: &Case) -> Result<(), String> {
         timeout_ns: None,
         lookback_ms: None,
         limit: None,
+        counts_samples: false,
     };
     let answer = match (store.ask(&case.query, request).await, &case.fails) {
         (Err(error), Some(wanted)) => {

@@ -41,8 +41,8 @@ pub(in super::super) fn questions(ground: &Ground) -> Vec<Question> {
             "15s",
         ),
         range(
-            "sum of rates of every series",
-            "sum by (namespace) (rate({__name__=~\".+\"}[5m]))".to_owned(),
+            "sum of rates by namespace",
+            format!("sum by (namespace) ({buckets})"),
             all,
             "15s",
         ),
