@@ -48,6 +48,6 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let asking =
-        Asking { door: Door::Loki, method: &Method::GET, path: "/loki/api/v1/labels", headers: &headers, peer: None, source: None };
+        Asking { door: Door::Loki, method: &Method::GET, path: "/loki/api/v1/labels", headers: &headers, peer: None, source: None, still_taken: None };
     assert!(gateway().access(&asking).context(None).is_err());
 });

@@ -1,5 +1,7 @@
 //! Every hard limit of the query doors, with its reason.
 
+use std::time::Duration;
+
 /// The largest body of a form: queries are text that people or dashboards write.
 pub(crate) const MAX_FORM_BYTES: usize = 4 << 20;
 
@@ -17,6 +19,18 @@ pub(crate) const MAX_SEARCH_NAMES: usize = 10_000;
 
 /// Names that each list of `status/tsdb` may have: Prometheus' limit.
 pub(crate) const MAX_STATUS_LIMIT: usize = 10_000;
+
+/// Tails of all tenants at once: each looks for lines once a second.
+pub(crate) const MAX_TAILS: usize = 512;
+
+/// Lines of one frame of a tail.
+pub(crate) const MAX_TAIL_FRAME_LINES: usize = 2_000;
+
+/// How long a tail is open: Loki's default. Clients connect again.
+pub(crate) const MAX_TAIL_TIME: Duration = Duration::from_secs(3_600);
+
+/// What a client of a tail says at once; it has nothing to say.
+pub(crate) const MAX_CLIENT_FRAME_BYTES: u64 = 4 << 10;
 
 /// Traces that one search may ask for.
 pub(crate) const MAX_SEARCH_LIMIT: usize = 10_000;

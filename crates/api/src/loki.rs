@@ -10,6 +10,10 @@ mod labels;
 
 mod encode;
 
+mod websocket;
+
+mod tail;
+
 use std::sync::Arc;
 
 use ::query::QueryEngine;
@@ -18,6 +22,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use model::Clock;
+use tokio_util::sync::CancellationToken;
 
 use crate::build_info::{BuildInfo, LOKI_API_VERSION};
 use crate::json::written;
@@ -29,12 +34,24 @@ pub(crate) struct Loki {
     engine: QueryEngine,
     clock: Arc<dyn Clock>,
     build: Arc<BuildInfo>,
+    /// The origins whose pages may tail.
+    allowed_origins: Arc<[String]>,
+    tails: Arc<tail::Tails>,
+    /// When this is cancelled, tails end.
+    stop: CancellationToken,
 }
 
 /// The routes below `/loki/api/v1`. Requests carry a `model::tenant::Access` in their extensions; one without is
-/// refused.
-pub fn loki(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Settings) -> Router {
+/// refused. Tails end when `stop` is cancelled.
+pub fn loki(
+    engine: QueryEngine,
+    clock: Arc<dyn Clock>,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> Router {
     let build = Arc::new(settings.build.clone());
+    let allowed_origins = settings.allowed_origins.clone().into();
+    let door = Loki { engine, clock, build, allowed_origins, tails: Arc::default(), stop };
     let names = get(labels::names).post(labels::names);
     let router = Router::new()
         .route("/loki/api/v1/query", get(query::instant).post(query::instant))
@@ -45,8 +62,10 @@ pub fn loki(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Settings) -> 
         .route("/loki/api/v1/label/{name}/values", get(labels::values).post(labels::values))
         .route("/loki/api/v1/series", get(labels::series).post(labels::series))
         .route("/loki/api/v1/status/buildinfo", get(build_info))
-        .with_state(Loki { engine, clock, build });
-    reply::compressed(router)
+        .with_state(door.clone());
+    // What is no answer but a connection is not compressed.
+    let tail = Router::new().route("/loki/api/v1/tail", get(tail::tail)).with_state(door);
+    reply::compressed(router).merge(tail)
 }
 
 /// `GET /loki/api/v1/status/buildinfo`; asks for no tenant.

@@ -33,6 +33,10 @@ pub enum Action {
     DeleteCancelled,
     /// The limits or retention of tenants changed.
     OverridesChanged,
+    /// What was due of retention was done on request.
+    RetentionRun,
+    /// Segments were rewritten on request without what was deleted.
+    TombstonesCleaned,
     /// A hold was placed: what it names is not deleted.
     HoldPlaced,
     /// A hold was released.
@@ -45,7 +49,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::ConnectionRefused,
         Self::RequestRefused,
         Self::TokenRefused,
@@ -58,6 +62,8 @@ impl Action {
         Self::DeleteRequested,
         Self::DeleteCancelled,
         Self::OverridesChanged,
+        Self::RetentionRun,
+        Self::TombstonesCleaned,
         Self::HoldPlaced,
         Self::HoldReleased,
         Self::IncidentStarted,
@@ -80,6 +86,8 @@ impl Action {
             Self::DeleteRequested => "delete.requested",
             Self::DeleteCancelled => "delete.cancelled",
             Self::OverridesChanged => "overrides.changed",
+            Self::RetentionRun => "retention.run",
+            Self::TombstonesCleaned => "tombstones.cleaned",
             Self::HoldPlaced => "hold.placed",
             Self::HoldReleased => "hold.released",
             Self::IncidentStarted => "incident.started",

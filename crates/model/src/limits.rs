@@ -170,6 +170,10 @@ pub struct LogLimits {
     pub query: QueryLimits,
     /// Lines that one query may return.
     pub max_query_entries: usize,
+    /// Tails that may be open at once.
+    pub max_tails: Option<usize>,
+    /// Whether lines are deleted on request.
+    pub deletes_on_request: bool,
 }
 
 /// Limits of spans.
@@ -348,6 +352,8 @@ impl Default for Limits {
                 max_metadata_bytes: 64 << 10,
                 query: QueryLimits { max_series: Some(500), ..query },
                 max_query_entries: 5_000,
+                max_tails: Some(10),
+                deletes_on_request: true,
             },
             traces: TraceLimits { intake, max_trace_bytes: None, max_attribute_bytes: 16 << 10, query },
             query_memory_bytes: 1 << 30,

@@ -1,15 +1,21 @@
 //! Questions over several tenants at once: the label that says whose something is, as a label of what is answered and as
-//! a condition. The names are Loki's.
+//! a condition. The names are Loki's; of spans it is an attribute of their resource.
 //!
 //! Who may ask is the gateway's to say; a context of one tenant never gets the label.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use model::{Labels, Matcher, TenantContext};
+use arrow::array::RecordBatch;
+use model::attributes::{AttributesBuilder, AttributesView};
+use model::{AttributeRef, Labels, Matcher, TenantContext};
+
+use crate::error::QueryError;
 
 /// The label with the tenant's name.
 pub(crate) const TENANT_LABEL: &str = "__tenant_id__";
+/// The column of attributes that resources have.
+const RESOURCE_COLUMN: &str = "resource_attributes";
 /// What a label of that name in the data is called then.
 pub(crate) const ORIGINAL_LABEL: &str = "original___tenant_id__";
 
@@ -55,6 +61,34 @@ pub(crate) fn labels(
 ) -> Option<Arc<[Labels]>> {
     let tenant = member.tenant().as_str();
     context.is_several().then(|| labels.iter().map(|labels| marked(labels, tenant)).collect())
+}
+
+/// Spans of a tenant as they are answered: their resource has the tenant's name as an attribute.
+///
+/// # Errors
+/// When the batch is none of spans.
+pub(crate) fn spans(
+    context: &TenantContext,
+    member: &TenantContext,
+    spans: RecordBatch,
+) -> Result<RecordBatch, QueryError> {
+    if !context.is_several() {
+        return Ok(spans);
+    }
+    let failed = || QueryError::Internal("the engine gave spans of another schema".to_owned());
+    let place = spans.schema_ref().index_of(RESOURCE_COLUMN).map_err(|_| failed())?;
+    let resources = AttributesView::new(&**spans.column(place)).ok_or_else(failed)?;
+    let mut marked = AttributesBuilder::default();
+    for row in 0..spans.num_rows() {
+        for (key, value) in resources.row(row) {
+            marked.push(if key == TENANT_LABEL { ORIGINAL_LABEL } else { key }, value);
+        }
+        marked.push(TENANT_LABEL, AttributeRef::String(member.tenant().as_str()));
+        marked.end_row();
+    }
+    let mut columns = spans.columns().to_vec();
+    columns[place] = Arc::new(marked.finish());
+    RecordBatch::try_new(spans.schema(), columns).map_err(|error| QueryError::Internal(error.to_string()))
 }
 
 fn marked(labels: &Labels, tenant: &str) -> Labels {

@@ -93,7 +93,8 @@ impl TagNames {
         }
     }
 
-    fn add(&mut self, scope: TagScope, key: &str) {
+    /// Adds a name of a scope.
+    pub(crate) fn add(&mut self, scope: TagScope, key: &str) {
         let names = self.names.entry(scope).or_default();
         if self.bytes < MAX_GATHERED_BYTES && !names.contains(key) {
             self.bytes += key.len();
@@ -227,7 +228,8 @@ impl TagValues {
         }
     }
 
-    fn add(&mut self, kind: &'static str, value: String) {
+    /// Adds a value of a kind.
+    pub(crate) fn add(&mut self, kind: &'static str, value: String) {
         if value.is_empty() || self.bytes >= MAX_GATHERED_BYTES {
             return;
         }

@@ -13,6 +13,7 @@ use storage::{SpanColumns, SpanSource, TraceIds, TraceScan};
 use crate::answer::{QueryStats, TagValue, TraceAnswer};
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
+use crate::federation::{self, TENANT_LABEL};
 use crate::leaf::traces::{START_COLUMN, Traces, TracesWork, joined};
 use crate::limits::check_length;
 use crate::request::{Tag, TagScope, TagSearch, TraceRequest};
@@ -71,6 +72,20 @@ fn one_trace(found: Vec<RecordBatch>) -> Result<Option<RecordBatch>, QueryError>
     sorted.map(Some).map_err(|error| QueryError::Internal(error.to_string()))
 }
 
+/// A filter as it is put to the spans of one of the tenants.
+fn of_member(
+    filter: &traceql::SpanFilter,
+    member: &TenantContext,
+) -> Result<traceql::SpanFilter, QueryError> {
+    let query = filter.query().clone().with_resource(TENANT_LABEL, member.tenant().as_str());
+    Ok(traceql::SpanFilter::new(&query)?)
+}
+
+/// Whether a tag is the name of the tenant.
+fn is_tenant(tag: &Tag) -> bool {
+    tag.name == TENANT_LABEL && matches!(tag.scope, None | Some(TagScope::Resource))
+}
+
 impl QueryEngine {
     /// All spans of a trace, sorted by start; none where there is no such trace.
     ///
@@ -88,7 +103,8 @@ impl QueryEngine {
                 let snapshot = running.storage.traces(member, range).await?;
                 let scan = TraceScan { trace_ids: TraceIds::One(trace_id), range, service: None };
                 let counters = Arc::clone(&running.counters);
-                found.extend(Traces::new(snapshot.scan(scan), counters, running.pace()).next().await?);
+                let spans = Traces::new(snapshot.scan(scan), counters, running.pace()).next().await?;
+                found.extend(spans.map(|spans| federation::spans(&context, member, spans)).transpose()?);
             }
             one_trace(found)
         })
@@ -128,25 +144,34 @@ impl QueryEngine {
         query: traceql::Query,
         request: TraceRequest,
     ) -> Result<TraceAnswer, QueryError> {
-        let plan = traceql::plan(
-            &query,
-            &traceql::SearchParams {
-                start_ns: request.range.start_ns,
-                end_ns: request.range.end_ns,
-                limit: request.limit,
-                spans_per_spanset: request.spans_per_span_set,
-            },
-        )?;
+        let params = traceql::SearchParams {
+            start_ns: request.range.start_ns,
+            end_ns: request.range.end_ns,
+            limit: request.limit,
+            spans_per_spanset: request.spans_per_span_set,
+        };
+        // Spans have the tenant's name only where they are answered: what looks for them knows it by itself.
+        let plans = context.members().iter().map(|member| match context.is_several() {
+            true => {
+                let query = query.clone().with_resource(TENANT_LABEL, member.tenant().as_str());
+                Ok(traceql::plan(&query, &params)?)
+            }
+            false => Ok(traceql::plan(&query, &params)?),
+        });
+        let plans: Vec<traceql::Plan> = plans.collect::<Result<_, QueryError>>()?;
+        let shown = if context.is_several() { query.showing_resource(TENANT_LABEL) } else { query };
+        let plan = traceql::plan(&shown, &params)?;
         self.run((context, Signal::Traces), request.timeout_ns, move |engine, context, running| async move {
-            engine.evaluate_traceql(&context, &plan, request.limit, &running).await
+            engine.evaluate_traceql(&context, (&plan, &plans), request.limit, &running).await
         })
         .await
     }
 
+    /// Looks for traces of each member with its own plan, and has them answered by the one of all.
     async fn evaluate_traceql(
         &self,
         context: &TenantContext,
-        plan: &traceql::Plan,
+        (plan, of_members): (&traceql::Plan, &[traceql::Plan]),
         limit: usize,
         running: &Arc<Running>,
     ) -> Result<TraceAnswer, QueryError> {
@@ -156,10 +181,10 @@ impl QueryEngine {
         let scanned =
             TimeRange::new(asked.start_ns.saturating_sub(MARGIN_NS), asked.end_ns.saturating_add(MARGIN_NS));
         let mut worker = plan.leaf.worker();
-        for member in context.members() {
+        for (member, own) in context.members().iter().zip(of_members) {
             let snapshot = running.storage.traces(member, scanned).await?;
             let work = TracesWork::new(
-                Arc::clone(&plan.leaf),
+                Arc::clone(&own.leaf),
                 snapshot,
                 scanned,
                 limit,
@@ -168,7 +193,7 @@ impl QueryEngine {
             );
             // Each batch is a whole trace that matched; the few that stay are looked at again for what is shown of them.
             for trace in running.leaf(work).await? {
-                worker.trace(&trace)?;
+                worker.trace(&federation::spans(context, member, trace)?)?;
             }
         }
         Ok(TraceAnswer {
@@ -202,6 +227,9 @@ impl QueryEngine {
                     };
                     each(&running, sources, take).await?;
                 }
+                if context.is_several() && scope.is_none_or(|asked| asked == TagScope::Resource) {
+                    names.add(TagScope::Resource, TENANT_LABEL);
+                }
             }
             Ok((names.finish(scope, limit), running.stats()))
         })
@@ -224,11 +252,18 @@ impl QueryEngine {
         let filter = filter.and_then(traceql::parse_valid_matchers);
         let tag = tag.clone();
         self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
+            let is_of_tenant = context.is_several() && is_tenant(&tag);
             let mut values = TagValues::new(tag);
             let of_tag = values.columns();
             for member in context.members() {
+                if is_of_tenant {
+                    values.add("string", member.tenant().as_str().to_owned());
+                    continue;
+                }
                 let snapshot = running.storage.traces(member, range).await?;
-                let Some(filter) = &filter else {
+                let own = filter.as_ref().filter(|_| context.is_several());
+                let own = own.map(|filter| of_member(filter, member)).transpose()?;
+                let Some(filter) = own.as_ref().or(filter.as_ref()) else {
                     let scan = TraceScan { trace_ids: TraceIds::All, range, service: None };
                     let take = |spans: &SpansView<'_>| values.spans(spans, |_| true);
                     each(&running, snapshot.sources(scan, &of_tag), take).await?;

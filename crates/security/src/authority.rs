@@ -34,8 +34,12 @@ pub use clients::{Changes, NewClient, Secret};
 pub use keys::Algorithm;
 pub use state::{ANY_TENANT, Client};
 
-use crate::bounds::{MAX_TOKEN_BYTES, MAX_TOKEN_LIFE_S, REGISTER_PAUSE, SHORT_TOKEN_LIFE_S};
+use crate::bounds::{
+    KEY_LEAD_S, MAX_TOKEN_BYTES, MAX_TOKEN_LIFE_S, OWN_UNKNOWN_KEY_PAUSE_NS, REGISTER_PAUSE,
+    SHORT_TOKEN_LIFE_S,
+};
 use crate::error::SecurityError;
+use crate::token::renewal::Renewal;
 use keys::SigningKey;
 use register::Register;
 use state::PublicKey;
@@ -117,9 +121,25 @@ struct Inner {
     keys: PathBuf,
     clock: Arc<dyn Clock>,
     random: Mutex<StdRng>,
-    /// The key that this node signs with; none where it has none yet.
-    signing: ArcSwap<Option<SigningKey>>,
+    /// The keys that this node signs with, now or soon, the newest last.
+    signing: ArcSwap<Vec<OwnKey>>,
+    /// When was looked for keys of other nodes that a token named.
+    unknown: Renewal,
     audit: Audit,
+}
+
+/// A key whose private half this node has.
+struct OwnKey {
+    key: SigningKey,
+    created_s: i64,
+    retired_s: Option<i64>,
+}
+
+impl OwnKey {
+    /// Whether every node knows it, and no later one has taken its place.
+    fn is_in_use(&self, now_s: i64) -> bool {
+        self.created_s + KEY_LEAD_S <= now_s && self.retired_s.is_none_or(|retired_s| now_s < retired_s)
+    }
 }
 
 impl fmt::Debug for Authority {
@@ -157,8 +177,10 @@ impl Authority {
     /// When the store does not answer or the document is damaged.
     pub async fn open(parts: Parts) -> Result<Self, AuthorityError> {
         let register = Register::open(parts.objects).await?;
+        let unknown = Renewal::new(Arc::clone(&parts.clock), OWN_UNKNOWN_KEY_PAUSE_NS);
         let inner = Inner {
             register,
+            unknown,
             keys: parts.keys,
             clock: parts.clock,
             random: Mutex::new(StdRng::from_seed(parts.seed)),
@@ -166,7 +188,7 @@ impl Authority {
             audit: parts.audit,
         };
         let authority = Self { inner: Arc::new(inner), actor: "".into(), source: "".into() };
-        authority.load_signing_key()?;
+        authority.load_signing_keys()?;
         Ok(authority)
     }
 
@@ -198,8 +220,8 @@ impl Authority {
                 Ok(())
             })
             .await?;
-        self.load_signing_key()?;
-        if self.inner.signing.load().is_none() {
+        self.load_signing_keys()?;
+        if self.inner.signing.load().is_empty() {
             self.rotate(Algorithm::default()).await?;
         }
         Ok(())
@@ -219,7 +241,8 @@ impl Authority {
         JwkSet { keys: version.state.keys.iter().map(|key| key.jwk.clone()).collect() }
     }
 
-    /// Makes a new key for this node; the one before is retired, and its tokens stay good until they end. Its name.
+    /// Makes a new key for this node. It is public at once, and signs as soon as every node has had time to read it; then the
+    /// one before is retired, and its tokens stay good until they end. Its name.
     ///
     /// # Errors
     /// When the store does not answer, or the key cannot be kept.
@@ -234,14 +257,14 @@ impl Authority {
                 for old in &mut state.keys {
                     let is_own = old.jwk.common.key_id.as_ref().is_some_and(|kid| own.contains(kid));
                     if is_own && old.retired_s.is_none() {
-                        old.retired_s = Some(now_s);
+                        old.retired_s = Some(now_s + KEY_LEAD_S);
                     }
                 }
                 state.keys.push(PublicKey { jwk: jwk.clone(), created_s: now_s, retired_s: None });
                 Ok(())
             })
             .await?;
-        self.inner.signing.store(Arc::new(Some(key)));
+        self.load_signing_keys()?;
         self.tell(Action::KeyRotated, |event| event.on(&kid));
         Ok(kid)
     }
@@ -292,10 +315,12 @@ impl Authority {
         claims.jti = format!("{}-{}", client.id, self.random_id());
         claims.token_use = token_use;
         let signing = self.inner.signing.load();
-        let key = signing.as_ref().as_ref().ok_or_else(|| {
+        let in_use = signing.iter().rev().find(|own| own.is_in_use(claims.iat));
+        // The first key of a node has none before it to sign meanwhile.
+        let own = in_use.or(signing.first()).ok_or_else(|| {
             AuthorityError::Sign("this node has no key yet: `stella authority key rotate` makes one".into())
         })?;
-        let token = key.sign(&claims)?;
+        let token = own.key.sign(&claims)?;
         // What every reader refuses must not be handed out.
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthorityError::Invalid(format!(
@@ -366,9 +391,19 @@ impl Authority {
     /// When the store does not answer or the document is damaged.
     pub async fn refresh(&self) -> Result<(), AuthorityError> {
         if self.inner.register.refresh().await? {
-            self.load_signing_key()?;
+            self.load_signing_keys()?;
         }
         Ok(())
+    }
+
+    /// Looks for keys of other nodes that a token has named; many such tokens are one look in a while.
+    pub(crate) async fn look_for_keys(&self) {
+        let look = async {
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "a token names a key that is not known, and the store cannot be asked for it");
+            }
+        };
+        self.inner.unknown.run(look).await;
     }
 
     /// Names of the keys whose private half this node has.
@@ -384,15 +419,17 @@ impl Authority {
         Ok(own)
     }
 
-    /// Signs with the newest key that is not retired and whose private half this node has.
-    fn load_signing_key(&self) -> Result<(), AuthorityError> {
-        let version = self.inner.register.current();
-        for key in version.state.keys.iter().rev().filter(|key| key.retired_s.is_none()) {
-            if let Some(key) = SigningKey::load(&self.inner.keys, &key.jwk)? {
-                self.inner.signing.store(Arc::new(Some(key)));
-                return Ok(());
+    /// Takes the keys that are not retired and whose private half this node has.
+    fn load_signing_keys(&self) -> Result<(), AuthorityError> {
+        let (version, now_s) = (self.inner.register.current(), self.now_s());
+        let mut own = Vec::new();
+        let living = |key: &&PublicKey| key.retired_s.is_none_or(|retired_s| now_s < retired_s);
+        for key in version.state.keys.iter().filter(living) {
+            if let Some(signing) = SigningKey::load(&self.inner.keys, &key.jwk)? {
+                own.push(OwnKey { key: signing, created_s: key.created_s, retired_s: key.retired_s });
             }
         }
+        self.inner.signing.store(Arc::new(own));
         Ok(())
     }
 

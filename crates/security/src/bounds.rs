@@ -45,6 +45,17 @@ pub(crate) const CLOCK_SKEW_S: i64 = 30;
 pub(crate) const MAX_TOKEN_BYTES: usize = 16 << 10;
 /// The pause between two fetches of an issuer's keys.
 pub(crate) const JWKS_PAUSE: Duration = Duration::from_secs(300);
+/// The pause after a fetch that failed.
+pub(crate) const JWKS_RETRY_PAUSE: Duration = Duration::from_secs(15);
+/// The pause between two fetches of an issuer's keys for tokens that name a key which is not known, in nanoseconds.
+pub(crate) const UNKNOWN_KEY_PAUSE_NS: u64 = 10 * 1_000_000_000;
+/// The same for our own Authority, which is asked in the store.
+pub(crate) const OWN_UNKNOWN_KEY_PAUSE_NS: u64 = 1_000_000_000;
+/// How long a request waits for keys that are looked for.
+pub(crate) const KEYS_WAIT: Duration = Duration::from_secs(5);
+/// How long a new key is public before tokens are signed with it, in seconds: every node and whoever reads `/jwks` of any of
+/// them knows it by then.
+pub(crate) const KEY_LEAD_S: i64 = 8;
 /// The keys of an issuer.
 pub(crate) const MAX_JWKS_BYTES: usize = 1 << 20;
 /// How long a verified signature counts: so soon a key that an issuer takes back is believed no longer.

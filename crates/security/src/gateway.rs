@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::future::{BoxFuture, Either};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request};
 use model::audit::{Action, Audit, Event};
@@ -39,8 +40,13 @@ const IDENTITY_PREFIXES: [&str; 2] = ["x-stellaops-", "x-stella-"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
+/// Whether the client certificate of a connection is still taken, as an extension of its requests: for what lasts longer than
+/// an answer.
+#[derive(Clone)]
+pub struct StillTaken(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
 /// A request, as far as the gateway looks at it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Asking<'a> {
     /// What it came through.
     pub door: Door,
@@ -54,6 +60,8 @@ pub struct Asking<'a> {
     pub peer: Option<&'a PeerCertificate>,
     /// The address that its connection comes from.
     pub source: Option<IpAddr>,
+    /// Whether that certificate is taken at any later moment.
+    pub still_taken: Option<&'a StillTaken>,
 }
 
 /// Decides whom a request acts for. Cheap to clone.
@@ -135,9 +143,12 @@ impl Gateway {
         let sight = Sight { names_tenants: !asked.is_empty(), tenants, operates };
         let caller = Caller { asked: asked.first().filter(|_| asked.len() == 1).cloned(), name };
         let deed = scopes::deed(request.door, request.method, request.path);
+        let lasting = scopes::lasts(request.path).then(|| Lasting::of(request, needed));
         let context = {
             let gateway = self.clone();
-            move |caller: &Caller, named: Option<&str>| match who.clone()? {
+            let again = move || lasting.as_ref().map_or(Ok(()), |lasting| lasting.check(&gateway.identities));
+            let gateway = self.clone();
+            move |caller: &Caller, named: Option<&str>| match again().and(who.clone())? {
                 who if asked.len() > 1 => gateway.several(&who, deed, &asked),
                 who => Ok(gateway.own(gateway.tenant(&who, deed, caller, named)?)),
             }
@@ -195,6 +206,42 @@ impl Gateway {
             },
         };
         may(who, deed, &tenant).map(|()| tenant)
+    }
+}
+
+/// A request that lasts, with what it showed: it is looked at again whenever its handler asks for a context, so that it ends
+/// when the token or the certificate does.
+struct Lasting {
+    headers: HeaderMap,
+    peer: Option<PeerCertificate>,
+    source: Option<IpAddr>,
+    still_taken: Option<StillTaken>,
+    needed: Need,
+}
+
+impl Lasting {
+    fn of(request: &Asking<'_>, needed: Need) -> Self {
+        let shown = request.headers.get_all(http::header::AUTHORIZATION).iter();
+        Self {
+            headers: shown.map(|value| (http::header::AUTHORIZATION, value.clone())).collect(),
+            peer: request.peer.cloned(),
+            source: request.source,
+            still_taken: request.still_taken.cloned(),
+            needed,
+        }
+    }
+
+    fn check(&self, identities: &Identities) -> Result<(), Refusal> {
+        if self.still_taken.as_ref().is_some_and(|still_taken| !still_taken.0()) {
+            let reason = "the client certificate of the connection was revoked or has ended";
+            return Err(Refusal::Unauthenticated(reason.to_owned()));
+        }
+        match identities.who(&self.headers, self.peer.as_ref(), self.source)? {
+            Who::Known(identity) if !self.needed.is_met(|scope| identity.scopes.contains(scope)) => {
+                Err(Refusal::ScopeMismatch(self.needed.describe()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -326,19 +373,9 @@ pub struct GatewayService<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for GatewayService<S>
-where
-    S: Service<Request<B>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+impl<S> GatewayService<S> {
+    /// Puts into a request what it may act for, and takes out what it says of itself.
+    fn admit<B>(&self, request: &mut Request<B>) {
         let peer = request.extensions().get::<Arc<PeerCertificate>>().cloned();
         let (access, tenant, sight) = self.gateway.decide(&Asking {
             door: self.door,
@@ -346,7 +383,8 @@ where
             path: request.uri().path(),
             headers: request.headers(),
             peer: peer.as_deref(),
-            source: request.extensions().get::<PeerAddress>().map(|address| address.0.ip()),
+            source: source(request),
+            still_taken: request.extensions().get::<StillTaken>(),
         });
         strip(request.headers_mut());
         if let Some(value) = tenant.and_then(|tenant| HeaderValue::from_str(tenant.as_str()).ok()) {
@@ -354,7 +392,42 @@ where
         }
         request.extensions_mut().insert(access);
         request.extensions_mut().insert(sight);
-        self.inner.call(request)
+    }
+}
+
+/// The address that a request's connection comes from.
+fn source<B>(request: &Request<B>) -> Option<IpAddr> {
+    request.extensions().get::<PeerAddress>().map(|address| address.0.ip())
+}
+
+impl<S, B> Service<Request<B>> for GatewayService<S>
+where
+    S: Service<Request<B>, Future: Send> + Clone + Send + 'static,
+    B: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, BoxFuture<'static, Result<S::Response, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let looking = self.gateway.identities.look_for_key(request.headers(), source(&request));
+        let Some(looking) = looking else {
+            self.admit(&mut request);
+            return Either::Left(self.inner.call(request));
+        };
+        // The service that is ready goes with the request, and a copy of it stays.
+        let copy = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, copy);
+        let mut ready = Self { gateway: self.gateway.clone(), door: self.door, inner };
+        Either::Right(Box::pin(async move {
+            looking.await;
+            ready.admit(&mut request);
+            ready.inner.call(request).await
+        }))
     }
 }
 

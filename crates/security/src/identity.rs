@@ -134,6 +134,20 @@ impl Identities {
         })
     }
 
+    /// Looks for the key of a request's token, where nobody knows it yet: an issuer may have a new one. None where there is
+    /// nothing to look for, and for addresses that have sent many bad tokens lately.
+    pub(crate) fn look_for_key(
+        &self,
+        headers: &HeaderMap,
+        source: Option<IpAddr>,
+    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let token = bearer(headers).ok()??;
+        if source.is_some_and(|source| self.failures.check(&source.to_string()).is_err()) {
+            return None;
+        }
+        self.verifier.look_for_key(token)
+    }
+
     /// Who sends a request with these headers, on a connection with this certificate that comes from this address.
     pub(crate) fn who(
         &self,

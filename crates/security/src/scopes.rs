@@ -169,6 +169,12 @@ pub fn deed(door: Door, method: &Method, path: &str) -> Deed {
     }
 }
 
+/// Whether what is answered at a path lasts for longer than an answer.
+#[must_use]
+pub fn lasts(path: &str) -> bool {
+    path == "/loki/api/v1/tail"
+}
+
 /// What a known caller needs to do this to the data of one tenant, besides what its request needs of any.
 #[must_use]
 pub fn needed_of_tenant(deed: Deed, is_own_tenant: bool) -> Need {

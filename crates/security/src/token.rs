@@ -5,6 +5,8 @@
 
 pub mod external;
 
+pub(crate) mod renewal;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use moka::sync::Cache;
 use serde_json::{Map, Value};
 
 use crate::authority::{ANY_TENANT, Authority, Claims};
-use crate::bounds::{CLOCK_SKEW_S, KNOWN_TOKEN_LIFE, MAX_KNOWN_TOKENS, MAX_TOKEN_BYTES};
+use crate::bounds::{CLOCK_SKEW_S, KEYS_WAIT, KNOWN_TOKEN_LIFE, MAX_KNOWN_TOKENS, MAX_TOKEN_BYTES};
 use external::ExternalIssuer;
 
 /// Why a token is not taken.
@@ -151,6 +153,37 @@ impl Verifier {
         };
         self.check(&known, certificate)?;
         Ok(Arc::clone(&known.identity))
+    }
+
+    /// Looks for the key that a token names, where its issuer is trusted and no key that is known has the name; it waits for
+    /// that, but not for long. None where there is nothing to look for.
+    pub(crate) fn look_for_key(&self, token: &str) -> Option<impl Future<Output = ()> + Send + 'static> {
+        if token.len() > MAX_TOKEN_BYTES || self.is_known(token) {
+            return None;
+        }
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
+        let issuer = claimed(token, "iss").ok()?;
+        let is_own = issuer == self.0.authority.issuer();
+        let external = self.0.issuers.iter().find(|known| known.issuer() == issuer).cloned();
+        let known = match &external {
+            _ if is_own => self.0.authority.jwks(),
+            Some(external) => external.keys().as_ref().clone(),
+            None => return None,
+        };
+        if external::has_key(&known, &kid) {
+            return None;
+        }
+        let authority = self.0.authority.clone();
+        let look = async move {
+            match external {
+                Some(external) if !is_own => external.look_for(&kid).await,
+                _ => authority.look_for_keys().await,
+            }
+        };
+        Some(async move {
+            // Whoever has waited in vain is refused as if nobody had looked.
+            let _late = tokio::time::timeout(KEYS_WAIT, look).await;
+        })
     }
 
     /// Whether the signature of a token was verified a moment ago.

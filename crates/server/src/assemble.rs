@@ -2,7 +2,7 @@
 //! gateway, listeners. The end is the reverse.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -39,6 +39,7 @@ use crate::own::{self, writer::OwnWriter};
 use crate::process::ProcessMetrics;
 use crate::requests::RequestMetrics;
 use crate::status::activity::Activity;
+use crate::status::kept;
 use crate::status::{Status, StatusMetrics};
 use crate::{doors, logging, pressure, shutdown, who};
 
@@ -58,6 +59,10 @@ pub struct Assembled {
     authority: Authority,
     issuers: Vec<Arc<ExternalIssuer>>,
     overrides: Arc<Overrides>,
+    /// What tenants do, and the folder that keeps it.
+    activity: (Arc<Activity>, PathBuf),
+    /// Where changes of the overrides are told.
+    tells: Audit,
     stop: CancellationToken,
 }
 
@@ -88,7 +93,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
 
     let status = figures(config, &storage, &limits, &clock);
     registry.register_collector(Box::new(StatusMetrics(status.clone())));
-    let ingest: Arc<dyn Ingest> = Arc::clone(&status.activity) as _;
+    let activity = Arc::clone(&status.activity);
+    let ingest: Arc<dyn Ingest> = Arc::clone(&activity) as _;
     let authority = who::open_authority(config, &store, Arc::clone(&clock), audit.clone()).await?;
     if config.roles.contains(&Role::Authority) {
         authority.establish(config.authority.issuer.as_deref()).await?;
@@ -100,9 +106,11 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let stop = CancellationToken::new();
     let told = Told {
         settings: door_settings(config, budget, cores)?,
-        lifecycle: lifecycle(config, &overrides, &stop),
+        lifecycle: lifecycle(config, &overrides, &audit, &stop),
     };
-    let parts = doors::Parts { ingest: ingests, engine, clock: ticks, requests, keeping, status, told };
+    let ending = stop.clone();
+    let parts =
+        doors::Parts { ingest: ingests, engine, clock: ticks, requests, keeping, status, told, stop: ending };
     let receivers = doors::receivers(&parts, budget, &mut registry);
     register_memory(&mut registry, budget, &storage, &parts.engine, &receivers);
     let doors = doors::open(&parts, &receivers, &authority, &config.listen);
@@ -111,8 +119,14 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
     let exposition = Exposition::new(registry);
 
-    let ports =
-        Ports { config, storage: &storage, exposition: &exposition, clock: &clock, gateway: &gateway };
+    let ports = Ports {
+        config,
+        storage: &storage,
+        exposition: &exposition,
+        clock: &clock,
+        gateway: &gateway,
+        stop: &stop,
+    };
     let listeners = ports.open(doors, &secured, &audit).await?;
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
@@ -122,9 +136,23 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         let (ingest, context) = (Arc::clone(&ingest), gateway.own(reserved.clone()));
         (OwnWriter { ingest, context, clock, exposition, instance }, records)
     });
+    let tells = audit.clone();
+    let activity = (activity, config.data_dir.clone());
     let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
     pressure::watch(near_limit, stop.clone()).context("cannot watch the memory")?;
-    Ok(Assembled { storage, listeners, addresses, own, audit: events, authority, issuers, overrides, stop })
+    Ok(Assembled {
+        storage,
+        listeners,
+        addresses,
+        own,
+        audit: events,
+        authority,
+        issuers,
+        overrides,
+        activity,
+        tells,
+        stop,
+    })
 }
 
 fn query_settings(
@@ -144,9 +172,14 @@ fn query_settings(
     })
 }
 
-fn lifecycle(config: &Config, overrides: &Arc<Overrides>, stop: &CancellationToken) -> Lifecycle {
-    let (overrides, stop) = (Arc::clone(overrides), stop.clone());
-    Lifecycle { is_open: config.listen.lifecycle, overrides, stop }
+fn lifecycle(
+    config: &Config,
+    overrides: &Arc<Overrides>,
+    audit: &Audit,
+    stop: &CancellationToken,
+) -> Lifecycle {
+    let (overrides, audit, stop) = (Arc::clone(overrides), audit.clone(), stop.clone());
+    Lifecycle { is_open: config.listen.lifecycle, overrides, audit, stop }
 }
 
 /// What the query doors are told of the server.
@@ -214,12 +247,15 @@ fn figures(
 ) -> Status {
     Status {
         storage: storage.clone(),
-        activity: Arc::new(Activity::new(Arc::new(storage.clone()), Arc::clone(clock))),
+        activity: Arc::new(Activity::open(Arc::new(storage.clone()), Arc::clone(clock), &config.data_dir)),
         limits: Arc::clone(limits),
         origins: Arc::new(Origins { folder: config.tenants(), base: config.limits() }),
         clock: Arc::clone(clock),
     }
 }
+
+/// The listener that tells of the process' health.
+const HEALTH: &str = "health";
 
 /// What every port has in common.
 struct Ports<'a> {
@@ -228,6 +264,7 @@ struct Ports<'a> {
     exposition: &'a Exposition,
     clock: &'a Arc<dyn Clock>,
     gateway: &'a Gateway,
+    stop: &'a CancellationToken,
 }
 
 impl Ports<'_> {
@@ -242,7 +279,7 @@ impl Ports<'_> {
         let mut listeners = Vec::new();
         for door in doors {
             let address = SocketAddr::new(listen.address, door.port + listen.port_offset);
-            let operations = doors::operations(&door, self.storage, self.exposition, self.clock);
+            let operations = doors::operations(&door, self.storage, self.exposition, self.clock, self.stop);
             let mut router = door.router.merge(operations);
             if let Some(through) = door.through {
                 router = router.layer(from_fn(who::guard)).layer(self.gateway.layer(through));
@@ -287,13 +324,20 @@ impl Assembled {
         // These only read, and end when they are dropped.
         let mut looking = JoinSet::new();
         looking.spawn(async move { self.authority.keep_fresh().await });
-        looking.spawn(self.overrides.keep_fresh());
+        looking.spawn(self.overrides.keep_fresh(self.tells));
         for issuer in self.issuers {
             looking.spawn(async move { issuer.keep_fresh().await });
         }
+        let (activity, data_dir) = self.activity;
+        looking.spawn(kept::keep(Arc::clone(&activity), data_dir.clone()));
         let mut serving = JoinSet::new();
+        // Whoever asks for the health while everything ends is told that it ends.
+        let (mut telling, told) = (JoinSet::new(), CancellationToken::new());
         for listener in self.listeners {
-            serving.spawn(listener.serve(stop.clone()));
+            match listener.name() {
+                HEALTH => telling.spawn(listener.serve(told.clone())),
+                _ => serving.spawn(listener.serve(stop.clone())),
+            };
         }
         let own_stop = CancellationToken::new();
         let own = self.own.map(|(writer, records)| tokio::spawn(writer.run(records, own_stop.clone())));
@@ -302,13 +346,19 @@ impl Assembled {
         for (listener, address) in &self.addresses {
             tracing::info!(listener, %address, "ready");
         }
+        stop.cancelled().await;
         while serving.join_next().await.is_some() {}
         own_stop.cancel();
         if let Some(own) = own {
             own.await.context("the writer of the server's own telemetry failed")?;
         }
         audit.await.context("the writer of audit events failed")?;
+        if let Err(error) = kept::save(&activity, &data_dir).await {
+            tracing::warn!(%error, "what tenants did since the last minute is not kept");
+        }
         self.storage.shutdown().await.context("cannot write what is in memory; the log keeps it")?;
+        told.cancel();
+        while telling.join_next().await.is_some() {}
         drop(looking);
         tracing::info!("stopped");
         Ok(())

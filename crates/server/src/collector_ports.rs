@@ -10,16 +10,19 @@ use axum::Router;
 use axum::extract::{Extension, Query};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use model::time::NS_PER_S;
 use model::{Clock, TimestampNs};
 use security::gateway::Sight;
 use serde::Deserialize;
 use serde_json::json;
 use storage::Storage;
+use tokio_util::sync::CancellationToken;
 
 use crate::exposition::Exposition;
 
+/// The engine's metric that tells whether it refuses writes for want of room.
+const DISK_FULL: &str = "stella_disk_full";
 /// The longest time that threads are watched for one answer.
 const MAX_WATCH_S: u64 = 60;
 /// Ticks of `/proc` per second: fixed on Linux.
@@ -35,17 +38,37 @@ pub(crate) fn scrape(exposition: &Exposition) -> Router {
     Router::new().route("/metrics", get(metrics)).route("/", get(move || async move { page }))
 }
 
-/// The health of the process: that it answers, and since when.
-pub(crate) fn health(storage: &Storage, clock: &Arc<dyn Clock>) -> Router {
+/// The health of the process: whether it takes what is sent, since when it is there, and otherwise why not, with 503. While
+/// the log is replayed it is healthy, as nothing is refused for that.
+pub(crate) fn health(
+    storage: &Storage,
+    exposition: &Exposition,
+    clock: &Arc<dyn Clock>,
+    stop: &CancellationToken,
+) -> Router {
     let (storage, clock, started) = (storage.clone(), Arc::clone(clock), clock.now());
+    let (exposition, stop) = (exposition.clone(), stop.clone());
     let answer = move || async move {
         let up_s = (clock.now().0 - started.0).max(0) / NS_PER_S;
-        axum::Json(json!({
-            "status": "Server available",
+        let reason = if stop.is_cancelled() {
+            Some("the server ends: requests under way are answered")
+        } else if exposition.gauge(DISK_FULL).is_some_and(|full| full > 0.0) {
+            Some("writes are refused: a volume is full, make room on it")
+        } else {
+            None
+        };
+        let (code, status) = match reason {
+            None => (StatusCode::OK, "Server available"),
+            Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "Server not available"),
+        };
+        let told = axum::Json(json!({
+            "status": status,
+            "reason": reason,
             "upSince": since(started),
             "uptime": format!("{up_s}s"),
             "replayed": storage.replay().done,
-        }))
+        }));
+        (code, told)
     };
     Router::new().route("/", get(answer.clone())).route("/health/status", get(answer))
 }

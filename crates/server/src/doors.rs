@@ -16,6 +16,7 @@ use security::authority::Authority;
 use security::gateway::Sight;
 use security::scopes::Door as Through;
 use storage::Storage;
+use tokio_util::sync::CancellationToken;
 
 use crate::collector_ports;
 use crate::config::{Listen, Role};
@@ -35,6 +36,8 @@ pub(crate) struct Parts {
     pub(crate) keeping: Keeping,
     pub(crate) status: Status,
     pub(crate) told: Told,
+    /// When this is cancelled, connections that last end.
+    pub(crate) stop: CancellationToken,
 }
 
 /// What the query doors are told of the process, and the routes that end it.
@@ -85,7 +88,7 @@ pub(crate) fn open(
     let settings = &parts.told.settings;
     let (engine, clock) = (|| parts.engine.clone(), || Arc::clone(&parts.clock));
     let prometheus = api::prometheus(engine(), clock(), settings);
-    let loki = api::loki(engine(), clock(), settings);
+    let loki = api::loki(engine(), clock(), settings, parts.stop.clone());
     let tempo = api::tempo(engine(), clock(), settings);
     // Questions leave a span each; writes are too many for that, and are counted only.
     let three = |name, role, signal, questions, writes: Router| {
@@ -160,6 +163,7 @@ pub(crate) fn operations(
     storage: &Storage,
     exposition: &Exposition,
     clock: &Arc<dyn Clock>,
+    stop: &CancellationToken,
 ) -> Router {
     let metrics = {
         let exposition = exposition.clone();
@@ -179,7 +183,7 @@ pub(crate) fn operations(
         }
         Role::Collector => match door.through {
             Some(Through::Scrape) => collector_ports::scrape(exposition),
-            Some(Through::Health) => collector_ports::health(storage, clock),
+            Some(Through::Health) => collector_ports::health(storage, exposition, clock, stop),
             Some(Through::Debug) => collector_ports::debug(storage),
             // What gRPC answers to an unknown method is the receiver's.
             _ => return Router::new(),

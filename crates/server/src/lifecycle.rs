@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use model::audit::Audit;
 use tokio_util::sync::CancellationToken;
 
 use crate::overrides::Overrides;
@@ -15,6 +16,7 @@ use crate::overrides::Overrides;
 pub(crate) struct Lifecycle {
     pub(crate) is_open: bool,
     pub(crate) overrides: Arc<Overrides>,
+    pub(crate) audit: Audit,
     pub(crate) stop: CancellationToken,
 }
 
@@ -40,9 +42,9 @@ impl Lifecycle {
         if !self.is_open {
             return closed();
         }
-        let overrides = self.overrides;
+        let (overrides, audit) = (self.overrides, self.audit);
         let looked = tokio::task::spawn_blocking(move || {
-            overrides.look();
+            overrides.look(&audit);
             overrides.broken()
         });
         match looked.await {

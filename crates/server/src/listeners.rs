@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use model::audit::{Action, Audit, Event};
 use security::PeerAddress;
+use security::gateway::StillTaken;
 use security::tls::server::peer;
 use security::tls::{PeerCertificate, ServerTls};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -208,6 +209,8 @@ async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let still_taken =
+        peer.clone().map(|(tls, certificate)| StillTaken(Arc::new(move || tls.still_takes(&certificate))));
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let router = router.clone();
         let refused = peer.as_ref().is_some_and(|(tls, certificate)| !tls.still_takes(certificate));
@@ -218,6 +221,9 @@ where
         }
         if let Some((_, certificate)) = &peer {
             request.extensions_mut().insert(Arc::clone(certificate));
+        }
+        if let Some(still_taken) = &still_taken {
+            request.extensions_mut().insert(still_taken.clone());
         }
         async move { Ok::<_, Infallible>(if refused { no_longer() } else { answer(router, request).await }) }
     });

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use model::audit::{Action, Audit, Event};
 use model::limits::LimitsSource;
 use model::{Limits, TenantId};
 use parking_lot::Mutex;
@@ -37,6 +38,9 @@ pub(crate) use spellings::spell_duration;
 
 /// The pause between two looks at the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Tenants that are named when their limits have changed; of more the number is told.
+const MAX_TOLD_TENANTS: usize = 50;
 
 /// A file of overrides; 100,000 tenants with some keys each are far below it.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -164,12 +168,12 @@ impl Overrides {
     }
 
     /// Looks at the files every few seconds, until this is dropped.
-    pub async fn keep_fresh(self: Arc<Self>) {
+    pub async fn keep_fresh(self: Arc<Self>, audit: Audit) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            let overrides = Arc::clone(&self);
+            let (overrides, audit) = (Arc::clone(&self), audit.clone());
             // Files are read on a thread that may wait; a look that panics leaves everything as it is.
-            let _looked = tokio::task::spawn_blocking(move || overrides.look()).await;
+            let _looked = tokio::task::spawn_blocking(move || overrides.look(&audit)).await;
         }
     }
 
@@ -179,16 +183,16 @@ impl Overrides {
         self.sources.lock().iter().filter_map(|source| source.broken.clone()).collect()
     }
 
-    /// Looks at the files once. What is new comes into force; what is broken does not.
-    pub fn look(&self) {
+    /// Looks at the files once. What is new comes into force, which is told; what is broken does not.
+    pub fn look(&self, audit: &Audit) {
         let mut sources = self.sources.lock();
-        let mut is_changed = false;
+        let mut changed = Vec::new();
         for source in &mut *sources {
             let labels = ByFile { file: source.keys.file };
             match source.look() {
                 Ok(false) => continue,
                 Ok(true) => {
-                    is_changed = true;
+                    changed.push(source.keys.file);
                     self.metrics.reloads.get_or_create(&labels).inc();
                     self.metrics.good.get_or_create(&labels).set(1);
                     tracing::info!(path = %source.path.display(), "overrides were read again");
@@ -209,16 +213,38 @@ impl Overrides {
                 }
             }
         }
-        if is_changed {
-            self.current.store(Arc::new(snapshot(&self.base, &sources)));
+        if !changed.is_empty() {
+            let next = Arc::new(snapshot(&self.base, &sources));
+            let before = self.current.swap(Arc::clone(&next));
+            audit.record(next.change(&before, &changed));
+        }
+    }
+}
+
+impl Snapshot {
+    fn limits(&self, tenant: &TenantId) -> &Arc<Limits> {
+        self.tenants.get(tenant).unwrap_or(&self.everyone)
+    }
+
+    /// What is told of the step from one snapshot to this one: the files that were read, and whose limits are others now.
+    fn change(&self, before: &Self, files: &[&str]) -> Event {
+        let named: BTreeSet<&TenantId> = self.tenants.keys().chain(before.tenants.keys()).collect();
+        let differs = |tenant: &&&TenantId| self.limits(tenant) != before.limits(tenant);
+        let tenants: Vec<&TenantId> = named.iter().filter(differs).copied().collect();
+        let everyone = (self.everyone != before.everyone).then_some("*");
+        let told = everyone.into_iter().chain(tenants.iter().map(|tenant| tenant.as_str()));
+        let told: Vec<&str> = told.take(MAX_TOLD_TENANTS).collect();
+        let event = Event::new(Action::OverridesChanged).on(files.join(" ")).with("tenants", told.join(" "));
+        match tenants.as_slice() {
+            [only] if everyone.is_none() => event.of_tenant(only.as_str()),
+            all => event.with("tenant_count", all.len().to_string()),
         }
     }
 }
 
 impl LimitsSource for Overrides {
     fn limits(&self, tenant: &TenantId) -> Arc<Limits> {
-        let current = self.current.load();
-        Arc::clone(current.tenants.get(tenant).unwrap_or(&current.everyone))
+        Arc::clone(self.current.load().limits(tenant))
     }
 }
 

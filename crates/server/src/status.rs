@@ -5,6 +5,8 @@
 
 mod ring;
 
+pub(crate) mod kept;
+
 pub(crate) mod activity;
 
 mod metrics;

@@ -64,7 +64,8 @@ pub(crate) fn gateway(
     clock: Arc<dyn Clock>,
     audit: Audit,
 ) -> anyhow::Result<(Gateway, Vec<Arc<ExternalIssuer>>)> {
-    let opened = config.identity.issuers.iter().cloned().map(ExternalIssuer::open);
+    let settings = config.identity.issuers.iter().cloned();
+    let opened = settings.map(|settings| ExternalIssuer::open(settings, Arc::clone(&clock)));
     let issuers: Vec<_> = opened.map(|issuer| issuer.map(Arc::new)).collect::<Result<_, _>>()?;
     let audience = config.identity.audience.iter().cloned();
     let verifier = Verifier::new(authority.clone(), issuers.clone(), audience, clock);

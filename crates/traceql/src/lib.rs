@@ -18,6 +18,8 @@ mod check;
 
 mod tags;
 
+mod substitute;
+
 mod plan;
 
 mod mentions;

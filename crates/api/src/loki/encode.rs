@@ -50,6 +50,34 @@ pub(crate) fn write_answer(json: &mut Json, answer: LogAnswer, encoding: Encodin
     json.raw("}}");
 }
 
+/// Writes a frame of a tail: lines in the order of their time, and those that were left out.
+pub(crate) fn write_tail(
+    json: &mut Json,
+    lines: Vec<LogStream>,
+    dropped: &[LogStream],
+    categorize_labels: bool,
+) {
+    json.raw("{\"streams\":");
+    let encoding = Encoding { categorize_labels, direction: Direction::Forward };
+    write_value(json, LogValue::Streams(lines), encoding);
+    if categorize_labels {
+        json.raw(",\"encodingFlags\":[\"categorize-labels\"]");
+    }
+    if !dropped.is_empty() {
+        json.raw(",\"dropped_entries\":");
+        let entries =
+            dropped.iter().flat_map(|stream| stream.entries.iter().map(|entry| (&stream.labels, entry)));
+        json.list(entries, |json, (labels, entry)| {
+            json.raw("{\"labels\":");
+            json.labels(labels);
+            json.raw(",\"timestamp\":");
+            json.quoted(entry.timestamp_ns);
+            json.raw("}");
+        });
+    }
+    json.raw("}");
+}
+
 fn write_value(json: &mut Json, value: LogValue, encoding: Encoding) {
     match value {
         LogValue::Streams(streams) if encoding.categorize_labels => {

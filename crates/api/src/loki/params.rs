@@ -15,6 +15,9 @@ const DEFAULT_LIMIT: usize = 100;
 /// How far back a question looks where the client does not say.
 const DEFAULT_SINCE_NS: i64 = 3_600 * NS_PER_S;
 
+/// The longest time that a tail waits for lines.
+const MAX_TAIL_DELAY_S: i64 = 5;
+
 /// Without a step, a range is cut into about so many.
 const DEFAULT_STEPS: i64 = 250;
 
@@ -79,12 +82,7 @@ impl LogQuestion {
         end_ns: i64,
         step_ns: Option<i64>,
     ) -> Result<Self, ApiError> {
-        let limit = match parameters.get("limit") {
-            Some(text) => number(text)?,
-            None => DEFAULT_LIMIT as i64,
-        };
-        let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
-        let limit = limit.ok_or_else(|| request("limit must be a positive value"))?;
+        let limit = limit(parameters)?;
         let direction = match parameters.get("direction") {
             Some(text) if text.eq_ignore_ascii_case("forward") => Direction::Forward,
             Some(text) if text.eq_ignore_ascii_case("backward") => Direction::Backward,
@@ -96,6 +94,52 @@ impl LogQuestion {
             request: LogRequest { start_ns, end_ns, step_ns, limit, direction, timeout_ns: None },
         })
     }
+}
+
+/// What a tail is asked for with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TailQuestion {
+    /// The text.
+    pub(crate) query: String,
+    /// The first moment of the lines that were there before.
+    pub(crate) start_ns: i64,
+    /// How long lines are waited for before they are told.
+    pub(crate) delay_ns: i64,
+    /// How many lines that were there before are told at most, the last ones.
+    pub(crate) limit: usize,
+}
+
+impl TailQuestion {
+    /// Reads `query`, `start` (an hour ago), `delay_for` (0 to 5 seconds) and `limit` (100).
+    ///
+    /// # Errors
+    /// When a parameter is not what it must be.
+    pub(crate) fn read(parameters: &Parameters, now_ns: i64) -> Result<Self, ApiError> {
+        let start_ns = match parameters.get("start") {
+            Some(text) => parse_timestamp(text).map_err(ApiError::Request)?,
+            None => now_ns.saturating_sub(DEFAULT_SINCE_NS),
+        };
+        let delay_s = parameters.get("delay_for").map(number).transpose()?.unwrap_or(0);
+        if !(0..=MAX_TAIL_DELAY_S).contains(&delay_s) {
+            return Err(request("delay_for can't be greater than 5, or less than 0"));
+        }
+        Ok(Self {
+            query: parameters.get("query").unwrap_or_default().to_owned(),
+            start_ns,
+            delay_ns: delay_s * NS_PER_S,
+            limit: limit(parameters)?,
+        })
+    }
+}
+
+/// How many lines are asked for.
+fn limit(parameters: &Parameters) -> Result<usize, ApiError> {
+    let limit = match parameters.get("limit") {
+        Some(text) => number(text)?,
+        None => DEFAULT_LIMIT as i64,
+    };
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+    limit.ok_or_else(|| request("limit must be a positive value"))
 }
 
 fn request(message: &str) -> ApiError {

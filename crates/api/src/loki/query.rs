@@ -53,7 +53,7 @@ pub(crate) async fn format(request: Request) -> Result<Response, PlainError> {
 
 async fn answer(door: &Loki, asked: &Asked, question: LogQuestion) -> Result<Response, PlainError> {
     let encoding = Encoding {
-        categorize_labels: flags(&asked.headers).any(|flag| flag == "categorize-labels"),
+        categorize_labels: wants_categories(&asked.headers),
         direction: question.request.direction,
     };
     let answer = door.engine.logql(&asked.context, &question.query, question.request).await?;
@@ -61,6 +61,11 @@ async fn answer(door: &Loki, asked: &Asked, question: LogQuestion) -> Result<Res
         write_answer(json, answer, encoding);
     })
     .await?)
+}
+
+/// Whether a client reads structured metadata and parsed labels apart from those of the stream.
+pub(super) fn wants_categories(headers: &HeaderMap) -> bool {
+    flags(headers).any(|flag| flag == "categorize-labels")
 }
 
 fn flags(headers: &HeaderMap) -> impl Iterator<Item = &str> {

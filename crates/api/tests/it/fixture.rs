@@ -12,6 +12,7 @@ use model::time::{ManualClock, NS_PER_S};
 use model::{Batch, Clock, Ingest, TenantContext, TenantId, TimestampNs};
 use query::{QueryEngine, QuerySettings};
 use storage::{Components, Storage, Store, StoreConfig, StoreParts};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// The moment at which the clock stands, in seconds.
@@ -78,7 +79,7 @@ impl Fixture {
             storage,
             limits,
             prometheus: api::prometheus(engine.clone(), Arc::clone(&clock), &settings),
-            loki: api::loki(engine.clone(), Arc::clone(&clock), &settings),
+            loki: api::loki(engine.clone(), Arc::clone(&clock), &settings, CancellationToken::new()),
             tempo: api::tempo(engine, clock, &settings),
             _folder: folder,
         }

@@ -158,8 +158,13 @@ async fn keys_are_exchanged_and_old_tokens_stay_good() {
     let old = issue();
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
         let kid = authority.rotate(algorithm).await.unwrap();
+        let kid_of = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid;
+        assert_ne!(kid_of(&issue()).as_ref(), Some(&kid), "others do not know it yet");
+        world.pass_s(KEY_LEAD_S - 1);
+        assert_ne!(kid_of(&issue()).as_ref(), Some(&kid));
+        world.pass_s(1);
         let new = issue();
-        assert_eq!(jsonwebtoken::decode_header(&new).unwrap().kid.as_ref(), Some(&kid));
+        assert_eq!(kid_of(&new).as_ref(), Some(&kid));
         assert!(verifier.verify(&new, None).is_ok(), "{algorithm:?}");
         assert!(verifier.verify(&old, None).is_ok());
     }
@@ -179,6 +184,47 @@ async fn keys_are_exchanged_and_old_tokens_stay_good() {
         3,
         "what was retired long ago is gone: one per node, and the last"
     );
+}
+
+#[tokio::test]
+async fn a_new_key_is_known_to_every_node_before_it_signs() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (world.node().await, world.node_in(folder.path(), 2).await);
+    here.create_client(client("a", &["obs:read"], Some("acme"))).await.unwrap();
+    there.refresh().await.unwrap();
+    let verifier = world.verifier(&there);
+    let issue = || here.issue_short("a", &TokenRequest::default()).unwrap().token;
+    let kid_of = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    world.pass_s(KEY_LEAD_S);
+    let first = kid_of(&issue());
+    // Twice, before the first of them signs: the node before goes on until then.
+    let second = here.rotate(Algorithm::Es256).await.unwrap();
+    world.pass_s(KEY_LEAD_S / 2);
+    let third = here.rotate(Algorithm::EdDsa).await.unwrap();
+    let is_published = |node: &Authority, kid: &str| crate::token::external::has_key(&node.jwks(), kid);
+    assert!(!is_published(&there, &third));
+    let mut signed = vec![kid_of(&issue())];
+    // What the register's pause is on every node.
+    there.refresh().await.unwrap();
+    assert!(is_published(&there, &second) && is_published(&there, &third));
+    for _ in 0..3 {
+        world.pass_s(KEY_LEAD_S / 2);
+        let token = issue();
+        assert!(verifier.verify(&token, None).is_ok());
+        signed.push(kid_of(&token));
+    }
+    assert_eq!(signed, [first, second, third.clone(), third]);
+    assert!(KEY_LEAD_S > 2 * i64::try_from(REGISTER_PAUSE.as_secs()).unwrap());
+
+    // The first key of a node signs at once, and who meets a token of it looks for it.
+    let folder = tempfile::tempdir().unwrap();
+    let new = world.node_in(folder.path(), 3).await;
+    let token = new.issue_short("a", &TokenRequest::default()).unwrap().token;
+    assert_eq!(verifier.verify(&token, None), Err(TokenError::Signature));
+    verifier.look_for_key(&token).expect("its key is not known").await;
+    assert!(verifier.look_for_key(&token).is_none());
+    assert!(verifier.verify(&token, None).is_ok());
 }
 
 #[tokio::test]

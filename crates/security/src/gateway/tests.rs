@@ -78,7 +78,18 @@ fn ask(
     peer: Option<&PeerCertificate>,
     named: Option<&str>,
 ) -> String {
-    outcome(&gateway.access(&Asking { door, method: &method, path, headers, peer, source: None }), named)
+    outcome(
+        &gateway.access(&Asking {
+            door,
+            method: &method,
+            path,
+            headers,
+            peer,
+            source: None,
+            still_taken: None,
+        }),
+        named,
+    )
 }
 
 const QUERY: (Door, Method, &str) = (Door::Prometheus, Method::GET, "/api/v1/query");
@@ -425,7 +436,15 @@ async fn an_address_that_guesses_waits_and_good_tokens_pass() {
         let (door, method, path) = QUERY;
         let source = Some(address.into());
         outcome(
-            &gateway.access(&Asking { door, method: &method, path, headers: &headers, peer: None, source }),
+            &gateway.access(&Asking {
+                door,
+                method: &method,
+                path,
+                headers: &headers,
+                peer: None,
+                source,
+                still_taken: None,
+            }),
             None,
         )
     };

@@ -1,17 +1,20 @@
 //! Issuers of others: whose keys are in a file, or behind an address, and what their claims are called.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::TryStreamExt;
 use jsonwebtoken::jwk::JwkSet;
+use model::Clock;
 use serde::Deserialize;
-use std::sync::Arc;
 
-use crate::bounds::{JWKS_PAUSE, LOOK_PAUSE, MAX_JWKS_BYTES};
+use super::renewal::Renewal;
+use crate::bounds::{JWKS_PAUSE, JWKS_RETRY_PAUSE, LOOK_PAUSE, MAX_JWKS_BYTES, UNKNOWN_KEY_PAUSE_NS};
 use crate::error::SecurityError;
 use crate::tls::watch::Watched;
+use crate::tls::{ClientFiles, ClientTls};
 
 /// How long an issuer has to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +49,9 @@ pub struct IssuerSettings {
     pub issuer: String,
     /// Its keys: a file, or an address with `https://`.
     pub jwks: String,
+    /// The authorities that its address is trusted by, where they are not the system's: a file, PEM.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
     /// What its claims are called.
     #[serde(default)]
     pub claims: ClaimNames,
@@ -55,7 +61,18 @@ pub struct IssuerSettings {
 #[derive(Debug)]
 enum Keys {
     File(Watched<JwkSet>),
-    Address { url: String, http: reqwest::Client, current: ArcSwap<JwkSet> },
+    Address(Address),
+}
+
+/// Keys behind an address.
+#[derive(Debug)]
+struct Address {
+    url: String,
+    http: reqwest::Client,
+    /// The authorities of the address, where a file has them.
+    ca: Option<ClientTls>,
+    current: ArcSwap<JwkSet>,
+    renewal: Renewal,
 }
 
 /// An issuer whose tokens are taken.
@@ -70,20 +87,9 @@ impl ExternalIssuer {
     ///
     /// # Errors
     /// When the file holds no keys, or the address is none that can be asked.
-    pub fn open(settings: IssuerSettings) -> Result<Self, SecurityError> {
+    pub fn open(settings: IssuerSettings, clock: Arc<dyn Clock>) -> Result<Self, SecurityError> {
         let keys = if settings.jwks.contains("://") {
-            if !settings.jwks.starts_with("https://") {
-                return Err(SecurityError::Tls(format!(
-                    "keys are fetched by https alone: jwks={}; or name a file",
-                    settings.jwks
-                )));
-            }
-            let http = reqwest::Client::builder()
-                .https_only(true)
-                .timeout(ANSWER_TIMEOUT)
-                .build()
-                .map_err(|error| SecurityError::Tls(error.to_string()))?;
-            Keys::Address { url: settings.jwks.clone(), http, current: ArcSwap::default() }
+            Keys::Address(Address::open(&settings, clock)?)
         } else {
             let path = PathBuf::from(&settings.jwks);
             Keys::File(Watched::open(vec![path.clone()], move |contents| {
@@ -111,7 +117,7 @@ impl ExternalIssuer {
     pub fn keys(&self) -> Arc<JwkSet> {
         match &self.keys {
             Keys::File(file) => file.current(),
-            Keys::Address { current, .. } => current.load_full(),
+            Keys::Address(address) => address.current.load_full(),
         }
     }
 
@@ -123,28 +129,79 @@ impl ExternalIssuer {
                     file.look("issuer");
                     tokio::time::sleep(LOOK_PAUSE).await;
                 }
-                Keys::Address { url, http, current } => {
-                    match fetch(http, url).await {
-                        Ok(keys) => current.store(Arc::new(keys)),
-                        Err(reason) => {
-                            tracing::warn!(
-                                issuer = self.settings.issuer,
-                                url,
-                                reason,
-                                "the keys of an issuer cannot be fetched: those that are known stay"
-                            );
-                        }
+                Keys::Address(address) => {
+                    let is_fetched = address.fetch(&self.settings.issuer).await;
+                    let pause = if is_fetched { JWKS_PAUSE } else { JWKS_RETRY_PAUSE };
+                    let mut waited = Duration::ZERO;
+                    while waited < pause {
+                        tokio::time::sleep(LOOK_PAUSE).await;
+                        waited += LOOK_PAUSE;
+                        address.ca.as_ref().map(ClientTls::look);
                     }
-                    tokio::time::sleep(JWKS_PAUSE).await;
                 }
             }
         }
+    }
+
+    /// Looks for a key that a token names, where keys can be asked for and none of those that are known has the name. Many
+    /// such tokens are one request in a while.
+    pub(crate) async fn look_for(&self, kid: &str) {
+        if let Keys::Address(address) = &self.keys
+            && !has_key(&address.current.load(), kid)
+        {
+            address
+                .renewal
+                .run(async {
+                    address.fetch(&self.settings.issuer).await;
+                })
+                .await;
+        }
+    }
+}
+
+/// Whether a key of the set has the name.
+pub(crate) fn has_key(keys: &JwkSet, kid: &str) -> bool {
+    keys.keys.iter().any(|key| key.common.key_id.as_deref() == Some(kid))
+}
+
+impl Address {
+    fn open(settings: &IssuerSettings, clock: Arc<dyn Clock>) -> Result<Self, SecurityError> {
+        let url = settings.jwks.clone();
+        if !url.starts_with("https://") {
+            return Err(SecurityError::Tls(format!(
+                "keys are fetched by https alone: jwks={url}; or name a file"
+            )));
+        }
+        let files = settings.ca.clone().map(|ca| ClientFiles { ca, identity: None });
+        let ca = files.as_ref().map(ClientTls::open).transpose()?;
+        let builder = reqwest::Client::builder().https_only(true).timeout(ANSWER_TIMEOUT);
+        let builder = match &ca {
+            Some(ca) => builder.tls_backend_preconfigured(ca.config()),
+            None => builder,
+        };
+        let http = builder.build().map_err(|error| SecurityError::Tls(error.to_string()))?;
+        let renewal = Renewal::new(clock, UNKNOWN_KEY_PAUSE_NS);
+        Ok(Self { url, http, ca, current: ArcSwap::default(), renewal })
+    }
+
+    /// Fetches the keys; whether that succeeded. What is known stays otherwise.
+    async fn fetch(&self, issuer: &str) -> bool {
+        let url = &self.url;
+        match fetch(&self.http, url).await {
+            Ok(keys) => self.current.store(Arc::new(keys)),
+            Err(reason) => {
+                let message = "the keys of an issuer cannot be fetched: those that are known stay";
+                tracing::warn!(issuer, url, reason, "{message}");
+                return false;
+            }
+        }
+        true
     }
 }
 
 async fn fetch(http: &reqwest::Client, url: &str) -> Result<JwkSet, String> {
     let response = http.get(url).send().await.and_then(reqwest::Response::error_for_status);
-    let response = response.map_err(|error| error.to_string())?;
+    let response = response.map_err(|error| spelled(&error))?;
     let mut chunks = response.bytes_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = chunks.try_next().await.map_err(|error| error.to_string())? {
@@ -154,6 +211,17 @@ async fn fetch(http: &reqwest::Client, url: &str) -> Result<JwkSet, String> {
         bytes.extend_from_slice(&chunk);
     }
     parse(&bytes)
+}
+
+/// What went wrong, with its causes: a refused certificate is one.
+fn spelled(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 fn parse(bytes: &[u8]) -> Result<JwkSet, String> {

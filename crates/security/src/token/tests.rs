@@ -1,5 +1,8 @@
 //! Which tokens are good, of the Authority and of others, and that no bytes of a token are too much.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};
@@ -10,6 +13,7 @@ use super::external::{ClaimNames, IssuerSettings};
 use super::*;
 use crate::authority::tests::{World, client};
 use crate::authority::{Algorithm as Signing, TokenRequest};
+use crate::tls::{ClientAuth, ServerFiles, ServerTls, dev};
 
 const OTHER: &str = "https://idp.example";
 
@@ -36,7 +40,8 @@ impl Other {
 
     fn issuer(&self, claims: ClaimNames) -> Arc<ExternalIssuer> {
         let jwks = self.folder.path().join("jwks.json").to_str().unwrap().to_owned();
-        Arc::new(ExternalIssuer::open(IssuerSettings { issuer: OTHER.into(), jwks, claims }).unwrap())
+        let settings = IssuerSettings { issuer: OTHER.into(), jwks, ca: None, claims };
+        Arc::new(ExternalIssuer::open(settings, World::new().clock).unwrap())
     }
 
     fn sign(&self, claims: &Value) -> String {
@@ -81,6 +86,160 @@ async fn tokens_of_others_are_taken_by_their_own_words() {
 
     let unknown = verifier(&world, Vec::new()).await;
     assert_eq!(unknown.verify(&token, None), Err(TokenError::Issuer(OTHER.into())));
+}
+
+/// An issuer's address: HTTPS with a certificate of an authority of its own, which counts how often it is asked.
+struct Address {
+    folder: tempfile::TempDir,
+    keys: Arc<parking_lot::Mutex<JwkSet>>,
+    asked: Arc<AtomicUsize>,
+    url: String,
+}
+
+/// The connections of that address.
+struct Secured {
+    socket: tokio::net::TcpListener,
+    tls: ServerTls,
+}
+
+impl axum::serve::Listener for Secured {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.socket.accept().await.unwrap();
+            if let Ok(stream) = self.tls.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.socket.local_addr()
+    }
+}
+
+impl Address {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap();
+        let clock = Arc::new(model::time::ManualClock::new(model::TimestampNs(now)));
+        dev::make(folder.path(), "dev", false, &*clock).unwrap();
+        let [cert, key] = dev::pair_files("authority", "dev").map(|name| folder.path().join(name));
+        let files = ServerFiles { cert, key, ca: None, revoked: Vec::new() };
+        let tls = ServerTls::open("issuer", &files, ClientAuth::None, clock).unwrap();
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/certs", socket.local_addr().unwrap().port());
+        let keys = Arc::new(parking_lot::Mutex::new(JwkSet { keys: Vec::new() }));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (told, counted) = (Arc::clone(&keys), Arc::clone(&asked));
+        let answer = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let keys = told.lock().clone();
+            std::future::ready(axum::Json(keys))
+        };
+        let router = axum::Router::new().route("/certs", axum::routing::get(answer));
+        tokio::spawn(async move { axum::serve(Secured { socket, tls }, router).await });
+        Self { folder, keys, asked, url }
+    }
+
+    /// Makes a key public, and gives what signs with it.
+    fn publish(&self, kid: &str) -> impl Fn(&Value) -> String + use<> {
+        let key = EncodingKey::from_ec_der(&rcgen::KeyPair::generate().unwrap().serialize_der());
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+        jwk.common.key_id = Some(kid.to_owned());
+        self.keys.lock().keys.push(jwk);
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(kid.to_owned());
+        move |claims| jsonwebtoken::encode(&header, claims, &key).unwrap()
+    }
+
+    fn issuer(&self, world: &World, ca: Option<PathBuf>) -> Arc<ExternalIssuer> {
+        let claims = ClaimNames::default();
+        let settings = IssuerSettings { issuer: OTHER.into(), jwks: self.url.clone(), ca, claims };
+        Arc::new(ExternalIssuer::open(settings, Arc::clone(&world.clock) as Arc<dyn Clock>).unwrap())
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn keys_behind_an_address_are_asked_for_when_a_token_names_an_unknown_one_and_not_too_often() {
+    crate::tls::install_provider();
+    let (world, address) = (World::new(), Address::new().await);
+    let issuer = address.issuer(&world, Some(address.folder.path().join(dev::CA_FILE)));
+    let verifier = verifier(&world, vec![Arc::clone(&issuer)]).await;
+    let claims = json!({"iss": OTHER, "sub": "ann", "aud": "observability", "exp": now_s(&world) + 3_600});
+    let look = async |token: &str| match verifier.look_for_key(token) {
+        Some(looking) => looking.await,
+        None => panic!("the key is known"),
+    };
+    let first = address.publish("k1");
+    let token = first(&claims);
+    assert_eq!(verifier.verify(&token, None), Err(TokenError::Signature));
+    // Many at once are one question.
+    futures::future::join_all((0..20).map(|_| look(&token))).await;
+    assert_eq!(address.asked(), 1);
+    assert!(verifier.verify(&token, None).is_ok());
+    assert!(verifier.look_for_key(&token).is_none());
+
+    // A key that came since, within the pause: refused until it is over.
+    let second = address.publish("k2");
+    let token = second(&claims);
+    look(&token).await;
+    assert_eq!((address.asked(), verifier.verify(&token, None)), (1, Err(TokenError::Signature)));
+    world.pass_s(10);
+    look(&token).await;
+    assert!(verifier.verify(&token, None).is_ok());
+    // Names that nobody has are no way to have others asked all the time, nor are tokens of unknown issuers.
+    let forger = Other::new();
+    for n in 0..50 {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(format!("x{n}"));
+        let forged = jsonwebtoken::encode(&header, &claims, &forger.key).unwrap();
+        look(&forged).await;
+        assert_eq!(verifier.verify(&forged, None), Err(TokenError::Signature));
+    }
+    let stranger = forger.sign(&json!({"iss": "https://evil.example", "sub": "a", "exp": 1}));
+    assert!(verifier.look_for_key(&stranger).is_none());
+    assert_eq!(address.asked(), 2);
+
+    // The name of a known key does not make another key's token good.
+    let forged = forger.sign(&claims);
+    assert_eq!(verifier.verify(&forged, None), Err(TokenError::Signature));
+    // Keys that were taken back are believed no longer once they were asked for again.
+    address.keys.lock().keys.remove(0);
+    world.pass_s(10);
+    let third = address.publish("k3");
+    look(&third(&claims)).await;
+    assert_eq!(issuer.keys().keys.len(), 2);
+    assert!(!external::has_key(&issuer.keys(), "k1"));
+}
+
+#[tokio::test]
+async fn an_issuer_is_trusted_by_its_own_authorities_alone_and_over_https() {
+    crate::tls::install_provider();
+    let (world, address) = (World::new(), Address::new().await);
+    let token = address.publish("k1")(&json!({"iss": OTHER, "sub": "ann", "exp": now_s(&world) + 60}));
+    let foreign = tempfile::tempdir().unwrap();
+    dev::make(foreign.path(), "dev", false, &*world.clock).unwrap();
+    for ca in [Some(foreign.path().join(dev::CA_FILE)), None] {
+        let issuer = address.issuer(&world, ca);
+        let verifier = verifier(&world, vec![Arc::clone(&issuer)]).await;
+        verifier.look_for_key(&token).unwrap().await;
+        assert!(issuer.keys().keys.is_empty());
+        assert_eq!(address.asked(), 0);
+    }
+    for (jwks, ca) in [
+        (address.url.replace("https", "http"), None),
+        (address.url.clone(), Some(foreign.path().join("nothing.crt"))),
+    ] {
+        let settings = IssuerSettings { issuer: OTHER.into(), jwks, ca, claims: ClaimNames::default() };
+        assert!(ExternalIssuer::open(settings, Arc::clone(&world.clock) as Arc<dyn Clock>).is_err());
+    }
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ impl Asked {
 pub(super) enum Failure {
     Refused(Refusal),
     Invalid(String),
+    Forbidden(String),
     NotFound(String),
     Storage(StorageError),
 }
@@ -101,6 +102,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.kind(),
             Self::Invalid(_) => Kind::Invalid,
+            Self::Forbidden(_) => Kind::Forbidden,
             Self::NotFound(_) => Kind::NotFound,
             Self::Storage(error) => error.kind(),
         }
@@ -122,7 +124,7 @@ impl Failure {
     fn message(&self) -> String {
         match self {
             Self::Refused(refusal) => format!("{}: {refusal}", refusal.code()),
-            Self::Invalid(message) | Self::NotFound(message) => message.clone(),
+            Self::Invalid(message) | Self::Forbidden(message) | Self::NotFound(message) => message.clone(),
             Self::Storage(error) => error.to_string(),
         }
     }

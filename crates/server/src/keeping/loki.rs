@@ -17,6 +17,9 @@ use super::Keeping;
 use super::asked::{Asked, Failure};
 use super::holds::moment;
 
+/// What is said where a tenant's lines are not deleted on request.
+const DISABLED: &str = "deletion is not available for this tenant: its deletion_mode is disabled";
+
 /// A deletion as Loki lists it; times in seconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Listed {
@@ -31,6 +34,9 @@ pub(super) struct Listed {
 /// `POST` and `PUT /loki/api/v1/delete`.
 pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Result<StatusCode, Failure> {
     let asked = Asked::read(request).await?;
+    if !asked.context.limits().logs.deletes_on_request {
+        return Err(Failure::Forbidden(DISABLED.to_owned()));
+    }
     let invalid = |message: &str| Failure::Invalid(message.to_owned());
     let query = asked.get("query").ok_or_else(|| invalid("query not set"))?;
     let (matchers, lines) =

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use model::audit::{Action, Event};
+use model::tenant::{Access, Refusal};
 use model::{Matcher, Signal, TenantContext, TenantId, TimeRange};
+use security::authority::ANY_TENANT;
+use security::gateway::Sight;
+use security::token::Tenants;
 use serde::{Deserialize, Serialize};
 use storage::AtOnce;
 use storage::expiry::{DayExpiry, SignalExpiry};
@@ -110,9 +115,13 @@ pub(super) async fn of_tenant(
 }
 
 /// `GET /telemetry/retention/plan/all`.
-pub(super) async fn of_all(State(keeping): State<Keeping>) -> Result<Json<Vec<PlanAnswer>>, Failure> {
+pub(super) async fn of_all(
+    State(keeping): State<Keeping>,
+    request: Request,
+) -> Result<Json<Vec<PlanAnswer>>, Failure> {
+    let seen = operated(&request)?;
     let mut all = Vec::new();
-    for tenant in keeping.storage.tenants() {
+    for tenant in keeping.storage.tenants().into_iter().filter(|tenant| seen.allow(tenant.as_str())) {
         all.push(plan(&keeping, &keeping.gateway.own(tenant)).await?);
     }
     Ok(Json(all))
@@ -124,18 +133,40 @@ pub(super) async fn run(
     request: Request,
 ) -> Result<Json<RunAnswer>, Failure> {
     let asked = Asked::read(request).await?;
-    tracing::info!(tenant = %asked.context.tenant(), actor = asked.actor, "retention runs on request");
-    run_for(&keeping, &AtOnce::Tenant(asked.context.tenant().clone())).await
+    let tenant = asked.context.tenant();
+    tracing::info!(%tenant, actor = asked.actor, "retention runs on request");
+    run_for(&keeping, &AtOnce::Tenant(tenant.clone()), asked.event(Action::RetentionRun, tenant.as_str()))
+        .await
 }
 
 /// `POST /telemetry/retention/run/all`.
-pub(super) async fn run_all(State(keeping): State<Keeping>) -> Result<Json<RunAnswer>, Failure> {
-    tracing::info!("retention of all tenants runs on request");
-    run_for(&keeping, &AtOnce::Everybody).await
+pub(super) async fn run_all(
+    State(keeping): State<Keeping>,
+    request: Request,
+) -> Result<Json<RunAnswer>, Failure> {
+    if operated(&request)? != Tenants::Any {
+        return Err(Refusal::TenantMismatch(ANY_TENANT.to_owned()).into());
+    }
+    let access = request.extensions().get::<Access>();
+    let actor = access.and_then(Access::name).unwrap_or("local").to_owned();
+    tracing::info!(actor, "retention of all tenants runs on request");
+    let event = Event::new(Action::RetentionRun).by(actor).on(ANY_TENANT);
+    run_for(&keeping, &AtOnce::Everybody, event).await
 }
 
-async fn run_for(keeping: &Keeping, at_once: &AtOnce) -> Result<Json<RunAnswer>, Failure> {
+/// The tenants that a caller operates.
+fn operated(request: &Request) -> Result<Tenants, Failure> {
+    match request.extensions().get::<Sight>() {
+        Some(Sight { operates: true, tenants, .. }) => Ok(tenants.clone()),
+        _ => Err(Refusal::ScopeMismatch("the scope obs:admin".to_owned()).into()),
+    }
+}
+
+async fn run_for(keeping: &Keeping, at_once: &AtOnce, event: Event) -> Result<Json<RunAnswer>, Failure> {
     let report = keeping.storage.retain_at_once(at_once).await?;
+    let event = event.with("segments_expired", report.segments_expired.to_string());
+    let event = event.with("segments_rewritten", report.segments_rewritten.to_string());
+    keeping.audit.record(event.with("objects_deleted", report.objects_deleted.to_string()));
     Ok(Json(RunAnswer {
         segments_expired: report.segments_expired,
         segments_rewritten: report.segments_rewritten,

@@ -58,8 +58,10 @@ pub(super) async fn clean_tombstones(
     State(keeping): State<Keeping>,
     request: Request,
 ) -> Result<StatusCode, PromFailure> {
-    Asked::read(request).await?;
-    keeping.storage.compact().await?;
+    let asked = Asked::read(request).await?;
+    let report = keeping.storage.compact().await?;
+    let event = asked.event(Action::TombstonesCleaned, "metrics");
+    keeping.audit.record(event.with("segments_rewritten", report.erased.to_string()));
     Ok(StatusCode::NO_CONTENT)
 }
 

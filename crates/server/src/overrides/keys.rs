@@ -61,6 +61,8 @@ pub(super) enum Slot {
     RejectOld(Signal),
     /// `true` or `false`.
     Flag(fn(&mut Limits) -> &mut bool),
+    /// How deletions on request are done: `disabled`, or one of the two ways to do them, which are the same here.
+    Deletions(fn(&mut Limits) -> &mut bool),
     /// Text.
     Text(fn(&mut Limits) -> &mut Arc<str>),
 }
@@ -161,6 +163,15 @@ impl Slot {
                 *limits.keep_rules.of_mut(*signal) = retention_stream::rules(*signal, node)?;
             }
             Slot::Flag(slot) => *slot(limits) = flag(node)?,
+            Slot::Deletions(slot) => {
+                *slot(limits) = match text(node)?.as_str() {
+                    "disabled" => false,
+                    "filter-only" | "filter-and-delete" => true,
+                    other => {
+                        return Err(format!("{other:?} is none of disabled, filter-only, filter-and-delete"));
+                    }
+                };
+            }
             Slot::Text(slot) => *slot(limits) = text(node)?.into(),
         }
         Ok(())
@@ -206,6 +217,8 @@ impl Slot {
             Slot::RejectOld(signal) => limits.intake(*signal).reject_older_than_ns.is_some().to_string(),
             Slot::KeepRules(signal) => retention_stream::spell(limits.keep_rules.of(*signal)),
             Slot::Flag(slot) => slot(limits).to_string(),
+            Slot::Deletions(slot) if *slot(limits) => "filter-and-delete".to_owned(),
+            Slot::Deletions(_) => "disabled".to_owned(),
             Slot::Text(slot) => format!("{:?}", slot(limits)),
         }
     }

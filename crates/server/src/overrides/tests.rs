@@ -35,14 +35,14 @@ fn a_changed_file_comes_into_force_and_a_broken_one_does_not() {
     let overrides = folder.open().unwrap();
     let default = period_s(&overrides, "acme");
     folder.write("loki-overrides.yaml", &logs_for("10m"));
-    overrides.look();
+    overrides.look(&Audit::default());
     assert_eq!(period_s(&overrides, "acme"), Some(600));
     assert_eq!(period_s(&overrides, "globex"), default);
     // Of the same length, and perhaps of the same moment: the text decides after what was broken.
     for broken in [logs_for("1x!"), "overrides: [\n".to_owned()] {
         folder.write("loki-overrides.yaml", &broken);
-        overrides.look();
-        overrides.look();
+        overrides.look(&Audit::default());
+        overrides.look(&Audit::default());
         assert_eq!(period_s(&overrides, "acme"), Some(600), "what was good stays");
     }
     let label = ByFile { file: "loki-overrides.yaml" };
@@ -50,7 +50,7 @@ fn a_changed_file_comes_into_force_and_a_broken_one_does_not() {
     assert_eq!(overrides.metrics.failures.get_or_create(&label).get(), 2);
     folder.write("loki-overrides.yaml", &logs_for("1h30m"));
     folder.write("tempo-overrides.yaml", "overrides:\n  \"*\":\n    block_retention: 3m\n");
-    overrides.look();
+    overrides.look(&Audit::default());
     assert_eq!(period_s(&overrides, "acme"), Some(5_400));
     assert_eq!(overrides.metrics.good.get_or_create(&label).get(), 1);
     for tenant in ["acme", "globex"] {
@@ -65,12 +65,12 @@ fn a_file_that_has_gone_stays_in_force_and_is_told() {
     folder.write("loki-overrides.yaml", &logs_for("10m"));
     let overrides = folder.open().unwrap();
     std::fs::remove_file(folder.0.path().join("loki-overrides.yaml")).unwrap();
-    overrides.look();
+    overrides.look(&Audit::default());
     assert_eq!(period_s(&overrides, "acme"), Some(600));
     let label = ByFile { file: "loki-overrides.yaml" };
     assert_eq!(overrides.metrics.good.get_or_create(&label).get(), 0);
     folder.write("loki-overrides.yaml", &logs_for("10m"));
-    overrides.look();
+    overrides.look(&Audit::default());
     assert_eq!(overrides.metrics.good.get_or_create(&label).get(), 1);
 }
 
@@ -102,4 +102,35 @@ fn limits_are_explained_with_file_and_line() {
     assert_eq!(of("logs", "max_line_size").value, "256KB");
     let burst = of("logs", "ingestion_burst_size_mb");
     assert_eq!((burst.value.as_str(), &burst.origin), ("3", &Origin::Default), "it follows from the rate");
+}
+
+#[test]
+fn what_has_changed_is_told_with_the_tenants_that_it_concerns() {
+    let folder = Folder::new();
+    folder.write("loki-overrides.yaml", &logs_for("10m"));
+    let overrides = folder.open().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let audit = Audit::new(Arc::new(move |event| kept.lock().push(event)));
+    let look = |file: &str, text: &str| {
+        folder.write(file, text);
+        overrides.look(&audit);
+        told.lock()
+            .drain(..)
+            .map(|event| (event.action, event.subject, event.tenant, event.fields))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(look("loki-overrides.yaml", &logs_for("10m")), []);
+    assert_eq!(look("loki-overrides.yaml", "overrides: [\n"), []);
+    let changed = look("loki-overrides.yaml", &logs_for("1h30m"));
+    let file = "loki-overrides.yaml".to_owned();
+    let tenants = |names: &str| ("tenants".into(), names.to_owned());
+    let expected = (Action::OverridesChanged, file, "acme".to_owned(), vec![tenants("acme")]);
+    assert_eq!(changed, [expected]);
+    let text = "overrides:\n  \"*\":\n    block_retention: 3m\n  globex:\n    block_retention: 5m\n";
+    let changed = look("tempo-overrides.yaml", text);
+    let file = "tempo-overrides.yaml".to_owned();
+    let count = ("tenant_count".into(), "2".to_owned());
+    let fields = vec![tenants("* acme globex"), count];
+    assert_eq!(changed, [(Action::OverridesChanged, file, String::new(), fields)]);
 }

@@ -1,6 +1,9 @@
-//! What each tenant has written and asked lately, counted where it comes in: in memory, since this process began.
+//! What each tenant has written and asked lately, counted where it comes in: in memory, and kept over restarts by
+//! [`super::kept`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
@@ -9,10 +12,14 @@ use model::ingest::{IngestError, Reason};
 use model::{Batch, Clock, Ingest, Receipt, Signal, TenantContext, TenantId};
 use parking_lot::{Mutex, RwLock};
 
+use super::kept::{self, Kept, KeptCounts};
 use super::ring::{DAY, HOUR, Ring};
 
 /// Tenants that are remembered; where there are more, the one that was silent the longest is forgotten.
 const MAX_TENANTS: usize = 4_096;
+
+/// Reasons of rejections that are taken from what was kept.
+const MAX_REASONS: usize = 64;
 
 /// What one tenant has done with one signal.
 #[derive(Clone, Debug, Default)]
@@ -22,13 +29,13 @@ struct Counted {
     last_query_ns: Option<i64>,
     items: Ring,
     bytes: Ring,
-    rejected: BTreeMap<Reason, Ring>,
+    rejected: BTreeMap<Cow<'static, str>, Ring>,
 }
 
 /// The same, as it is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lately {
-    /// The first write since the process began.
+    /// The first write that was counted.
     pub(crate) first_write_ns: Option<i64>,
     /// The last write.
     pub(crate) last_write_ns: Option<i64>,
@@ -39,7 +46,7 @@ pub(crate) struct Lately {
     /// Bytes of them, as columns in memory.
     pub(crate) bytes: [u64; 2],
     /// Items that were rejected in the last hour and day.
-    pub(crate) rejected: BTreeMap<Reason, [u64; 2]>,
+    pub(crate) rejected: BTreeMap<Cow<'static, str>, [u64; 2]>,
 }
 
 type Signals = Mutex<[Option<Box<Counted>>; 3]>;
@@ -53,6 +60,9 @@ pub(crate) struct Activity {
     tenants: RwLock<BTreeMap<TenantId, Arc<Signals>>>,
 }
 
+/// The signals in the order of their places.
+const SIGNALS: [Signal; 3] = [Signal::Metrics, Signal::Logs, Signal::Traces];
+
 const fn index(signal: Signal) -> usize {
     match signal {
         Signal::Metrics => 0,
@@ -62,10 +72,37 @@ const fn index(signal: Signal) -> usize {
 }
 
 impl Activity {
-    /// Counts what goes to the engine from now on.
-    pub(crate) fn new(engine: Arc<dyn Ingest>, clock: Arc<dyn Clock>) -> Self {
-        let since_ns = clock.now().0;
-        Self { engine, clock, since_ns, tenants: RwLock::default() }
+    /// Counts what goes to the engine, on from what is kept in the data folder.
+    pub(crate) fn open(engine: Arc<dyn Ingest>, clock: Arc<dyn Clock>, data_dir: &Path) -> Self {
+        let Some(kept) = kept::read(data_dir) else {
+            return Self { since_ns: clock.now().0, engine, clock, tenants: RwLock::default() };
+        };
+        let mut tenants = BTreeMap::new();
+        for (name, signals) in kept.tenants.iter().take(MAX_TENANTS) {
+            let Ok(tenant) = TenantId::parse(name) else { continue };
+            let counted =
+                |signal: Signal| signals.get(signal.as_str()).map(|counts| Box::new(Counted::of(counts)));
+            tenants.insert(tenant, Arc::new(Mutex::new(SIGNALS.map(counted))));
+        }
+        Self { since_ns: kept.since_ns, engine, clock, tenants: RwLock::new(tenants) }
+    }
+
+    /// What is to be kept.
+    pub(super) fn kept(&self) -> Kept {
+        let tenants: Vec<_> = self
+            .tenants
+            .read()
+            .iter()
+            .map(|(tenant, signals)| (tenant.clone(), Arc::clone(signals)))
+            .collect();
+        let of_tenant = |(tenant, signals): (TenantId, Arc<Signals>)| {
+            let signals = signals.lock();
+            let counted = SIGNALS.iter().zip(signals.iter());
+            let counts = counted
+                .filter_map(|(signal, counted)| Some((signal.as_str().to_owned(), counted.as_ref()?.kept())));
+            (tenant.as_str().to_owned(), counts.collect())
+        };
+        Kept::new(self.since_ns, tenants.into_iter().map(of_tenant).collect())
     }
 
     fn signals(&self, tenant: &TenantId) -> Arc<Signals> {
@@ -110,12 +147,36 @@ impl Activity {
             last_query_ns: counted.last_query_ns,
             items: sums(&counted.items),
             bytes: sums(&counted.bytes),
-            rejected: counted.rejected.iter().map(|(reason, ring)| (*reason, sums(ring))).collect(),
+            rejected: counted.rejected.iter().map(|(reason, ring)| (reason.clone(), sums(ring))).collect(),
         }
     }
 }
 
 impl Counted {
+    fn of(kept: &KeptCounts) -> Self {
+        let rejected = kept.rejected.iter().take(MAX_REASONS);
+        Self {
+            first_write_ns: kept.first_write_ns,
+            last_write_ns: kept.last_write_ns,
+            last_query_ns: kept.last_query_ns,
+            items: Ring::of(&kept.items),
+            bytes: Ring::of(&kept.bytes),
+            rejected: rejected.map(|(reason, amounts)| (reason.clone().into(), Ring::of(amounts))).collect(),
+        }
+    }
+
+    fn kept(&self) -> KeptCounts {
+        let rejected = self.rejected.iter();
+        KeptCounts {
+            first_write_ns: self.first_write_ns,
+            last_write_ns: self.last_write_ns,
+            last_query_ns: self.last_query_ns,
+            items: self.items.amounts(),
+            bytes: self.bytes.amounts(),
+            rejected: rejected.map(|(reason, ring)| (reason.clone().into_owned(), ring.amounts())).collect(),
+        }
+    }
+
     fn took(&mut self, now_ns: i64, receipt: &Receipt, items: usize, bytes: u64) {
         if receipt.accepted > 0 {
             self.first_write_ns.get_or_insert(now_ns);
@@ -126,7 +187,10 @@ impl Counted {
             self.bytes.add(now_ns, u64::try_from(part).unwrap_or(bytes));
         }
         for rejection in &receipt.rejections {
-            self.rejected.entry(rejection.reason).or_default().add(now_ns, rejection.items as u64);
+            self.rejected
+                .entry(rejection.reason.as_str().into())
+                .or_default()
+                .add(now_ns, rejection.items as u64);
         }
     }
 }

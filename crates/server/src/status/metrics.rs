@@ -32,16 +32,12 @@ struct Labels {
 type Figure = fn(&Status, &TenantId, Signal) -> Option<f64>;
 
 const FIGURES: [(&str, &str, Figure); 8] = [
-    (
-        "last_write_timestamp_seconds",
-        "When a tenant has written last, since the process began",
-        |status, tenant, signal| Some(status.activity.lately(tenant, signal).last_write_ns? as f64 / 1e9),
-    ),
-    (
-        "last_query_timestamp_seconds",
-        "When a tenant was asked about last, since the process began",
-        |status, tenant, signal| Some(status.activity.lately(tenant, signal).last_query_ns? as f64 / 1e9),
-    ),
+    ("last_write_timestamp_seconds", "When a tenant has written last", |status, tenant, signal| {
+        Some(status.activity.lately(tenant, signal).last_write_ns? as f64 / 1e9)
+    }),
+    ("last_query_timestamp_seconds", "When a tenant was asked about last", |status, tenant, signal| {
+        Some(status.activity.lately(tenant, signal).last_query_ns? as f64 / 1e9)
+    }),
     (
         "ingested_bytes_last_hour",
         "Bytes that a tenant has written in the last hour",

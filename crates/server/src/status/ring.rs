@@ -1,5 +1,7 @@
 //! Amounts of the last day, in slots of ten minutes: what came within the last hour or day, to a slot's precision.
 
+use std::collections::BTreeMap;
+
 /// The length of a slot.
 pub(super) const SLOT_NS: i64 = 600 * 1_000_000_000;
 /// Slots of an hour, the one that is under way included.
@@ -38,6 +40,22 @@ impl Ring {
         self.slots[place] = self.slots[place].saturating_add(amount);
     }
 
+    /// The amounts of the last day that are not zero, by slot.
+    pub(super) fn amounts(&self) -> BTreeMap<i64, u64> {
+        let oldest = self.newest.saturating_sub(DAY as i64 - 1);
+        let slots = if self.newest == i64::MIN { 0..0 } else { oldest..self.newest + 1 };
+        slots.map(|slot| (slot, self.slots[place(slot)])).filter(|(_, amount)| *amount > 0).collect()
+    }
+
+    /// A ring with these amounts, as [`Ring::amounts`] gave them.
+    pub(super) fn of(amounts: &BTreeMap<i64, u64>) -> Self {
+        let mut ring = Self::default();
+        for (slot, amount) in amounts {
+            ring.add(slot.saturating_mul(SLOT_NS), *amount);
+        }
+        ring
+    }
+
     /// What came in the last `slots` slots before a moment.
     pub(super) fn last(&self, now_ns: i64, slots: usize) -> u64 {
         let now = now_ns.div_euclid(SLOT_NS).max(self.newest);
@@ -69,5 +87,10 @@ mod tests {
         assert_eq!(ring.last(end + 1_000 * SLOT_NS, DAY), 0);
         ring.add(end + 1_000 * SLOT_NS, 3);
         assert_eq!(ring.last(end + 1_000 * SLOT_NS, DAY), 3, "a long pause");
+        ring.add(end + 1_001 * SLOT_NS, 4);
+        let again = Ring::of(&ring.amounts());
+        assert_eq!(again.amounts(), ring.amounts());
+        assert_eq!(again.last(end + 1_001 * SLOT_NS, DAY), 7);
+        assert!(Ring::default().amounts().is_empty());
     }
 }

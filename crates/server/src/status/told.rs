@@ -90,7 +90,7 @@ const fn active_name(signal: Signal) -> &'static str {
     }
 }
 
-/// The first write that is known of: of this process, or of what is in the store.
+/// The first write that is known of: one that was counted, or of what is in the store.
 fn first_write(lately: &Lately, usage: Option<&Usage>) -> Option<i64> {
     let stored = usage.and_then(|usage| i64::try_from(usage.first_segment_ms?).ok()?.checked_mul(1_000_000));
     stored.into_iter().chain(lately.first_write_ns).min()
@@ -99,7 +99,7 @@ fn first_write(lately: &Lately, usage: Option<&Usage>) -> Option<i64> {
 fn ingest(lately: &Lately) -> Value {
     let rejected = |window: usize| -> Map<String, Value> {
         let counts =
-            lately.rejected.iter().map(|(reason, counts)| (reason.as_str().to_owned(), counts[window]));
+            lately.rejected.iter().map(|(reason, counts)| (reason.clone().into_owned(), counts[window]));
         counts.filter(|(_, count)| *count > 0).map(|(reason, count)| (reason, count.into())).collect()
     };
     json!({

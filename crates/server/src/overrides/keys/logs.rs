@@ -92,11 +92,13 @@ const SET: [Key; 24] = [
             "bytes a query reads",
         ),
     ),
+    key("max_concurrent_tail_requests", Slot::MaxCount(|l| &mut l.logs.max_tails), "tails at once"),
+    key("deletion_mode", Slot::Deletions(|l| &mut l.logs.deletes_on_request), "lines are deleted on request"),
     key("retention_period", Slot::MaxDuration(|l| &mut l.retention.logs_ns), "lines are kept so long"),
     key("retention_stream", Slot::KeepRules(Signal::Logs), "streams that are kept for other periods"),
 ];
 
-const WITHOUT: [Without; 9] = [
+const WITHOUT: [Without; 8] = [
     Without {
         names: &["policy_*", "enforced_labels", "block_ingestion_*"],
         why: "it is not enforced: the limits of the whole tenant are",
@@ -127,7 +129,6 @@ const WITHOUT: [Without; 9] = [
             "max_chunks_per_query",
             "max_streams_matchers_per_query",
             "cardinality_limit",
-            "max_concurrent_tail_requests",
             "tsdb_*",
             "split_*",
             "recent_metadata_query_window",
@@ -146,7 +147,6 @@ const WITHOUT: [Without; 9] = [
         names: &["required_labels", "minimum_labels_number", "blocked_queries", "volume_*"],
         why: "queries are not refused by their text",
     },
-    Without { names: &["deletion_mode"], why: "there are no deletions by request" },
     Without {
         names: &["ruler_*", "pattern_*", "metric_aggregation_enabled"],
         why: "there are no rules and patterns here",
