@@ -125,6 +125,7 @@ pub(super) async fn tail(State(door): State<Loki>, mut request: Request) -> Resu
         is_categorized: wants_categories(&asked.headers),
         limit: asked.context.limits().logs.max_query_entries.min(MAX_TAIL_FRAME_LINES),
         told: Told::default(),
+        covered_ns: i64::MIN,
         door,
         access,
         question,
@@ -149,6 +150,8 @@ struct Tail {
     /// Lines of one look.
     limit: usize,
     told: Told,
+    /// Everything that came in time is told up to here.
+    covered_ns: i64,
     _open: Open,
 }
 
@@ -285,17 +288,19 @@ impl Tail {
         let floor_ns = if count >= limit { oldest_ns.unwrap_or(until_ns) } else { range.0 };
         self.told.begin(floor_ns);
         self.told.note(&mut lines, self.limit / 2);
+        self.covered_ns = until_ns;
         Ok(lines)
     }
 
     /// The lines that were not told yet, and whether these are all.
     async fn look(&mut self) -> Result<(Vec<LogStream>, bool), End> {
         let until_ns = self.until_ns();
-        self.told.forget_before(until_ns.saturating_sub(OVERLAP_NS));
+        self.told.forget_before(self.covered_ns.saturating_sub(OVERLAP_NS));
         let range = (self.told.floor_ns().min(until_ns), until_ns);
         let mut lines = self.lines(range, self.limit, Direction::Forward).await?;
         let is_all = lines.iter().map(|stream| stream.entries.len()).sum::<usize>() < self.limit;
         self.told.note(&mut lines, self.limit / 2);
+        self.covered_ns = if is_all { until_ns } else { self.told.newest_ns() };
         Ok((lines, is_all))
     }
 
@@ -309,6 +314,7 @@ impl Tail {
         let range = (newest_ns.saturating_add(1), from_ns);
         let dropped = self.lines(range, MAX_DROPPED.min(self.limit), Direction::Forward).await?;
         self.told.begin(from_ns);
+        self.covered_ns = from_ns;
         Ok(dropped)
     }
 

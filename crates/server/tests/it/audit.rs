@@ -116,3 +116,36 @@ async fn repeated_refusals_are_summarised_at_the_end() {
     assert!(told.len() <= 4, "{told:?}");
     stella.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_how_long_telemetry_is_kept_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+    let (acme, own) = (stella.tenant("acme"), stella.tenant("stella"));
+    for path in
+        ["/telemetry/retention/run", "/telemetry/retention/run/all", "/api/v1/admin/tsdb/clean_tombstones"]
+    {
+        let answer = acme.post(Api::Prometheus, path, &[], Vec::new()).await.unwrap();
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+    }
+    let tenants = folder.path().join("data/tenants");
+    std::fs::create_dir_all(&tenants).unwrap();
+    let text = "overrides:\n  acme:\n    retention_period: 48h\n";
+    std::fs::write(tenants.join("loki-overrides.yaml"), text).unwrap();
+    for (action, subject, tenant) in [
+        ("retention.run", "acme", "acme"),
+        ("retention.run", "*", ""),
+        ("tombstones.cleaned", "metrics", "acme"),
+        ("overrides.changed", "loki-overrides.yaml", "acme"),
+    ] {
+        let query = format!("{{service_name=\"stella-audit\", action=\"{action}\"}}");
+        let event = eventually(action, async || {
+            let told = own.lines(&query).await;
+            let mut events = told.iter().map(|line| serde_json::from_str::<Value>(&line.line).unwrap());
+            events.find(|event| event["subject"] == subject)
+        })
+        .await;
+        assert_eq!(event["tenant"].as_str().unwrap_or_default(), tenant, "{event}");
+    }
+    stella.stop().await;
+}

@@ -11,6 +11,7 @@ mod server;
 mod telemetry;
 mod tools;
 
+mod attack;
 mod audit;
 mod authority;
 mod bench;

@@ -121,3 +121,32 @@ async fn a_caller_sees_its_own_tenant_and_an_operator_its_own_ones() {
     assert!(metrics.contains("tenant=\"acme\"") && !metrics.contains("globex"), "{metrics}");
     deployment.stella.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_figures_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let figures = async |stella: &Stella| {
+        let told = stella.tenant("acme").get(Api::Loki, "/api/status", &[]).await.json();
+        let tenant = told["tenants"][0].clone();
+        let since = told["counted_since"].clone();
+        (
+            since,
+            ["first_write", "last_write", "last_query"].map(|name| tenant[name].clone()),
+            tenant["ingest"].clone(),
+        )
+    };
+    let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+    let acme = stella.tenant("acme");
+    assert_eq!(push(&acme, now_ns(), &["one", "two"]).await, 204);
+    assert_eq!(push(&acme, now_ns() - 60 * 86_400_000_000_000, &["ancient"]).await, 400);
+    acme.lines("{app=\"shop\"}").await;
+    let before = figures(&stella).await;
+    stella.stop().await;
+    let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+    assert_eq!(figures(&stella).await, before);
+    assert_eq!(push(&stella.tenant("acme"), now_ns(), &["three"]).await, 204);
+    let (_, moments, ingest) = figures(&stella).await;
+    assert_eq!((&ingest["items_1h"], &moments[0]), (&3.into(), &before.1[0]));
+    assert_ne!(moments[1], before.1[1]);
+    stella.stop().await;
+}

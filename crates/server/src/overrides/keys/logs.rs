@@ -7,7 +7,7 @@ use super::{Key, Keys, Slot, Without, key, with};
 pub(in crate::overrides) const KEYS: Keys =
     Keys { file: "loki-overrides.yaml", signal: Signal::Logs, sections: &[], set: &SET, without: &WITHOUT };
 
-const SET: [Key; 24] = [
+const SET: [Key; 26] = [
     key(
         "ingestion_rate_mb",
         Slot::Megabytes(|l| &mut l.logs.intake.rate_per_s),
