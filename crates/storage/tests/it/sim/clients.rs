@@ -177,7 +177,7 @@ impl Client {
     pub(crate) async fn hold_or_release(self, tenant: usize) {
         let (shared, context) = (&self.shared, self.shared.context(tenant));
         if shared.machine.permille(500) {
-            let number = shared.oracle.lock().hold(tenant);
+            let number = shared.oracle.lock().hold(tenant, self.node);
             let request = HoldRequest {
                 kind: HoldKind::Hold,
                 signals: Signal::ALL.to_vec(),
@@ -203,7 +203,7 @@ impl Client {
                 return;
             }
         }
-        shared.oracle.lock().released(tenant, before);
+        shared.oracle.lock().released((tenant, self.node), before);
     }
 
     pub(crate) async fn flush(self) {

@@ -44,31 +44,34 @@ impl Deletion {
     }
 }
 
-/// A hold of a tenant.
+/// A hold of a tenant. Another node than the one that made or released it learns of that later: the model knows no time by
+/// which it surely has.
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub(crate) tenant: usize,
+    /// The node that made it.
+    pub(crate) node: usize,
     pub(crate) begun: u64,
     /// Since when it holds surely, and the latest wall clock of that moment.
     pub(crate) held: Option<(u64, i64)>,
     /// Since when somebody has tried to release it.
     pub(crate) releasing: Option<u64>,
-    /// Since when it surely does not hold.
-    pub(crate) released: Option<u64>,
+    /// Since when it surely does not hold, for the node that released it.
+    pub(crate) released: Option<(u64, usize)>,
 }
 
 impl Hold {
-    /// Whether a read of a moment may show what would have expired.
-    pub(crate) fn may_hold(&self, tenant: usize, moment: u64) -> bool {
-        self.tenant == tenant
-            && self.begun <= moment
-            && self.released.is_none_or(|released| moment < released)
+    /// Whether a node's read of a moment may show what would have expired.
+    pub(crate) fn may_hold(&self, tenant: usize, moment: u64, node: usize) -> bool {
+        let is_released = |(released, by): (u64, usize)| by == node && released <= moment;
+        self.tenant == tenant && self.begun <= moment && !self.released.is_some_and(is_released)
     }
 
-    /// The wall clock by which rows had not expired when it began, where it surely holds at a moment.
-    pub(crate) fn holds_since(&self, tenant: usize, moment: u64) -> Option<i64> {
+    /// The wall clock by which rows had not expired when it began, where it surely holds for a node at a moment.
+    pub(crate) fn holds_since(&self, tenant: usize, moment: u64, node: usize) -> Option<i64> {
         let (since, wall_ns) = self.held?;
         let is_surely = self.tenant == tenant
+            && self.node == node
             && since <= moment
             && self.releasing.is_none_or(|releasing| moment < releasing);
         is_surely.then_some(wall_ns)

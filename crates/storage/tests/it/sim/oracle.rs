@@ -142,9 +142,9 @@ impl Oracle {
     }
 
     /// A hold is asked for.
-    pub(crate) fn hold(&mut self, tenant: usize) -> Number {
+    pub(crate) fn hold(&mut self, tenant: usize, node: usize) -> Number {
         let begun = self.tick();
-        self.holds.push(Hold { tenant, begun, held: None, releasing: None, released: None });
+        self.holds.push(Hold { tenant, node, begun, held: None, releasing: None, released: None });
         self.holds.len() - 1
     }
 
@@ -161,13 +161,13 @@ impl Oracle {
         }
     }
 
-    /// None of the tenant's holds that were there before a moment is there any more.
-    pub(crate) fn released(&mut self, tenant: usize, before: u64) {
+    /// None of the tenant's holds that were there before a moment is there any more: a node has released them.
+    pub(crate) fn released(&mut self, (tenant, node): (usize, usize), before: u64) {
         let moment = self.tick();
         let of_tenant = self.holds.iter_mut().filter(|hold| hold.tenant == tenant && hold.begun < before);
         // One without an answer may come still.
         for hold in of_tenant.filter(|hold| hold.held.is_some()) {
-            hold.released.get_or_insert(moment);
+            hold.released.get_or_insert((moment, node));
         }
     }
 
@@ -262,7 +262,7 @@ impl Oracle {
         }
         let cutoff_ns = expected.cutoff_ns(row.source, expected.wall_ns);
         let tenant = expected.partition.0;
-        let may_be_held = self.holds.iter().any(|hold| hold.may_hold(tenant, expected.moment));
+        let may_be_held = self.holds.iter().any(|hold| hold.may_hold(tenant, expected.moment, expected.node));
         if row.timestamp_ns < cutoff_ns && !may_be_held {
             return Err(format!("{row:?} has expired: cutoff_ns={cutoff_ns}"));
         }
@@ -335,7 +335,7 @@ impl Oracle {
         let Some(keys) = self.by_key.get(&expected.partition) else { return Ok(()) };
         let wanted = expected.wanted;
         let (tenant, moment) = (expected.partition.0, expected.moment);
-        let held = self.holds.iter().filter_map(|hold| hold.holds_since(tenant, moment)).min();
+        let held = self.holds.iter().filter_map(|hold| hold.holds_since(tenant, moment, expected.node)).min();
         let late_ns = expected.wall_ns.max(expected.late_wall_ns);
         let wall_ns = held.map_or(late_ns, |held_ns| held_ns.min(late_ns));
         for ((source, timestamp_ns), batches) in keys {
