@@ -58,11 +58,10 @@ pub struct Assembled {
     audit: (AuditWriter, Events),
     authority: Authority,
     issuers: Vec<Arc<ExternalIssuer>>,
-    overrides: Arc<Overrides>,
+    /// The limits of tenants, and where changes of them are told.
+    overrides: (Arc<Overrides>, Audit),
     /// What tenants do, and the folder that keeps it.
     activity: (Arc<Activity>, PathBuf),
-    /// Where changes of the overrides are told.
-    tells: Audit,
     stop: CancellationToken,
 }
 
@@ -119,14 +118,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
     let exposition = Exposition::new(registry);
 
-    let ports = Ports {
-        config,
-        storage: &storage,
-        exposition: &exposition,
-        clock: &clock,
-        gateway: &gateway,
-        stop: &stop,
-    };
+    let ports = Ports::new(config, &storage, &exposition, &clock, &gateway, &stop);
     let listeners = ports.open(doors, &secured, &audit).await?;
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
@@ -136,8 +128,6 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         let (ingest, context) = (Arc::clone(&ingest), gateway.own(reserved.clone()));
         (OwnWriter { ingest, context, clock, exposition, instance }, records)
     });
-    let tells = audit.clone();
-    let activity = (activity, config.data_dir.clone());
     let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
     pressure::watch(near_limit, stop.clone()).context("cannot watch the memory")?;
     Ok(Assembled {
@@ -148,9 +138,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
         audit: events,
         authority,
         issuers,
-        overrides,
-        activity,
-        tells,
+        overrides: (overrides, audit),
+        activity: (activity, config.data_dir.clone()),
         stop,
     })
 }
@@ -267,7 +256,18 @@ struct Ports<'a> {
     stop: &'a CancellationToken,
 }
 
-impl Ports<'_> {
+impl<'a> Ports<'a> {
+    const fn new(
+        config: &'a Config,
+        storage: &'a Storage,
+        exposition: &'a Exposition,
+        clock: &'a Arc<dyn Clock>,
+        gateway: &'a Gateway,
+        stop: &'a CancellationToken,
+    ) -> Self {
+        Self { config, storage, exposition, clock, gateway, stop }
+    }
+
     /// Opens the ports of the doors.
     async fn open(
         &self,
@@ -324,7 +324,8 @@ impl Assembled {
         // These only read, and end when they are dropped.
         let mut looking = JoinSet::new();
         looking.spawn(async move { self.authority.keep_fresh().await });
-        looking.spawn(self.overrides.keep_fresh(self.tells));
+        let (overrides, tells) = self.overrides;
+        looking.spawn(overrides.keep_fresh(tells));
         for issuer in self.issuers {
             looking.spawn(async move { issuer.keep_fresh().await });
         }
