@@ -47,7 +47,14 @@ fuzz_target!(|data: &[u8]| {
             headers.append(name, value);
         }
     }
-    let asking =
-        Asking { door: Door::Loki, method: &Method::GET, path: "/loki/api/v1/labels", headers: &headers, peer: None, source: None, still_taken: None };
+    let asking = Asking {
+        door: Door::Loki,
+        method: &Method::GET,
+        path: "/loki/api/v1/labels",
+        headers: &headers,
+        peer: None,
+        source: None,
+        still_taken: None,
+    };
     assert!(gateway().access(&asking).context(None).is_err());
 });

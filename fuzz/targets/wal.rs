@@ -34,7 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
     let block = snap::raw::Encoder::new().compress_vec(bytes).expect("bytes of this size are compressed");
     let framed: Vec<u8> = (0..SIGNALS).flat_map(|signal| record(signal, &block)).collect();
     for (sequence, records) in [(1, bytes), (2, framed.as_slice())] {
-        std::fs::write(wal.join(format!("{sequence:020}.wal")), file(sequence, records)).expect("a file is written");
+        std::fs::write(wal.join(format!("{sequence:020}.wal")), file(sequence, records))
+            .expect("a file is written");
     }
     runtime.block_on(async {
         let store = Arc::new(InMemory::new());

@@ -396,11 +396,16 @@ impl Authority {
         Ok(())
     }
 
-    /// Looks for keys of other nodes that a token has named; many such tokens are one look in a while.
-    pub(crate) async fn look_for_keys(&self) {
+    /// Whether there is a client with the name.
+    pub(crate) fn knows(&self, client: &str) -> bool {
+        self.inner.register.current().state.clients.contains_key(client)
+    }
+
+    /// Looks for keys and clients of other nodes that a token has named; many such tokens are one look in a while.
+    pub(crate) async fn look_for_news(&self) {
         let look = async {
             if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "a token names a key that is not known, and the store cannot be asked for it");
+                tracing::warn!(%error, "a token names a key or client that is not known, and the store cannot be asked for it");
             }
         };
         self.inner.unknown.run(look).await;

@@ -228,6 +228,25 @@ async fn a_new_key_is_known_to_every_node_before_it_signs() {
 }
 
 #[tokio::test]
+async fn a_client_that_another_node_made_is_known_when_its_first_token_comes() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (world.node().await, world.node_in(folder.path(), 2).await);
+    here.create_client(client("a", &["obs:read"], Some("acme"))).await.unwrap();
+    there.refresh().await.unwrap();
+    here.create_client(client("b", &["obs:read"], Some("acme"))).await.unwrap();
+    let token = here.issue_short("b", &TokenRequest::default()).unwrap().token;
+    let verifier = world.verifier(&there);
+    verifier.look_for_key(&token).expect("its client is not known").await;
+    assert!(verifier.verify(&token, None).is_ok());
+    // One that is removed stays removed.
+    here.delete_client("b").await.unwrap();
+    there.refresh().await.unwrap();
+    assert!(verifier.look_for_key(&token).is_none());
+    assert_eq!(verifier.verify(&token, None).map(drop), Err(TokenError::Revoked));
+}
+
+#[tokio::test]
 async fn changes_of_several_nodes_at_once_are_all_kept() {
     let world = World::new();
     let folder = tempfile::tempdir().unwrap();
