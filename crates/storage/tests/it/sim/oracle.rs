@@ -288,6 +288,8 @@ impl Oracle {
             sent.begun > last_end
                 && writers.iter().all(|writer| writer.node == sent.node)
                 && self.must_be_seen(sent, expected)
+                // The clock was set back: the later one may have gone while the earlier one stayed.
+                && row.timestamp_ns >= expected.cutoff_ns(row.source, sent.gone_wall_ns)
                 && !self.may_be_deleted(expected.partition, row, sent)
                 && sent.rows.iter().any(|r| (r.source, r.timestamp_ns) == (row.source, row.timestamp_ns))
         });
