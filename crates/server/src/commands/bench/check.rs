@@ -31,30 +31,46 @@ impl Check {
     /// # Errors
     /// When the server cannot be asked or its answer is none.
     pub(super) async fn count(&self) -> anyhow::Result<u64> {
-        // `target_info` is what Prometheus' model adds to each resource of OTLP.
-        let (path, selector, unit_ns) = match self.signal {
-            Signal::Metrics => ("/api/v1/query", "{__name__!~\"(target_info)?\"}", 0),
-            Signal::Logs => ("/loki/api/v1/query", "{service_name=~\".+\"}", 1_000_000),
+        let (path, unit_ns) = match self.signal {
+            Signal::Metrics => ("/api/v1/query", 0),
+            Signal::Logs => ("/loki/api/v1/query", 1_000_000),
             Signal::Traces => return Ok(0),
         };
-        let url = format!("{}{path}", self.base);
+        let (url, selectors) = (format!("{}{path}", self.base), self.selectors().await?);
         // A range is open at its beginning, and the first item may lie there.
         let (mut from_ms, end_ms) = (self.stretch.start_ms - 1, self.stretch.end_ms);
         let mut items = 0;
         while from_ms < end_ms {
             let to_ms = (from_ms + SLICE_MS).min(end_ms);
-            let query = format!("sum(count_over_time({selector}[{}ms]))", to_ms - from_ms);
             let time = match unit_ns {
-                0 => format!("{}.{:03}", to_ms / 1_000, to_ms % 1_000),
+                0 => seconds(to_ms),
                 unit_ns => (to_ms * unit_ns).to_string(),
             };
-            let answer =
-                self.client.get_in_time(&url, &[("query", query), ("time", time)]).await?.into_text();
-            let answer = answer.context("the server does not answer what it has")?;
-            items += number(&serde_json::from_str(&answer)?);
+            for selector in &selectors {
+                let query = format!("sum(count_over_time({selector}[{}ms]))", to_ms - from_ms);
+                let asked = [("query", query), ("time", time.clone())];
+                let answer = self.client.get_in_time(&url, &asked).await?.into_text();
+                let answer = answer.context("the server does not answer what it has")?;
+                items += number(&serde_json::from_str(&answer)?);
+            }
             from_ms = to_ms;
         }
         Ok(items)
+    }
+
+    /// What has the items: each metric by itself, as functions take names away, and then series of two may be alike.
+    async fn selectors(&self) -> anyhow::Result<Vec<String>> {
+        if self.signal == Signal::Logs {
+            return Ok(vec!["{service_name=~\".+\"}".to_owned()]);
+        }
+        let url = format!("{}/api/v1/label/__name__/values", self.base);
+        let range = [("start", seconds(self.stretch.start_ms)), ("end", seconds(self.stretch.end_ms))];
+        let answer = self.client.get_in_time(&url, &range).await?.into_text();
+        let answer: Value = serde_json::from_str(&answer.context("the server does not tell its metrics")?)?;
+        let names = answer["data"].as_array().context("an answer without names")?.iter();
+        // `target_info` is what Prometheus' model adds to each resource of OTLP.
+        let names = names.filter_map(Value::as_str).filter(|name| *name != "target_info");
+        Ok(names.map(|name| format!("{{__name__={name:?}}}")).collect())
     }
 
     /// What is found of what was acknowledged.
@@ -77,6 +93,11 @@ impl Check {
         }
         Ok(found)
     }
+}
+
+/// A moment in seconds, as Prometheus' API takes it.
+fn seconds(ms: i64) -> String {
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
 /// The only number of an answer; an empty one is nothing.
