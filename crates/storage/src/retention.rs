@@ -156,8 +156,8 @@ impl Engine {
             false => Change::Nothing,
         };
         let transaction = self.ids.next(self.clock());
-        let manifest = partition.manifests.commit(current, &transaction, &apply).await?;
         partition.is_sweep_due.store(true, Ordering::Relaxed);
+        let manifest = partition.manifests.commit(current, &transaction, &apply).await?;
         partition.committed(manifest, None);
         Ok(())
     }
@@ -218,9 +218,10 @@ impl Engine {
                 if room == MAX_EXPIRED_PER_COMMIT { Change::Nothing } else { Change::Changed }
             };
             let transaction = self.ids.next(self.clock());
+            // Also when no answer comes: it may have been committed all the same.
+            partition.is_sweep_due.store(true, Ordering::Relaxed);
             let manifest = partition.manifests.commit(current, &transaction, &apply).await?;
             let after = expired_in(&manifest)?.len();
-            partition.is_sweep_due.store(true, Ordering::Relaxed);
             partition.committed(manifest, None);
             expired += before.saturating_sub(after);
         }
