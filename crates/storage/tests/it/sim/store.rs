@@ -47,7 +47,7 @@ struct State {
     /// By tenant and signal, the versions that are there.
     manifests: BTreeMap<String, BTreeMap<u64, Manifest>>,
     /// Since when no manifest names a segment, of those that the newest one does not name.
-    unnamed_ns: BTreeMap<String, u64>,
+    unnamed_ns: BTreeMap<(String, String), u64>,
     counts: Counts,
 }
 
@@ -152,7 +152,7 @@ impl SharedStore {
         let objects = self.objects("tenants").into_iter().map(|meta| meta.location);
         let state = self.state.lock();
         let is_old = |location: &Path| {
-            let since_ns = state.unnamed_ns.get(&segment_id(location));
+            let since_ns = state.unnamed_ns.get(&key(location));
             since_ns.is_some_and(|since_ns| self.machine.now_ns() - since_ns > ns)
         };
         objects.filter(|location| location.as_ref().contains("/segments/") && is_old(location)).collect()
@@ -183,7 +183,7 @@ impl SharedStore {
             self.watch_manifest(location, payload);
         } else if result.is_ok() {
             // No manifest names it yet; a sweep may have seen it since its first file.
-            self.state.lock().unnamed_ns.entry(segment_id(location)).or_insert(self.machine.now_ns());
+            self.state.lock().unnamed_ns.entry(key(location)).or_insert(self.machine.now_ns());
         }
         result
     }
@@ -230,10 +230,10 @@ impl SharedStore {
                 }
             }
             let gone = before.segments.iter().filter(|old| manifest.segments.iter().all(|s| s.id != old.id));
-            state.unnamed_ns.extend(gone.map(|segment| (segment.id.clone(), now_ns)));
+            state.unnamed_ns.extend(gone.map(|segment| ((key.clone(), segment.id.clone()), now_ns)));
         }
         for segment in &manifest.segments {
-            state.unnamed_ns.remove(&segment.id);
+            state.unnamed_ns.remove(&(key.clone(), segment.id.clone()));
         }
         drop(state);
         for segment in &manifest.segments {
@@ -265,7 +265,7 @@ impl SharedStore {
         if versions.values().last().is_some_and(|newest| newest.segments.iter().any(|s| s.id == id)) {
             self.machine.fail(format!("{location} is deleted while a manifest names it"));
         }
-        let unnamed_ns = state.unnamed_ns.get(&id).copied();
+        let unnamed_ns = state.unnamed_ns.get(&key(location)).copied();
         if unnamed_ns.is_some_and(|since| self.machine.now_ns() - since < self.grace_ns) {
             self.machine.fail(format!("{location} is deleted while readers may use it"));
         }
@@ -275,6 +275,11 @@ impl SharedStore {
 /// The segment of a path.
 fn segment_id(location: &Path) -> String {
     location.filename().and_then(|name| name.split('.').next()).unwrap_or_default().to_owned()
+}
+
+/// What a segment is known by: two lives of a node may give the same id, to different tenants.
+fn key(location: &Path) -> (String, String) {
+    (partition(location), segment_id(location))
 }
 
 /// The tenant's signal of a path.
