@@ -219,7 +219,7 @@ impl Hidden {
     /// A look at a segment by the periods and holds of this moment.
     pub(crate) fn look(&self) -> Looked {
         let holds: Vec<&Hold> = self.holds().map(|held| &held.of).collect();
-        let by = serde_json::to_vec(&(&self.keeping.policy, holds)).unwrap_or_default();
+        let by = serde_json::to_vec(&(&self.keeping.policy, holds)).expect("plain data has a form in JSON");
         Looked { at_ns: self.now_ns, by: Checksum::of(&by) }
     }
 

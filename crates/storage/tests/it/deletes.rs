@@ -344,11 +344,16 @@ async fn a_period_that_becomes_shorter_waits_before_it_acts() {
     assert_eq!(storage.retain_at_once(&AtOnce::Everybody).await.unwrap().segments_expired, 1);
 }
 
-#[tokio::test]
-async fn nodes_do_not_rewrite_what_another_one_has_rewritten() {
+/// Two nodes over one store.
+fn two_worlds() -> (World, World) {
     let store: std::sync::Arc<dyn object_store::ObjectStore> =
         std::sync::Arc::new(object_store::memory::InMemory::new());
-    let (mut one, mut two) = (World::on(std::sync::Arc::clone(&store)), World::on(store));
+    (World::on(std::sync::Arc::clone(&store)), World::on(store))
+}
+
+#[tokio::test]
+async fn nodes_do_not_rewrite_what_another_one_has_rewritten() {
+    let (mut one, mut two) = two_worlds();
     for world in [&mut one, &mut two] {
         for signal in Signal::ALL {
             let rule =
@@ -386,9 +391,7 @@ async fn nodes_do_not_rewrite_what_another_one_has_rewritten() {
 
 #[tokio::test]
 async fn another_node_hides_what_was_deleted_and_keeps_what_came_later() {
-    let store: std::sync::Arc<dyn object_store::ObjectStore> =
-        std::sync::Arc::new(object_store::memory::InMemory::new());
-    let (one, two) = (World::on(std::sync::Arc::clone(&store)), World::on(store));
+    let (one, two) = two_worlds();
     let (first, second) = (one.open().await, two.open().await);
     let ctx = one.context("a");
     write(&first, &ctx, batch(Signal::Logs, "x", 0..2)).await;
@@ -417,9 +420,7 @@ async fn another_node_hides_what_was_deleted_and_keeps_what_came_later() {
 
 #[tokio::test]
 async fn a_deletion_of_before_concerns_no_row_of_a_node_that_learns_of_the_tenant_later() {
-    let store: std::sync::Arc<dyn object_store::ObjectStore> =
-        std::sync::Arc::new(object_store::memory::InMemory::new());
-    let (one, two) = (World::on(std::sync::Arc::clone(&store)), World::on(store));
+    let (one, two) = two_worlds();
     let (first, second) = (one.open().await, two.open().await);
     let ctx = one.context("a");
     write(&first, &ctx, batch(Signal::Logs, "x", 0..2)).await;
