@@ -3,8 +3,10 @@
 
 use std::convert::Infallible;
 
-use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router};
+use futures::stream::{self, Stream, StreamExt};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use query::Held;
@@ -22,7 +24,7 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A JSON body of status 200.
-pub(crate) fn json(body: impl Into<axum::body::Body>) -> Response {
+pub(crate) fn json(body: impl Into<Body>) -> Response {
     ([(CONTENT_TYPE, JSON)], body.into()).into_response()
 }
 
@@ -73,10 +75,19 @@ pub(crate) async fn json_of_query(
         return Ok(json(body));
     }
     // The connection asks for what comes after the text when it has written most of it.
-    let text = futures::stream::unfold((Some(body), held), |(body, held)| async move {
+    let text = stream::unfold((Some(body), held), |(body, held)| async move {
         body.map(|body| (Ok::<_, Infallible>(body), (None, held)))
     });
-    Ok(json(axum::body::Body::from_stream(text)))
+    Ok(json(streamed(text)))
+}
+
+/// A body that is made while it is sent. Compression asks once more after its end, which a stream need not bear.
+pub(crate) fn streamed<T, E>(parts: impl Stream<Item = Result<T, E>> + Send + 'static) -> Body
+where
+    T: Into<Bytes> + 'static,
+    E: Into<BoxError> + 'static,
+{
+    Body::from_stream(parts.fuse())
 }
 
 /// Compresses answers as the client accepts them.

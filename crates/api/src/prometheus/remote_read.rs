@@ -153,7 +153,7 @@ fn streamed(answers: Vec<RawAnswer>) -> Response {
         let frame = rest.next_frame()?;
         Some((Ok::<_, Infallible>(Bytes::from(frame)), rest))
     });
-    ([(CONTENT_TYPE, STREAMED)], Body::from_stream(frames)).into_response()
+    ([(CONTENT_TYPE, STREAMED)], reply::streamed(frames)).into_response()
 }
 
 impl Rest {

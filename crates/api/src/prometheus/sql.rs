@@ -111,13 +111,13 @@ async fn answered(answer: SqlAnswer, format: Format, wants_stats: bool) -> Resul
             break Body::from(buffered);
         }
         if buffered.len() >= MAX_BUFFERED_ANSWER_BYTES {
-            break Body::from_stream(streamed(buffered, outgoing));
+            break reply::streamed(rest_of(buffered, outgoing));
         }
     };
     Ok(([(CONTENT_TYPE, format.content_type())], body).into_response())
 }
 
-fn streamed(buffered: Vec<u8>, outgoing: Outgoing) -> impl Stream<Item = Result<Vec<u8>, ApiError>> {
+fn rest_of(buffered: Vec<u8>, outgoing: Outgoing) -> impl Stream<Item = Result<Vec<u8>, ApiError>> {
     stream::try_unfold((Some(buffered), Some(outgoing)), |(buffered, outgoing)| async move {
         if let Some(buffered) = buffered {
             return Ok(Some((buffered, (None, outgoing))));
