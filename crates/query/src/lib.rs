@@ -52,7 +52,7 @@ pub use answer::{
     Limited, LogAnswer, LogEntry, LogStream, LogValue, Point, PromAnswer, QueryStats, SampleStats,
     SeriesValues, SpanMatch, SpanSet, TagValue, TraceAnswer, TraceMatch, Value, ValueType,
 };
-pub use deletion::parse_log_deletion;
+pub use deletion::{LogDeletion, parse_log_deletion};
 pub use engine::{Held, QueryEngine};
 pub use error::QueryError;
 pub use exemplars::{Exemplar, SeriesExemplars};

@@ -21,8 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exposition::Exposition;
 
-/// The engine's metric that tells whether it refuses writes for want of room.
-const DISK_FULL: &str = "stella_disk_full";
 /// The longest time that threads are watched for one answer.
 const MAX_WATCH_S: u64 = 60;
 /// Ticks of `/proc` per second: fixed on Linux.
@@ -40,22 +38,14 @@ pub(crate) fn scrape(exposition: &Exposition) -> Router {
 
 /// The health of the process: whether it takes what is sent, since when it is there, and otherwise why not, with 503. While
 /// the log is replayed it is healthy, as nothing is refused for that.
-pub(crate) fn health(
-    storage: &Storage,
-    exposition: &Exposition,
-    clock: &Arc<dyn Clock>,
-    stop: &CancellationToken,
-) -> Router {
+pub(crate) fn health(storage: &Storage, clock: &Arc<dyn Clock>, stop: &CancellationToken) -> Router {
     let (storage, clock, started) = (storage.clone(), Arc::clone(clock), clock.now());
-    let (exposition, stop) = (exposition.clone(), stop.clone());
+    let stop = stop.clone();
     let answer = move || async move {
         let up_s = (clock.now().0 - started.0).max(0) / NS_PER_S;
-        let reason = if stop.is_cancelled() {
-            Some("the server ends: requests under way are answered")
-        } else if exposition.gauge(DISK_FULL).is_some_and(|full| full > 0.0) {
-            Some("writes are refused: a volume is full, make room on it")
-        } else {
-            None
+        let reason = match storage.takes_writes() {
+            _ if stop.is_cancelled() => Some("the server ends: requests under way are answered".to_owned()),
+            taken => taken.err().map(|error| error.to_string()),
         };
         let (code, status) = match reason {
             None => (StatusCode::OK, "Server available"),

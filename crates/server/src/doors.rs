@@ -183,7 +183,7 @@ pub(crate) fn operations(
         }
         Role::Collector => match door.through {
             Some(Through::Scrape) => collector_ports::scrape(exposition),
-            Some(Through::Health) => collector_ports::health(storage, exposition, clock, stop),
+            Some(Through::Health) => collector_ports::health(storage, clock, stop),
             Some(Through::Debug) => collector_ports::debug(storage),
             // What gRPC answers to an unknown method is the receiver's.
             _ => return Router::new(),

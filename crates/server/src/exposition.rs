@@ -32,14 +32,6 @@ impl Exposition {
         text
     }
 
-    /// The value of a gauge without labels.
-    #[must_use]
-    pub(crate) fn gauge(&self, name: &str) -> Option<f64> {
-        let text = self.text();
-        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
-        text.lines().find_map(value)
-    }
-
     /// The reply of `/metrics`: OpenMetrics for those who accept it, Prometheus' text format for others. Figures of a
     /// tenant are for callers that may act for it.
     #[must_use]

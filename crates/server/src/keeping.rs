@@ -28,7 +28,7 @@ use storage::Storage;
 use crate::config::Role;
 
 pub use holds::{HoldAnswer, HoldOrder};
-pub use incidents::{DEFAULT_TTL, IncidentAnswer, IncidentOrder};
+pub use incidents::{DEFAULT_TTL, HeldFigures, IncidentAnswer, IncidentOrder, IncidentReport};
 pub use plan::{PlanAnswer, PlannedDay, PlannedSignal, RunAnswer, StoredAnswer};
 
 /// Where incidents are begun and ended.

@@ -4,6 +4,10 @@
 /// or damage, and replay must be able to hold one record.
 pub(crate) const MAX_RECORD_BYTES: usize = 128 << 20;
 
+/// How long records are written to one log file, in nanoseconds: what has expired is in a log file for an hour more at most,
+/// and for as long as its rows are in no segment.
+pub(crate) const MAX_LOG_FILE_AGE_NS: u64 = 3_600 * 1_000_000_000;
+
 /// Bytes that the log writes with one call and one fsync; beyond it the next group begins.
 pub(crate) const MAX_GROUP_BYTES: usize = 32 << 20;
 

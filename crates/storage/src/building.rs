@@ -97,6 +97,7 @@ impl Engine {
             after: None,
             cleared: 0,
             looked: None,
+            cleared_also: Vec::new(),
         };
         let claim = partition.claim(&meta.id);
         let path = |part: &str| layout::segment(&partition.id.tenant, partition.id.signal, &meta, part);

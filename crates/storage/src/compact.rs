@@ -156,7 +156,7 @@ impl Engine {
         let segments: Vec<&SegmentMeta> =
             manifest.segments.iter().filter(is_live).filter(is_readable).collect();
         let is_waiting = |segment: &SegmentMeta| manifest.awaits_older(segment);
-        let kind = |segment: &SegmentMeta| hidden.clearable_to(segment.cleared);
+        let kind = |segment: &SegmentMeta| hidden.waiting(segment.clearance());
         let Task { inputs, level, .. } = rules.next(&segments, &is_waiting, &kind, moment)?;
         let inputs = inputs.into_iter().map(|place| segments[place].clone()).collect();
         let segments = segments.len();

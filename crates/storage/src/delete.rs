@@ -22,6 +22,9 @@ pub struct DeletionRequest {
     pub selectors: Vec<Vec<Matcher>>,
     /// Lines that meet all of these; for logs alone.
     pub lines: Vec<LineTest>,
+    /// Lines whose labels meet all of these, as label filters look at them: structured metadata is among them, and trace
+    /// and span ids; for logs alone.
+    pub labels: Vec<Matcher>,
     /// The time of the rows, both ends included.
     pub range: TimeRange,
     /// Who asks.
@@ -142,10 +145,11 @@ fn check(signal: Signal, request: &DeletionRequest) -> Result<(), StorageError> 
     if request.range.end_ns < request.range.start_ns {
         return refused("the end of a deletion is before its start");
     }
-    if signal != Signal::Logs && !request.lines.is_empty() {
+    if signal != Signal::Logs && !(request.lines.is_empty() && request.labels.is_empty()) {
         return refused("only logs have lines to filter");
     }
-    let matchers = request.selectors.iter().flatten().map(|m| m.name.len() + m.value.len());
+    let matchers =
+        request.selectors.iter().flatten().chain(&request.labels).map(|m| m.name.len() + m.value.len());
     let texts = request.lines.iter().flat_map(|test| &test.texts).map(String::len);
     let bytes = matchers.chain(texts).sum::<usize>() + request.query.len() + request.actor.len();
     if bytes > MAX_REQUEST_BYTES || request.selectors.len() > MAX_DELETIONS {
@@ -166,6 +170,7 @@ fn entry(request: &DeletionRequest, selector: &[Matcher]) -> Deletion {
         query: request.query.clone(),
         conditions: selector.iter().map(Condition::of).collect(),
         lines: request.lines.clone(),
+        labels: request.labels.iter().map(Condition::of).collect(),
         start_ns: request.range.start_ns,
         end_ns: request.range.end_ns,
         actor: request.actor.clone(),

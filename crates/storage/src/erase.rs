@@ -1,8 +1,8 @@
 //! Rewrites segments that have rows which may not be seen: deleted ones, and ones that have outlived a period that is
 //! shorter than their signal's longest. A segment without such rows is only noted.
 //!
-//! Deletions are worked off in the order of their numbers: one that can still be taken back, or whose time is held, lets
-//! those after it wait.
+//! A deletion that can still be taken back, or whose time is held, waits, and those after it do not wait for it: segments
+//! say which deletions they were rewritten for.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,6 +23,13 @@ use model::Signal;
 
 /// A segment may hold rows that outlived their period for one of so many parts of the period, or of its own time.
 const OUTLIVED_PER_PERIOD: i64 = 4;
+
+/// What a segment can be cleared of: deletions up to a number, and those of further stretches.
+type Clearable = (u64, Vec<(u64, u64)>);
+
+fn is_clearable(segment: &SegmentMeta, clearable: &Clearable) -> bool {
+    (segment.cleared, &segment.cleared_also) != (clearable.0, &clearable.1)
+}
 
 /// The last looks of this node at segments, by their ids. What it rewrites says so itself: other nodes must not do so again.
 #[derive(Debug, Default)]
@@ -89,10 +96,10 @@ impl Engine {
         is_at_once: bool,
         report: &mut CompactionReport,
     ) -> Result<(), StorageError> {
-        let mut clear: HashMap<String, u64> = HashMap::new();
+        let mut clear: HashMap<String, (SegmentMeta, Clearable)> = HashMap::new();
         let mut looked_at: HashSet<String> = HashSet::new();
         // Each turn looks at one segment, and what a rewriting makes has nothing to be looked for.
-        while let Some((due, cleared)) = self.next_hidden(partition, &looked_at, is_at_once)? {
+        while let Some((due, clearable)) = self.next_hidden(partition, &looked_at, is_at_once)? {
             let segment = &due.inputs[0];
             looked_at.insert(segment.id.clone());
             match self.has_hidden(&due).await? {
@@ -103,8 +110,8 @@ impl Engine {
                 }
                 Some(false) => {
                     partition.outlived.lock().note(&segment.id, due.hidden.look());
-                    if cleared > segment.cleared {
-                        clear.insert(segment.id.clone(), cleared);
+                    if is_clearable(segment, &clearable) {
+                        clear.insert(segment.id.clone(), (segment.clone(), clearable));
                     }
                 }
             }
@@ -113,20 +120,20 @@ impl Engine {
         self.note_cleared(partition, &clear).await
     }
 
-    /// The next segment that may have rows to be left behind, and the number that it can be cleared to.
+    /// The next segment that may have rows to be left behind, and what it can be cleared of.
     fn next_hidden(
         &self,
         partition: &Arc<Partition>,
         looked_at: &HashSet<String>,
         is_at_once: bool,
-    ) -> Result<Option<(Due, u64)>, StorageError> {
+    ) -> Result<Option<(Due, Clearable)>, StorageError> {
         let id = &partition.id;
         let manifest = partition.manifest();
         let hidden = self.hidden_from_rewriting(partition, &manifest)?;
         let look = hidden.look();
         let is_due = |segment: &SegmentMeta| {
             let outlived = partition.outlived.lock();
-            hidden.clearable_to(segment.cleared) > segment.cleared
+            is_clearable(segment, &hidden.clearable(segment.clearance()))
                 || outlived.is_due(segment, &hidden, look, is_at_once)
         };
         let is_readable = |segment: &SegmentMeta| {
@@ -141,17 +148,17 @@ impl Engine {
                 && is_readable(segment)
         });
         let Some(segment) = found.cloned() else { return Ok(None) };
-        let (level, cleared) = (segment.level, hidden.clearable_to(segment.cleared));
+        let (level, clearable) = (segment.level, hidden.clearable(segment.clearance()));
         let inputs = vec![segment];
         let segments = manifest.segments.len();
         let partition = Arc::clone(partition);
-        Ok(Some((Due { partition, manifest, inputs, level, segments, hidden }, cleared)))
+        Ok(Some((Due { partition, manifest, inputs, level, segments, hidden }, clearable)))
     }
 
     /// Whether a segment has rows to be left behind; none where it does not read back.
     async fn has_hidden(&self, due: &Due) -> Result<Option<bool>, StorageError> {
         let (id, segment) = (&due.partition.id, &due.inputs[0]);
-        let may_have = due.hidden.concerns(segment.cleared, segment.range());
+        let may_have = due.hidden.concerns(segment.clearance(), segment.range());
         // Of spans nobody knows before they are read.
         if !may_have || id.signal == Signal::Traces {
             return Ok(Some(may_have));
@@ -171,19 +178,21 @@ impl Engine {
     async fn note_cleared(
         &self,
         partition: &Partition,
-        clear: &HashMap<String, u64>,
+        clear: &HashMap<String, (SegmentMeta, Clearable)>,
     ) -> Result<(), StorageError> {
         let now_ns = self.clock().now().0;
         let is_over = |manifest: &Manifest, number: u64| {
             let quarantined = manifest.quarantined.iter().map(|aside| &aside.segment);
             let mut segments = manifest.segments.iter().chain(quarantined);
-            manifest.cut_at(&self.node) >= number && segments.all(|segment| segment.cleared >= number)
+            manifest.cut_at(&self.node) >= number && segments.all(|segment| segment.clearance().has(number))
         };
         let apply = |manifest: &mut Manifest| {
             let mut change = Change::Nothing;
             for segment in &mut manifest.segments {
-                if let Some(cleared) = clear.get(&segment.id).filter(|cleared| **cleared > segment.cleared) {
-                    segment.cleared = *cleared;
+                // As it was looked at: another node may have cleared it meanwhile.
+                let looked_at = clear.get(&segment.id).filter(|(looked_at, _)| looked_at == segment);
+                if let Some((_, clearable)) = looked_at {
+                    (segment.cleared, segment.cleared_also) = clearable.clone();
                     change = Change::Changed;
                 }
             }

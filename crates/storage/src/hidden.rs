@@ -19,10 +19,10 @@ use roaring::RoaringBitmap;
 use crate::error::StorageError;
 use crate::head::index::LabelIndex;
 use crate::manifest::keeping::{Deletion, Hold, Policy, matchers};
-use crate::manifest::{Looked, Manifest, SegmentMeta};
+use crate::manifest::{Cleared, Looked, Manifest, SegmentMeta};
 use crate::segment::blocks::Checksum;
 use crate::signal::Table;
-use rows::{Cut, Test, Veil};
+use rows::{Cut, LabelTest, Test, Veil};
 use spans::SpanVeil;
 
 /// What may not be seen of one head or segment.
@@ -66,7 +66,8 @@ pub(crate) struct Keeping {
 struct Erased {
     of: Deletion,
     matchers: Vec<Matcher>,
-    tests: Arc<[Test]>,
+    lines: Arc<[Test]>,
+    labels: Arc<[LabelTest]>,
 }
 
 #[derive(Debug)]
@@ -104,8 +105,13 @@ impl KeepingCache {
 impl Keeping {
     fn new(manifest: &Manifest, policy: Policy) -> Result<Self, StorageError> {
         let deletion = |of: &Deletion| {
-            let tests: Result<Vec<Test>, StorageError> = of.lines.iter().map(Test::new).collect();
-            Ok(Erased { of: of.clone(), matchers: matchers(&of.conditions)?, tests: tests?.into() })
+            let lines: Result<Vec<Test>, StorageError> = of.lines.iter().map(Test::new).collect();
+            Ok(Erased {
+                of: of.clone(),
+                matchers: matchers(&of.conditions)?,
+                lines: lines?.into(),
+                labels: matchers(&of.labels)?.into_iter().map(LabelTest::new).collect(),
+            })
         };
         let hold = |of: &Hold| Ok(Held { of: of.clone(), matchers: matchers(&of.conditions)? });
         let rules = policy.rules.iter();
@@ -157,10 +163,25 @@ impl Hidden {
         Self { signal, keeping, now_ns, blocked: Some(blocked) }
     }
 
-    /// The number up to which a segment that is cleared to a number can be cleared by rewriting it.
-    pub(crate) fn clearable_to(&self, cleared: u64) -> u64 {
+    /// The deletions that concern rows and are not to be worked off yet, ascending.
+    pub(crate) fn waiting(&self, cleared: Cleared<'_>) -> Vec<u64> {
         let blocked = self.blocked.iter().flat_map(|blocked| blocked.iter());
-        blocked.copied().find(|number| *number > cleared).map_or(self.keeping.made, |number| number - 1)
+        blocked.copied().filter(|number| !cleared.has(*number)).collect()
+    }
+
+    /// What rows are cleared of by rewriting them.
+    pub(crate) fn clearable(&self, cleared: Cleared<'_>) -> (u64, Vec<(u64, u64)>) {
+        let made = self.keeping.made.max(cleared.to);
+        let waiting = self.waiting(cleared);
+        let Some((first, others)) = waiting.split_first() else { return (made, Vec::new()) };
+        let ends = others.iter().map(|next| next - 1).chain([made]);
+        let stretches = waiting.iter().map(|number| number + 1).zip(ends);
+        (first - 1, stretches.filter(|(from, to)| from <= to).collect())
+    }
+
+    /// Whether rewriting leaves the rows of a deletion where they are.
+    pub(crate) fn is_blocked(&self, number: u64) -> bool {
+        self.blocked.as_ref().is_some_and(|blocked| blocked.binary_search(&number).is_ok())
     }
 
     /// The moment before which nothing may be seen.
@@ -201,12 +222,12 @@ impl Hidden {
         self.keeping.holds.iter().filter(|held| held.of.is_active(self.now_ns))
     }
 
-    /// The deletions that concern rows of a time which are cleared to a number.
-    fn deletions(&self, cleared: u64, span: TimeRange) -> impl Iterator<Item = &Erased> {
-        let to = if self.blocked.is_some() { self.clearable_to(cleared) } else { u64::MAX };
-        let numbers = cleared.saturating_add(1)..=to;
-        let concerns =
-            move |erased: &&Erased| numbers.contains(&erased.of.number) && erased.of.range().overlaps(span);
+    /// The deletions that concern rows of a time, and are to be worked off where that is asked.
+    fn deletions<'a>(&'a self, cleared: Cleared<'a>, span: TimeRange) -> impl Iterator<Item = &'a Erased> {
+        let concerns = move |erased: &&Erased| {
+            let number = erased.of.number;
+            !cleared.has(number) && erased.of.range().overlaps(span) && !self.is_blocked(number)
+        };
         self.keeping.deletions.iter().filter(concerns)
     }
 
@@ -228,27 +249,31 @@ impl Hidden {
         self.dividing_periods_ns().any(|kept_ns| self.before_ns(Some(kept_ns)) > span.start_ns)
     }
 
-    /// Whether any rows that are cleared to a number and lie within a time may have to be left out.
-    pub(crate) fn concerns(&self, cleared: u64, span: TimeRange) -> bool {
+    /// Whether any rows of a time may have to be left out.
+    pub(crate) fn concerns(&self, cleared: Cleared<'_>, span: TimeRange) -> bool {
         self.deletions(cleared, span).next().is_some() || self.differs(span)
     }
 
-    /// What may not be seen of rows that are cleared to a number and lie within a time: by the number of their series or
+    /// What may not be seen of rows that lie within a time: by the number of their series or
     /// stream, for some of an index. None where all may be.
     pub(crate) fn veil(
         &self,
         index: &LabelIndex,
         among: &RoaringBitmap,
-        cleared: u64,
+        cleared: Cleared<'_>,
         span: TimeRange,
     ) -> Option<Veil> {
         let count = u32::try_from(index.labels().len()).unwrap_or(u32::MAX);
         let select = |matchers: &[Matcher]| index.select(matchers, count) & among;
         let mut cuts: HashMap<u32, Vec<Cut>> = HashMap::new();
         for erased in self.deletions(cleared, span) {
-            let cut = Cut { bounds: self.bounds(erased.of.range()), tests: Arc::clone(&erased.tests) };
+            let bounds = self.bounds(erased.of.range());
             for number in select(&erased.matchers) {
-                cuts.entry(number).or_default().push(cut.clone());
+                let Some(labels) = rows::left(&erased.labels, &index.labels()[number as usize]) else {
+                    continue;
+                };
+                let cut = Cut { bounds, lines: Arc::clone(&erased.lines), labels };
+                cuts.entry(number).or_default().push(cut);
             }
         }
         if self.differs(span) {
@@ -281,14 +306,14 @@ impl Hidden {
         for number in numbers {
             let held = holds.iter().filter(|(numbers, _)| numbers.contains(number)).map(|(_, range)| *range);
             for range in rows::without(TimeRange::new(i64::MIN, before_ns.saturating_sub(1)), held) {
-                let cut = Cut { bounds: self.bounds(range), tests: Arc::default() };
+                let cut = Cut { bounds: self.bounds(range), lines: Arc::default(), labels: Arc::default() };
                 cuts.entry(number).or_default().push(cut);
             }
         }
     }
 
-    /// What may not be seen of spans that are cleared to a number and began within a time; none where all may be.
-    pub(crate) fn span_veil(&self, cleared: u64, span: TimeRange) -> Option<SpanVeil> {
+    /// What may not be seen of spans that began within a time; none where all may be.
+    pub(crate) fn span_veil(&self, cleared: Cleared<'_>, span: TimeRange) -> Option<SpanVeil> {
         let deletions: Vec<spans::Deleted> = self
             .deletions(cleared, span)
             .map(|erased| spans::Deleted { matchers: erased.matchers.clone(), range: erased.of.range() })

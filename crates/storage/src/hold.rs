@@ -1,6 +1,8 @@
 //! Holds: rows that may not go, neither by retention nor by a deletion. They stand in the manifests, so that whoever takes
 //! something out of one sees them in the same transaction.
 
+use std::collections::BTreeMap;
+
 use model::{Matcher, Signal, TenantContext, TimeRange};
 
 use crate::bounds::{MAX_HOLDS, MAX_REQUEST_BYTES};
@@ -27,6 +29,8 @@ pub struct HoldRequest {
     pub actor: String,
     /// When it ends by itself, in nanoseconds since the epoch; none for never.
     pub until_ns: Option<i64>,
+    /// What else there is to be said of it, by name.
+    pub notes: BTreeMap<String, String>,
 }
 
 /// A hold, and what it holds.
@@ -46,9 +50,10 @@ impl Storage {
     /// store's: then some signals may be held already, and asking again makes another hold.
     pub async fn hold(&self, ctx: &TenantContext, request: &HoldRequest) -> Result<Hold, StorageError> {
         let bytes = request.matchers.iter().map(|m| m.name.len() + m.value.len()).sum::<usize>();
-        if bytes + request.reason.len() + request.actor.len() > MAX_REQUEST_BYTES {
+        let notes = request.notes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if bytes + notes + request.reason.len() + request.actor.len() > MAX_REQUEST_BYTES {
             return Err(StorageError::Request(
-                "the selector or the reason of the hold is too long".to_owned(),
+                "the selector, the reason or what else is said of the hold is too long".to_owned(),
             ));
         }
         if request.signals.is_empty() || request.range.end_ns < request.range.start_ns {
@@ -66,6 +71,7 @@ impl Storage {
             actor: request.actor.clone(),
             since_ns: now_ns,
             until_ns: request.until_ns,
+            notes: request.notes.clone(),
         };
         for signal in &request.signals {
             let partition = engine

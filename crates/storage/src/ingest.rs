@@ -14,7 +14,6 @@ mod split;
 pub(crate) mod guards;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arrow::array::{Array as _, BinaryArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
@@ -141,10 +140,7 @@ impl Engine {
 
     /// Refuses while the engine stops, and while the heads have no room left.
     fn admit(&self) -> Result<(), IngestError> {
-        if self.is_closing.load(Ordering::Acquire) {
-            return Err(StorageError::Closed.into());
-        }
-        self.volumes.admit()?;
+        self.takes_writes()?;
         let (held, most) = (self.tenants.memory().bytes(), self.settings.flush.max_total_head_bytes);
         if held < most {
             return Ok(());

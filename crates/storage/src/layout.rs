@@ -193,6 +193,7 @@ mod tests {
             after: None,
             cleared: 0,
             looked: None,
+            cleared_also: Vec::new(),
         }
     }
 

@@ -83,6 +83,10 @@ pub struct SegmentMeta {
     /// When it was last rewritten without the rows that had outlived their period, where periods differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked: Option<Looked>,
+    /// Deletions after that one which do not concern it either, as the first and last number of each stretch, ascending: it
+    /// was rewritten without their rows while one before them waited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleared_also: Vec<(u64, u64)>,
 }
 
 /// A look at a segment: it has no rows that had outlived their period then.
@@ -94,11 +98,40 @@ pub struct Looked {
     pub by: Checksum,
 }
 
+/// Which deletions do not concern rows, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cleared<'a> {
+    /// All up to this one.
+    pub(crate) to: u64,
+    /// And those of these stretches.
+    pub(crate) also: &'a [(u64, u64)],
+}
+
+impl Cleared<'static> {
+    /// All up to a number.
+    pub(crate) const fn up_to(to: u64) -> Self {
+        Self { to, also: &[] }
+    }
+}
+
+impl Cleared<'_> {
+    /// Whether a deletion does not concern the rows.
+    pub(crate) fn has(self, number: u64) -> bool {
+        let mut also = self.also.iter();
+        number <= self.to || also.any(|(first, last)| (*first..=*last).contains(&number))
+    }
+}
+
 impl SegmentMeta {
     /// The time that the data covers.
     #[must_use]
     pub const fn range(&self) -> TimeRange {
         TimeRange::new(self.start_ns, self.end_ns)
+    }
+
+    /// The deletions that do not concern it.
+    pub(crate) fn clearance(&self) -> Cleared<'_> {
+        Cleared { to: self.cleared, also: &self.cleared_also }
     }
 
     /// The size of all files together.

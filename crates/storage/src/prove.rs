@@ -1,5 +1,5 @@
-//! Whether the store has rows, whatever manifests say of them: every object of a tenant's signal is looked into, also those
-//! that no manifest names any more. For showing that what was to go has gone.
+//! Whether the store or this node's log has rows, whatever manifests say of them: every object of a tenant's signal is looked
+//! into, also those that no manifest names any more, and every log file. For showing that what was to go has gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,10 @@ use crate::manifest::keeping::Policy;
 use crate::read::{
     LogColumns, LogScan, LogsSnapshot, MetricsSnapshot, Source, TraceIds, TraceScan, TracesSnapshot,
 };
+use crate::runtime::blocking;
 use crate::segment::survey;
 use crate::storage::Storage;
+use crate::wal::search::Sought;
 
 /// Rows that objects of the store have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,10 +28,14 @@ pub struct Stored {
     pub rows: usize,
     /// Segments with rows of the time, of which some may be among them.
     pub segments: Vec<String>,
+    /// How many such rows there are in files of this node's log.
+    pub log_rows: usize,
+    /// The files of the log that have them, by their sequences.
+    pub log_files: Vec<u64>,
 }
 
 impl Storage {
-    /// Looks into every object for rows of a time: of metrics and logs those whose labels meet all matchers, of traces
+    /// Looks into every object and log file for rows of a time: of metrics and logs those whose labels meet all matchers, of traces
     /// those of a trace.
     ///
     /// # Errors
@@ -42,13 +48,22 @@ impl Storage {
         trace_id: Option<[u8; 16]>,
         range: TimeRange,
     ) -> Result<Stored, StorageError> {
+        let sought =
+            Sought { tenant: ctx.tenant().clone(), signal, matchers: matchers.to_vec(), trace_id, range };
+        let (disk, data_dir) =
+            (Arc::clone(&self.engine.components.disk), self.engine.settings.data_dir.clone());
+        let runtime = self.engine.runtime();
+        let logged = blocking(runtime, move || sought.in_log(&*disk, &data_dir)).await??;
         let source = self.everything(ctx, signal, range).await?;
-        let segments: Vec<String> =
-            source.manifest.segments.iter().map(|segment| segment.id.clone()).collect();
-        if segments.is_empty() {
-            return Ok(Stored::default());
+        let mut stored = Stored {
+            segments: source.manifest.segments.iter().map(|segment| segment.id.clone()).collect(),
+            rows: 0,
+            log_rows: logged.iter().map(|(_, rows)| rows).sum(),
+            log_files: logged.iter().map(|(sequence, _)| *sequence).collect(),
+        };
+        if stored.segments.is_empty() {
+            return Ok(stored);
         }
-        let mut rows = 0;
         let mut batches = match signal {
             Signal::Metrics => {
                 let set = MetricsSnapshot::new(source, range).select(matchers).await?;
@@ -65,9 +80,9 @@ impl Storage {
             }
         };
         while let Some(batch) = batches.try_next().await? {
-            rows += batch.num_rows();
+            stored.rows += batch.num_rows();
         }
-        Ok(Stored { rows, segments })
+        Ok(stored)
     }
 
     /// All segments in the store with data of a time, as if a manifest named them all and hid nothing.

@@ -2,14 +2,15 @@
 //! moment on nobody can read them. The sweep deletes their objects later.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::time::NS_PER_MS;
 use model::{Signal, TenantId};
 
-use crate::bounds::MAX_EXPIRED_PER_COMMIT;
+use crate::bounds::{MAX_EXPIRED_PER_COMMIT, MAX_LOG_FILE_AGE_NS};
 use crate::error::StorageError;
-use crate::hidden::Hidden;
+use crate::hidden::{Hidden, Keeping};
 use crate::manifest::commit::Change;
 use crate::manifest::keeping::{NextPolicy, Policy, Retained};
 use crate::manifest::{Manifest, SegmentMeta};
@@ -79,9 +80,7 @@ impl Engine {
         partition: &Partition,
         manifest: &Manifest,
     ) -> Result<Hidden, StorageError> {
-        let id = &partition.id;
-        let keeping = partition.keeping.get(manifest, self.policy(&id.tenant, id.signal, manifest))?;
-        Ok(Hidden::of_reads(id.signal, keeping, self.clock().now().0))
+        self.hidden(partition, manifest, Hidden::of_reads)
     }
 
     /// What rewriting leaves behind.
@@ -93,15 +92,29 @@ impl Engine {
         partition: &Partition,
         manifest: &Manifest,
     ) -> Result<Hidden, StorageError> {
+        self.hidden(partition, manifest, Hidden::of_rewriting)
+    }
+
+    /// What somebody may not see by a manifest, at this moment.
+    fn hidden(
+        &self,
+        partition: &Partition,
+        manifest: &Manifest,
+        of: impl FnOnce(Signal, Arc<Keeping>, i64) -> Hidden,
+    ) -> Result<Hidden, StorageError> {
         let id = &partition.id;
         let keeping = partition.keeping.get(manifest, self.policy(&id.tenant, id.signal, manifest))?;
-        Ok(Hidden::of_rewriting(id.signal, keeping, self.clock().now().0))
+        Ok(of(id.signal, keeping, self.clock().now().0))
     }
 
     /// One pass over all tenants. `at_once` lets shortened periods act without their grace.
     pub(crate) async fn retain(&self, at_once: &AtOnce) -> Result<RetentionReport, StorageError> {
         let mut report = RetentionReport::default();
         let mut first_failure = None;
+        let log_age_ns = if *at_once == AtOnce::Nobody { MAX_LOG_FILE_AGE_NS } else { 0 };
+        if let Err(error) = self.renew_log(log_age_ns).await {
+            tracing::warn!(%error, "a log file that is no longer needed stays until the next pass of retention");
+        }
         for partition in self.tenants.all() {
             if let Err(error) =
                 self.retain_partition(&partition, at_once.is_for(&partition.id.tenant), &mut report).await

@@ -237,6 +237,14 @@ impl Storage {
         engine.trim().await
     }
 
+    /// Refuses as a writer would be refused whatever it writes: because the engine ends, or a volume is full.
+    ///
+    /// # Errors
+    /// [`StorageError::Closed`], or [`StorageError::Full`].
+    pub fn takes_writes(&self) -> Result<(), StorageError> {
+        self.engine.takes_writes()
+    }
+
     /// What the engine holds in memory.
     #[must_use]
     pub fn memory(&self) -> MemoryUse {
@@ -356,6 +364,23 @@ impl Engine {
         let files = self.wal.closed_files().len() + 1;
         self.metrics.wal_files.set(i64::try_from(files).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    /// See [`Storage::takes_writes`].
+    pub(crate) fn takes_writes(&self) -> Result<(), StorageError> {
+        if self.is_closing.load(Ordering::Acquire) {
+            return Err(StorageError::Closed);
+        }
+        self.volumes.admit()
+    }
+
+    /// Has the log begin a new file where its records were begun to be written so long ago, and deletes what is no longer
+    /// needed: neither a quiet nor a busy log keeps what was to go.
+    pub(crate) async fn renew_log(&self, age_ns: u64) -> Result<(), StorageError> {
+        if let Some(begun_by_ns) = self.clock().monotonic_ns().checked_sub(age_ns) {
+            self.wal.renew(begun_by_ns).await?;
+        }
+        self.trim().await
     }
 
     /// A file of a segment, as the manifest has it.

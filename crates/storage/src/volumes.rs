@@ -109,7 +109,7 @@ impl Volumes {
             self.metrics.disk_free.get_or_create(&labels).set(shown(space.free_bytes));
             self.metrics.disk_min_free.get_or_create(&labels).set(shown(mark));
             // An eighth more on the way back, so that the state does not change with every flush.
-            let needed = if was_full { mark + mark / 8 } else { mark };
+            let needed = if was_full { mark.saturating_add(mark / 8) } else { mark };
             is_full |= space.free_bytes < needed;
             is_brim |= space.free_bytes < self.settings.reserve_bytes;
         }

@@ -9,6 +9,8 @@ pub(crate) mod reader;
 
 pub(crate) mod replay;
 
+pub(crate) mod search;
+
 /// The bytes that every log file begins with; its sequence number as a little-endian `u64` follows.
 pub(crate) const FILE_MAGIC: [u8; 8] = *b"STLAWAL1";
 

@@ -35,6 +35,12 @@ struct Start {
     /// Why.
     #[arg(long, alias = "description")]
     reason: String,
+    /// How bad it is.
+    #[arg(long)]
+    severity: Option<String>,
+    /// What it is about.
+    #[arg(long)]
+    scope: Option<String>,
     #[command(flatten)]
     asked: Status,
 }
@@ -44,6 +50,9 @@ struct End {
     /// How it ended.
     #[arg(long, default_value = "")]
     resolution: String,
+    /// Print what there is to tell of it, as JSON.
+    #[arg(long, alias = "generate-report")]
+    report: bool,
     #[command(flatten)]
     asked: Status,
 }
@@ -66,11 +75,15 @@ impl Incident {
         let (asked, order) = match &self.what {
             What::Start(start) => {
                 let (ttl, reason) = (Some(start.ttl.clone()), start.reason.clone());
-                (&start.asked, Some(IncidentOrder { enabled: true, ttl, reason }))
+                let (severity, scope) = (start.severity.clone(), start.scope.clone());
+                (
+                    &start.asked,
+                    Some(IncidentOrder { enabled: true, ttl, reason, severity, scope, report: false }),
+                )
             }
             What::End(end) => {
                 let reason = end.resolution.clone();
-                (&end.asked, Some(IncidentOrder { enabled: false, ttl: None, reason }))
+                (&end.asked, Some(IncidentOrder { reason, report: end.report, ..IncidentOrder::default() }))
             }
             What::Status(asked) => (asked, None),
         };
@@ -90,13 +103,16 @@ fn tell(text: &str, as_json: bool) -> anyhow::Result<()> {
     let answer: IncidentAnswer = serde_json::from_str(text)?;
     if as_json {
         say!("{}", serde_json::to_string_pretty(&answer)?);
+    } else if let Some(report) = &answer.report {
+        say!("{}", serde_json::to_string_pretty(report)?);
     } else if answer.enabled {
         say!(
-            "incident mode is on: tenant={} until={} since={} actor={} reason={:?}",
+            "incident mode is on: tenant={} until={} since={} actor={} severity={} reason={:?}",
             answer.tenant,
             answer.expires_at.unwrap_or_default(),
             answer.set_at.unwrap_or_default(),
             answer.actor.unwrap_or_default(),
+            answer.severity.unwrap_or_else(|| "none".to_owned()),
             answer.reason.unwrap_or_default(),
         );
     } else {

@@ -1,5 +1,7 @@
 //! Holds: what may not go. Anybody with the scope for limits and deletes may hold and release.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -112,6 +114,7 @@ pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Res
         reason: order.reason.clone(),
         actor: asked.actor.clone(),
         until_ns: None,
+        notes: BTreeMap::new(),
     };
     let hold = keeping.storage.hold(&asked.context, &request).await?;
     let what = order.selector.as_deref().unwrap_or("everything");

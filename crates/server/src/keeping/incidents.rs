@@ -1,12 +1,15 @@
 //! Incident mode of a tenant: while it lasts nothing of the tenant goes. It ends by itself.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use model::audit::Action;
+use model::time::NS_PER_S;
 use model::{Signal, TimeRange};
 use serde::{Deserialize, Serialize};
 use storage::hold::{HeldSignals, HoldRequest};
-use storage::manifest::keeping::HoldKind;
+use storage::manifest::keeping::{Hold, HoldKind};
 
 use super::Keeping;
 use super::asked::{Asked, Failure};
@@ -26,6 +29,15 @@ pub struct IncidentOrder {
     pub ttl: Option<String>,
     /// Why it begins, or how it ended.
     pub reason: String,
+    /// How bad it is, in the words of who begins it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
+    /// What it is about, in the words of who begins it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Whether its end is answered with a report.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub report: bool,
 }
 
 /// Whether it is on.
@@ -50,7 +62,65 @@ pub struct IncidentAnswer {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// How bad it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub severity: Option<String>,
+    /// What it is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scope: Option<String>,
+    /// What there is to tell of one that has ended, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub report: Option<IncidentReport>,
 }
+
+/// What there is to tell of an incident that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentReport {
+    /// The id of its last hold, which events of the audit name.
+    pub id: String,
+    /// RFC 3339.
+    pub began_at: String,
+    /// RFC 3339.
+    pub ended_at: String,
+    /// How long it lasted.
+    pub seconds: i64,
+    /// Who began it.
+    pub began_by: String,
+    /// Who ended it.
+    pub ended_by: String,
+    /// Why it began.
+    pub reason: String,
+    /// How it ended.
+    pub resolution: String,
+    /// How bad it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub severity: Option<String>,
+    /// What it was about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scope: Option<String>,
+    /// What was held, a signal each.
+    pub held: Vec<HeldFigures>,
+}
+
+/// What there is of a signal when an incident ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFigures {
+    /// `metrics`, `logs` or `traces`.
+    pub signal: String,
+    /// Segments in the store.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// RFC 3339: the time of the oldest data; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub oldest: Option<String>,
+}
+
+/// The names of what is noted of an incident's hold.
+const SEVERITY: &str = "severity";
+const SCOPE: &str = "scope";
+/// When it began, where it went on for longer since.
+const BEGAN: &str = "began_ns";
 
 /// `GET /telemetry/incidents/mode`.
 pub(super) async fn status(
@@ -87,9 +157,14 @@ pub(super) async fn order(
             reason: order.reason.clone(),
             actor: asked.actor.clone(),
             until_ns: Some(keeping.clock.now().0.saturating_add(ttl.as_ns())),
+            notes: notes(&order, before.first()),
         };
         let hold = keeping.storage.hold(&asked.context, &request).await?;
-        let event = asked.event(Action::IncidentStarted, &hold.id).with("reason", &order.reason);
+        let mut event = asked.event(Action::IncidentStarted, &hold.id).with("reason", &order.reason);
+        for (name, note) in [SEVERITY, SCOPE].iter().filter_map(|name| Some((*name, hold.notes.get(*name)?)))
+        {
+            event = event.with(name, note);
+        }
         keeping.audit.record(event.with("until", hold.until_ns.map(moment).unwrap_or_default()));
         begun = Some(HeldSignals { hold, signals: Signal::ALL.to_vec() });
     }
@@ -101,7 +176,52 @@ pub(super) async fn order(
             keeping.audit.record(event);
         }
     }
-    Ok(Json(answer(&asked, begun.as_ref())))
+    let report = before.last().filter(|_| begun.is_none() && order.report);
+    let report = report.map(|held| report_of(&keeping, &asked, &held.hold, &order));
+    Ok(Json(IncidentAnswer { report, ..answer(&asked, begun.as_ref()) }))
+}
+
+/// What is noted of an incident: what is said now, else what was said when it began.
+fn notes(order: &IncidentOrder, before: Option<&HeldSignals>) -> BTreeMap<String, String> {
+    let mut notes = before.map(|held| held.hold.notes.clone()).unwrap_or_default();
+    if let Some(held) = before {
+        notes.entry(BEGAN.to_owned()).or_insert_with(|| held.hold.since_ns.to_string());
+    }
+    for (name, said) in [(SEVERITY, &order.severity), (SCOPE, &order.scope)] {
+        notes.extend(said.iter().map(|said| (name.to_owned(), said.clone())));
+    }
+    notes
+}
+
+/// When an incident began: its hold may be a later one.
+fn began_ns(hold: &Hold) -> i64 {
+    hold.notes.get(BEGAN).and_then(|ns| ns.parse().ok()).unwrap_or(hold.since_ns)
+}
+
+fn report_of(keeping: &Keeping, asked: &Asked, hold: &Hold, order: &IncidentOrder) -> IncidentReport {
+    let (began_ns, now_ns) = (began_ns(hold), keeping.clock.now().0);
+    let figures = |signal: Signal| {
+        let usage = keeping.storage.usage(asked.context.tenant(), signal)?;
+        Some(HeldFigures {
+            signal: signal.as_str().to_owned(),
+            segments: usage.segments,
+            bytes: usage.stored_bytes,
+            oldest: usage.time.map(|time| moment(time.start_ns)),
+        })
+    };
+    IncidentReport {
+        id: hold.id.clone(),
+        began_at: moment(began_ns),
+        ended_at: moment(now_ns),
+        seconds: now_ns.saturating_sub(began_ns) / NS_PER_S,
+        began_by: hold.actor.clone(),
+        ended_by: asked.actor.clone(),
+        reason: hold.reason.clone(),
+        resolution: order.reason.clone(),
+        severity: hold.notes.get(SEVERITY).cloned(),
+        scope: hold.notes.get(SCOPE).cloned(),
+        held: Signal::ALL.into_iter().filter_map(figures).collect(),
+    }
 }
 
 /// The incidents that have not ended; there is more than one only while one takes the place of another.
@@ -120,9 +240,12 @@ fn answer(asked: &Asked, incident: Option<&HeldSignals>) -> IncidentAnswer {
         tenant,
         enabled: true,
         id: Some(hold.id.clone()),
-        set_at: Some(moment(hold.since_ns)),
+        set_at: Some(moment(began_ns(hold))),
         expires_at: hold.until_ns.map(moment),
         actor: Some(hold.actor.clone()),
         reason: Some(hold.reason.clone()),
+        severity: hold.notes.get(SEVERITY).cloned(),
+        scope: hold.notes.get(SCOPE).cloned(),
+        report: None,
     }
 }

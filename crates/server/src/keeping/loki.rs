@@ -39,8 +39,7 @@ pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Res
     }
     let invalid = |message: &str| Failure::Invalid(message.to_owned());
     let query = asked.get("query").ok_or_else(|| invalid("query not set"))?;
-    let (matchers, lines) =
-        query::parse_log_deletion(query).map_err(|error| Failure::Invalid(error.to_string()))?;
+    let deletion = query::parse_log_deletion(query).map_err(|error| Failure::Invalid(error.to_string()))?;
     let now_ns = keeping.clock.now().0;
     let start = asked.get("start").ok_or_else(|| invalid("start time not set"))?;
     let start_ns = parse_time(start)
@@ -69,8 +68,9 @@ pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Res
     let event = event.with("start", moment(start_ns)).with("end", moment(end_ns));
     let request = DeletionRequest {
         query: query.to_owned(),
-        selectors: vec![matchers],
-        lines,
+        selectors: vec![deletion.matchers],
+        lines: deletion.lines,
+        labels: deletion.labels,
         range: TimeRange::new(start_ns, end_ns),
         actor: asked.actor.clone(),
         cancel_period_ns: keeping.cancel_period_ns,

@@ -103,6 +103,12 @@ pub struct StoredAnswer {
     pub rows: usize,
     /// The segments that were looked into.
     pub segments: Vec<String>,
+    /// Rows that were looked for, in files of the node's log.
+    #[serde(default)]
+    pub log_rows: usize,
+    /// These files.
+    #[serde(default)]
+    pub log_files: Vec<u64>,
 }
 
 /// `GET /telemetry/retention/plan`.
@@ -196,7 +202,12 @@ pub(super) async fn stored(
     }
     let range = TimeRange::new(time_ns, time_ns);
     let stored = keeping.storage.stored(&asked.context, signal, &matchers, trace_id, range).await?;
-    Ok(Json(StoredAnswer { rows: stored.rows, segments: stored.segments }))
+    Ok(Json(StoredAnswer {
+        rows: stored.rows,
+        segments: stored.segments,
+        log_rows: stored.log_rows,
+        log_files: stored.log_files,
+    }))
 }
 
 async fn plan(keeping: &Keeping, ctx: &TenantContext) -> Result<PlanAnswer, Failure> {

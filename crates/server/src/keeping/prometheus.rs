@@ -43,6 +43,7 @@ pub(super) async fn delete_series(
         query,
         selectors,
         lines: Vec::new(),
+        labels: Vec::new(),
         range,
         actor: asked.actor.clone(),
         cancel_period_ns: 0,

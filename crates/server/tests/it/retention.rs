@@ -278,7 +278,22 @@ async fn incident_mode_is_a_switch_with_an_end() {
     }
     let other = stella.tenant("globex").ask("GET", Api::Loki, path, &[]).await.json();
     assert_eq!(other, json!({"tenant": "globex", "enabled": false}));
+    // What is said once holds when it goes on for longer, and what there is to tell comes with its end.
     assert_eq!(order(json!({"enabled": false})).await.json()["enabled"], false);
+    let said = json!({"enabled": true, "reason": "down", "severity": "high", "scope": "checkout"});
+    let began = order(said).await.json();
+    assert_eq!((&began["severity"], &began["scope"]), (&json!("high"), &json!("checkout")));
+    let more = order(json!({"enabled": true, "reason": "still", "severity": "low"})).await.json();
+    assert_eq!((&more["severity"], &more["scope"]), (&json!("low"), &json!("checkout")));
+    assert_eq!((&more["set_at"], &more["reason"]), (&began["set_at"], &json!("still")));
+    send_lines(&acme, "web", &["one"]).await;
+    let end = order(json!({"enabled": false, "reason": "mended", "report": true})).await.json();
+    let report = &end["report"];
+    assert_eq!((&report["began_at"], &report["resolution"]), (&began["set_at"], &json!("mended")), "{end}");
+    assert_eq!((&report["severity"], &report["scope"]), (&json!("low"), &json!("checkout")));
+    assert!(array(&report["held"]).iter().any(|held| held["signal"] == "logs"), "{end}");
+    let off = order(json!({"enabled": false, "report": true})).await.json();
+    assert_eq!(off, json!({"tenant": "acme", "enabled": false}), "there is nothing to tell of none");
     let short = order(json!({"enabled": true, "reason": "x", "ttl": "1s"})).await;
     assert_eq!(short.status, 200);
     eventually("an end by itself", async || {

@@ -57,7 +57,9 @@ impl Engine {
         };
         if let Some(meta) = &mut built.meta {
             // The inputs are of one kind: what clears the first of them clears all.
-            meta.cleared = due.inputs.first().map_or(0, |input| due.hidden.clearable_to(input.cleared));
+            if let Some(input) = due.inputs.first() {
+                (meta.cleared, meta.cleared_also) = due.hidden.clearable(input.clearance());
+            }
             meta.looked = due.hidden.dividing_periods_ns().next().map(|_| due.hidden.look());
         }
         if !self.commit_merge(due, &built).await? {
@@ -186,8 +188,8 @@ impl Engine {
     /// Whether what the merge has left behind may still go: no hold came, no deletion was taken back, and the periods are
     /// the same.
     fn is_still_so(&self, due: &Due, manifest: &Manifest) -> bool {
-        let cleared_to = due.inputs.first().map_or(0, |input| due.hidden.clearable_to(input.cleared));
-        let planned = due.manifest.deletions.iter().filter(|deletion| deletion.number <= cleared_to);
+        let planned =
+            due.manifest.deletions.iter().filter(|deletion| !due.hidden.is_blocked(deletion.number));
         let is_there = |id: &str| manifest.deletions.iter().any(|deletion| deletion.id == id);
         let id = &due.partition.id;
         let policy = |manifest: &Manifest| self.policy(&id.tenant, id.signal, manifest);

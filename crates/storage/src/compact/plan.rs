@@ -79,7 +79,7 @@ impl Rules {
         &self,
         segments: &[&SegmentMeta],
         is_waiting: &dyn Fn(&SegmentMeta) -> bool,
-        kind: &dyn Fn(&SegmentMeta) -> u64,
+        kind: &dyn Fn(&SegmentMeta) -> Vec<u64>,
         moment: Moment,
     ) -> Option<Task> {
         let mut days: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -118,7 +118,7 @@ impl Rules {
         segments: &[&SegmentMeta],
         places: &[usize],
         is_waiting: &dyn Fn(&SegmentMeta) -> bool,
-        kind: &dyn Fn(&SegmentMeta) -> u64,
+        kind: &dyn Fn(&SegmentMeta) -> Vec<u64>,
         moment: Moment,
     ) -> Option<Task> {
         let is_same = |a: &usize, b: &usize| kind(segments[*a]) == kind(segments[*b]);

@@ -1,12 +1,14 @@
 //! Rows of series and streams that may not be seen, by their numbers.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, FixedSizeBinaryArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use memchr::memmem::Finder;
-use model::TimeRange;
+use model::attributes::AttributesView;
+use model::{AttributeRef, Labels, Matcher, TimeRange};
 use regex::{Regex, RegexBuilder};
 use roaring::RoaringBitmap;
 
@@ -15,8 +17,14 @@ use crate::error::StorageError;
 use crate::manifest::keeping::{LineOp, LineTest};
 use crate::signal::{Keys, Table};
 
-/// The column of the line's text.
+/// Columns of [`model::log::ENTRIES_SCHEMA`].
 const LINE_COLUMN: usize = 2;
+const TRACE_ID_COLUMN: usize = 4;
+const SPAN_ID_COLUMN: usize = 5;
+const METADATA_COLUMN: usize = 6;
+
+/// What follows the name of structured metadata that the stream has a label of, where label filters name it.
+const EXTRACTED: &str = "_extracted";
 
 /// A condition on a line's text, ready to be used.
 #[derive(Debug)]
@@ -52,18 +60,110 @@ impl Test {
     }
 }
 
+/// A condition on a line's labels, ready to be used.
+#[derive(Clone, Debug)]
+pub(crate) struct LabelTest {
+    matcher: Matcher,
+    /// The name of the structured metadata that it looks at.
+    key: String,
+}
+
+impl LabelTest {
+    /// A condition as label filters name it.
+    pub(crate) fn new(matcher: Matcher) -> Self {
+        Self { key: matcher.name.clone(), matcher }
+    }
+}
+
+/// What of some conditions is left to be looked at in the lines of a stream; none where no line of it can meet them.
+/// Labels of the stream go before structured metadata, which has another name then.
+pub(crate) fn left(tests: &Arc<[LabelTest]>, stream: &Labels) -> Option<Arc<[LabelTest]>> {
+    let of_stream = |test: &LabelTest| stream.get(&test.matcher.name);
+    if tests.iter().all(|test| of_stream(test).is_none() && renamed(test, stream).is_none()) {
+        return Some(Arc::clone(tests));
+    }
+    let mut left = Vec::new();
+    for test in tests.iter() {
+        match (of_stream(test), renamed(test, stream)) {
+            (Some(value), _) if test.matcher.matches(value) => {}
+            (Some(_), _) => return None,
+            (None, Some(base)) => left.push(LabelTest { key: base.to_owned(), ..test.clone() }),
+            (None, None) => left.push(test.clone()),
+        }
+    }
+    Some(left.into())
+}
+
+/// The structured metadata that a condition is about, where the stream has a label of its name.
+fn renamed<'a>(test: &'a LabelTest, stream: &Labels) -> Option<&'a str> {
+    test.key.strip_suffix(EXTRACTED).filter(|base| stream.get(base).is_some())
+}
+
+/// The columns of lines that conditions look at.
+struct Lines<'a> {
+    texts: &'a StringArray,
+    ids: [(&'static str, &'a FixedSizeBinaryArray); 2],
+    metadata: AttributesView<'a>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(batch: &'a RecordBatch) -> Result<Self, StorageError> {
+        let metadata = AttributesView::new(&**batch.column(METADATA_COLUMN));
+        let metadata =
+            metadata.ok_or_else(|| StorageError::Internal("a batch is none of lines".to_owned()))?;
+        let ids = |name, column| (name, batch.column(column).as_fixed_size_binary());
+        Ok(Self {
+            texts: batch.column(LINE_COLUMN).as_string(),
+            ids: [ids("trace_id", TRACE_ID_COLUMN), ids("span_id", SPAN_ID_COLUMN)],
+            metadata,
+        })
+    }
+
+    fn meets(&self, row: usize, test: &LabelTest) -> bool {
+        let mut ids = self.ids.iter();
+        let id = ids.find(|(name, ids)| *name == test.key && ids.is_valid(row));
+        if let Some((_, ids)) = id {
+            let mut text = String::with_capacity(32);
+            ids.value(row)
+                .iter()
+                .for_each(|byte| write!(text, "{byte:02x}").expect("a text takes what is written"));
+            return test.matcher.matches(&text);
+        }
+        match self.metadata.row(row).filter(|(key, _)| *key == test.key).last() {
+            None => test.matcher.matches(""),
+            Some((_, AttributeRef::String(value))) => test.matcher.matches(value),
+            Some((_, value)) => test.matcher.matches(&value.to_string()),
+        }
+    }
+}
+
 /// Rows of one series or stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     /// The first and the last value of the time column.
     pub(crate) bounds: (i64, i64),
-    /// What their lines meet, all of it.
-    pub(crate) tests: Arc<[Test]>,
+    /// What their text meets, all of it.
+    pub(crate) lines: Arc<[Test]>,
+    /// What their labels meet, all of it.
+    pub(crate) labels: Arc<[LabelTest]>,
 }
 
 impl Cut {
     fn has(&self, time: i64) -> bool {
         (self.bounds.0..=self.bounds.1).contains(&time)
+    }
+
+    /// Whether it has all rows of its time.
+    fn is_whole(&self) -> bool {
+        self.lines.is_empty() && self.labels.is_empty()
+    }
+
+    fn has_line(&self, lines: Option<&Lines<'_>>, row: usize) -> bool {
+        self.is_whole()
+            || lines.is_some_and(|lines| {
+                self.lines.iter().all(|test| test.is_met(lines.texts.value(row)))
+                    && self.labels.iter().all(|test| lines.meets(row, test))
+            })
     }
 }
 
@@ -78,7 +178,7 @@ pub(crate) struct Veil {
 impl Veil {
     /// The veil of rows that all lie between two values of the time column.
     pub(crate) fn new(cuts: HashMap<u32, Vec<Cut>>, (first, last): (i64, i64)) -> Self {
-        let is_whole = |cut: &Cut| cut.tests.is_empty() && cut.bounds.0 <= first && last <= cut.bounds.1;
+        let is_whole = |cut: &Cut| cut.is_whole() && cut.bounds.0 <= first && last <= cut.bounds.1;
         let gone = cuts.iter().filter(|(_, cuts)| cuts.iter().any(is_whole)).map(|(number, _)| *number);
         let gone = gone.collect();
         Self { cuts, gone }
@@ -91,9 +191,13 @@ impl Veil {
         (!cuts.is_empty()).then(|| Self { cuts, gone: RoaringBitmap::new() })
     }
 
-    /// Whether lines must be looked at.
-    pub(crate) fn reads_lines(&self) -> bool {
-        self.cuts.values().flatten().any(|cut| !cut.tests.is_empty())
+    /// The columns of lines that must be looked at, a bit each.
+    pub(crate) fn columns(&self) -> u64 {
+        let mut cuts = self.cuts.values().flatten();
+        let lines = cuts.clone().any(|cut| !cut.lines.is_empty());
+        let labels = cuts.any(|cut| !cut.labels.is_empty());
+        let of_labels = 1 << TRACE_ID_COLUMN | 1 << SPAN_ID_COLUMN | 1 << METADATA_COLUMN;
+        u64::from(lines) << LINE_COLUMN | if labels { of_labels } else { 0 }
     }
 
     /// The rows of a batch of the table's schema that may be seen.
@@ -107,15 +211,12 @@ impl Veil {
         if !stretches.clone().any(|stretch| self.cuts.contains_key(&stretch[0])) {
             return Ok(batch);
         }
-        let lines = (table == Table::Entries).then(|| batch.column(LINE_COLUMN).as_string::<i32>());
+        let lines = (table == Table::Entries).then(|| Lines::new(&batch)).transpose()?;
         let mut keep = Vec::with_capacity(batch.num_rows());
         for stretch in stretches.by_ref() {
             let cuts = self.cuts.get(&stretch[0]).map(Vec::as_slice).unwrap_or_default();
             for row in keep.len()..keep.len() + stretch.len() {
-                let is_cut = |cut: &Cut| {
-                    let line = || lines.map_or("", |lines| lines.value(row));
-                    cut.has(keys.times()[row]) && cut.tests.iter().all(|test| test.is_met(line()))
-                };
+                let is_cut = |cut: &Cut| cut.has(keys.times()[row]) && cut.has_line(lines.as_ref(), row);
                 keep.push(!cuts.iter().any(is_cut));
             }
         }

@@ -43,6 +43,17 @@ fn check_deletions(manifest: &Manifest) -> Result<(), StorageError> {
     if let Some(segment) = manifest.segments.iter().find(|segment| segment.cleared > made) {
         return broken(format!("segment `{}` is cleared to {} of {made}", segment.id, segment.cleared));
     }
+    for segment in &manifest.segments {
+        let mut last = segment.cleared;
+        for (first, to) in &segment.cleared_also {
+            // A stretch that follows at once would belong to what is before it.
+            if *first <= last.saturating_add(1) || to < first || *to > made {
+                let stretch = format!("{first} to {to} after {last}, of {made}");
+                return broken(format!("segment `{}` is cleared from {stretch}", segment.id));
+            }
+            last = *to;
+        }
+    }
     match manifest.cut.iter().find(|(_, cut)| **cut > made) {
         Some((node, cut)) => broken(format!("node `{node}` is cut at {cut} of {made}")),
         None => Ok(()),

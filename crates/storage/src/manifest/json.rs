@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn what_is_deleted_held_and_kept_is_left_out_where_there_is_nothing_and_comes_back_where_there_is() {
         let plain = String::from_utf8(encode(&manifest()).unwrap()).unwrap();
-        for field in ["deletions", "cut", "holds", "retention", "cleared"] {
+        for field in ["deletions", "cut", "holds", "retention", "cleared", "cleared_also"] {
             assert!(!plain.contains(field), "{plain}");
         }
         let condition = Condition { name: "app".into(), op: "=".into(), value: "web".into() };
@@ -119,6 +119,7 @@ mod tests {
                 query: "{app=\"web\"} |= \"x\"".into(),
                 conditions: vec![condition.clone()],
                 lines: vec![LineTest { op: LineOp::Contains, texts: vec!["x".into()] }],
+                labels: vec![condition.clone()],
                 start_ns: i64::MIN,
                 end_ns: i64::MAX,
                 actor: "ann".into(),
@@ -138,6 +139,7 @@ mod tests {
                 actor: "ann".into(),
                 since_ns: 1,
                 until_ns: Some(2),
+                notes: [("severity".into(), "high".into())].into(),
             }],
             retention: Some(Retained {
                 policy: policy.clone(),

@@ -2,6 +2,8 @@
 //!
 //! Only data: what it means for a row is in [`crate::hidden`].
 
+use std::collections::BTreeMap;
+
 use model::limits::KeepRule;
 use model::{MatchOp, Matcher, TimeRange};
 use serde::{Deserialize, Serialize};
@@ -94,6 +96,9 @@ pub struct Deletion {
     /// Lines that meet all of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineTest>,
+    /// Lines whose labels, structured metadata among them, meet all of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Condition>,
     /// The first moment of the rows.
     pub start_ns: i64,
     /// The last moment of the rows.
@@ -150,6 +155,9 @@ pub struct Hold {
     /// When it ends by itself; none for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ns: Option<i64>,
+    /// What else was said of it, by name: the severity of an incident, say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
 }
 
 impl Hold {

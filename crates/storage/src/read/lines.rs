@@ -219,9 +219,7 @@ impl Lines {
         let source = Arc::clone(&self.selected.source);
         let (hashes, needles) = (Arc::clone(&self.hashes), Arc::clone(&self.needles));
         let (part, reported, (mut columns, lists)) = (part.clone(), file.clone(), columns.read());
-        if part.veil.as_ref().is_some_and(|veil| veil.reads_lines()) {
-            columns |= 1 << LINE_COLUMN;
-        }
+        columns |= part.veil.as_ref().map_or(0, |veil| veil.columns());
         let rows = async move {
             let footer = file.footer().await?;
             let mut places = part.places(&file, &footer, &scan, &numbers)?;

@@ -15,7 +15,7 @@ use crate::hidden::Hidden;
 use crate::hidden::rows::Veil;
 use crate::hidden::spans::SpanVeil;
 use crate::layout;
-use crate::manifest::{EarlierLog, Manifest, SegmentMeta};
+use crate::manifest::{Cleared, EarlierLog, Manifest, SegmentMeta};
 use crate::metrics::{BySignal, Metrics};
 use crate::quarantine::{Suspect, Suspects};
 use crate::runtime::Runtime;
@@ -102,7 +102,7 @@ impl Source {
 
     /// Whether some of a segment's rows may have to be left out.
     pub(crate) fn conceals(&self, meta: &SegmentMeta) -> bool {
-        self.hidden.concerns(meta.cleared, meta.range())
+        self.hidden.concerns(meta.clearance(), meta.range())
     }
 
     /// What may not be seen of some series or streams of a segment.
@@ -112,25 +112,30 @@ impl Source {
         index: &LabelIndex,
         among: &RoaringBitmap,
     ) -> Option<Veil> {
-        self.hidden.veil(index, among, meta.cleared, meta.range())
+        self.hidden.veil(index, among, meta.clearance(), meta.range())
     }
 
     /// What may not be seen of some series or streams of a head.
     pub(crate) fn head_veil(&self, view: &HeadView, among: &RoaringBitmap) -> Option<Veil> {
         let range = view.time_range()?;
         let mut veil = None;
-        view.series().with_index(|index| veil = self.hidden.veil(index, among, self.heads_cleared, range));
+        view.series()
+            .with_index(|index| veil = self.hidden.veil(index, among, self.heads_clearance(), range));
         veil
     }
 
     /// What may not be seen of the spans of a segment.
     pub(crate) fn segment_span_veil(&self, meta: &SegmentMeta) -> Option<SpanVeil> {
-        self.hidden.span_veil(meta.cleared, meta.range())
+        self.hidden.span_veil(meta.clearance(), meta.range())
+    }
+
+    fn heads_clearance(&self) -> Cleared<'static> {
+        Cleared::up_to(self.heads_cleared)
     }
 
     /// What may not be seen of the spans of a head.
     pub(crate) fn head_span_veil(&self, view: &HeadView) -> Option<SpanVeil> {
-        self.hidden.span_veil(self.heads_cleared, view.time_range()?)
+        self.hidden.span_veil(self.heads_clearance(), view.time_range()?)
     }
 
     /// A file of a segment; none where the segment has no such part or it is known to be damaged.

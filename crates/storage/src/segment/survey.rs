@@ -157,6 +157,7 @@ pub(crate) async fn segment(
         after: None,
         cleared: 0,
         looked: None,
+        cleared_also: Vec::new(),
     }))
 }
 
@@ -210,6 +211,7 @@ pub(crate) fn unread(id: &str, files: &[ObjectMeta], reason: String) -> Option<Q
         after: None,
         cleared: 0,
         looked: None,
+        cleared_also: Vec::new(),
     };
     Some(Quarantined { segment, reason })
 }

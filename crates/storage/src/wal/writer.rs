@@ -71,6 +71,7 @@ struct Waiting {
 enum Command {
     Append(Waiting),
     Sync,
+    Renew { begun_by_ns: u64, reply: oneshot::Sender<()> },
     Close(oneshot::Sender<Result<(), String>>),
 }
 
@@ -195,6 +196,16 @@ impl Wal {
         let _closed = self.commands.send(Command::Sync).await;
     }
 
+    /// Begins a new file where the first record of the current one was written by a monotonic moment, and waits for that.
+    ///
+    /// # Errors
+    /// [`StorageError::Closed`] after [`Wal::close`].
+    pub(crate) async fn renew(&self, begun_by_ns: u64) -> Result<(), StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Renew { begun_by_ns, reply }).await.map_err(|_| StorageError::Closed)?;
+        answer.await.map_err(|_| StorageError::Closed)
+    }
+
     /// Writes what still waits, syncs, and ends the thread. Later calls find it closed.
     ///
     /// # Errors
@@ -214,6 +225,8 @@ struct OpenFile {
     offset: u64,
     last: LastOffsets,
     is_dirty: bool,
+    /// The monotonic time of its first record.
+    first_ns: Option<u64>,
 }
 
 struct Writer {
@@ -249,6 +262,14 @@ impl Writer {
             self.commit(group, group_bytes);
             match after {
                 Some(Command::Sync) => self.sync_soon(),
+                Some(Command::Renew { begun_by_ns, reply }) => {
+                    let first_ns = self.file.as_ref().and_then(|open| open.first_ns);
+                    if first_ns.is_some_and(|first_ns| first_ns <= begun_by_ns) {
+                        self.begin_next_file();
+                    }
+                    // Whoever asked may be gone; the file is a new one all the same.
+                    let _gone = reply.send(());
+                }
                 Some(Command::Close(reply)) => {
                     // Whoever asked may be gone; the log is closed all the same.
                     let _gone = reply.send(self.close());
@@ -328,6 +349,7 @@ impl Writer {
         } else {
             open.is_dirty = true;
         }
+        open.first_ns.get_or_insert_with(|| self.parts.clock.monotonic_ns());
         let first = WalPosition { sequence: open.sequence, offset: open.offset };
         for waiting in group {
             open.last.insert(waiting.id.clone(), open.offset);
@@ -341,6 +363,11 @@ impl Writer {
         if self.file.as_ref().is_none_or(|open| open.offset < self.parts.settings.segment_bytes) {
             return;
         }
+        self.begin_next_file();
+    }
+
+    /// Goes on with the next file.
+    fn begin_next_file(&mut self) {
         self.sync_soon();
         let Some(full) = self.file.take() else {
             return;
@@ -367,6 +394,7 @@ impl Writer {
             offset: FILE_HEADER_BYTES,
             last: LastOffsets::new(),
             is_dirty: false,
+            first_ns: None,
         });
         self.tail.store(Arc::new(WalPosition { sequence, offset: FILE_HEADER_BYTES }));
         self.parts.metrics.wal_files.set(i64::try_from(self.closed.len() + 1).unwrap_or(i64::MAX));

@@ -2,7 +2,7 @@
 
 use model::limits::KeepRule;
 use model::time::{NS_PER_MS, NS_PER_S};
-use model::{Matcher, Signal, TimeRange};
+use model::{MatchOp, Matcher, Signal, TimeRange};
 use storage::delete::{Cancelled, DeletionRequest};
 use storage::hold::HoldRequest;
 use storage::manifest::keeping::{Deletion, HoldKind, LineOp, LineTest};
@@ -28,6 +28,7 @@ fn request(signal: Signal, source: &str, range: TimeRange) -> DeletionRequest {
         query: format!("{{source={source:?}}}"),
         selectors: vec![of_source(signal, source)],
         lines: Vec::new(),
+        labels: Vec::new(),
         range,
         actor: "tester".to_owned(),
         cancel_period_ns: 0,
@@ -200,6 +201,134 @@ async fn merges_keep_what_waits_apart_from_what_came_later() {
     assert_eq!(rows_in_store(&world, Signal::Logs).await, 2);
 }
 
+#[tokio::test]
+async fn a_deletion_that_waits_does_not_hold_up_those_after_it() {
+    for signal in Signal::ALL {
+        let mut world = World::new();
+        world.settings.compaction.fan_in = 2;
+        let storage = world.open().await;
+        let ctx = world.context("a");
+        for first in [0, 4] {
+            write(&storage, &ctx, batch(signal, "x", first..first + 4)).await;
+            write(&storage, &ctx, batch(signal, "y", first..first + 4)).await;
+            storage.flush().await.unwrap();
+        }
+        let of = |source: &str, range, cancel_period_ns| DeletionRequest {
+            cancel_period_ns,
+            ..request(signal, source, range)
+        };
+        storage.delete(&ctx, signal, &of("x", numbers(0, 1), 0)).await.unwrap();
+        let waits = storage.delete(&ctx, signal, &of("x", numbers(2, 5), HOUR_NS)).await.unwrap().remove(0);
+        storage.delete(&ctx, signal, &of("y", numbers(0, 6), 0)).await.unwrap();
+        storage.delete(&ctx, signal, &of("none", TimeRange::ALL, 0)).await.unwrap();
+        let left: Vec<String> = [lines("x", [6, 7]), lines("y", [7])].concat();
+        assert_eq!(world.read(&storage, "a", signal).await, left);
+        storage.compact().await.unwrap();
+        assert_eq!(world.read(&storage, "a", signal).await, left);
+        assert_eq!(rows_in_store(&world, signal).await, 3 + 4, "{signal}: what waits alone is there");
+        let done = async || {
+            let all = deletions(&world, &storage, signal).await;
+            all.iter().map(|deletion| deletion.processed_ns.is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(done().await, [true, false, true, true], "{signal}");
+        // Nothing is looked at again, and what is written now is not concerned.
+        let versions = world.objects(&format!("tenants/a/{signal}/manifest/")).await.len();
+        storage.compact().await.unwrap();
+        assert_eq!(world.objects(&format!("tenants/a/{signal}/manifest/")).await.len(), versions, "{signal}");
+        write(&storage, &ctx, batch(signal, "y", 20..24)).await;
+        storage.flush().await.unwrap();
+        let left: Vec<String> = [lines("x", [6, 7]), lines("y", [7, 20, 21, 22, 23])].concat();
+        let mut left = left;
+        left.sort();
+        assert_eq!(world.read(&storage, "a", signal).await, left);
+
+        if signal == Signal::Logs {
+            let taken_back = storage.cancel_deletion(&ctx, signal, &waits.id, false).await.unwrap();
+            assert_eq!(taken_back, Cancelled::Done);
+            left.extend(lines("x", 2..6));
+            left.sort();
+        }
+        world.clock.advance_ns(HOUR_NS);
+        storage.compact().await.unwrap();
+        assert_eq!(world.read(&storage, "a", signal).await, left, "{signal}");
+        assert_eq!(rows_in_store(&world, signal).await, left.len() as u64, "{signal}");
+        assert!(done().await.iter().all(|is_done| *is_done), "{signal}");
+        drop(storage);
+        let storage = world.open().await;
+        assert_eq!(world.read(&storage, "a", signal).await, left, "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn lines_are_deleted_by_their_labels_and_structured_metadata() {
+    let matcher = |name: &str, op, value: &str| Matcher::new(name, op, value).unwrap();
+    let cases = [
+        (vec![Matcher::equal("number", "3")], vec![3]),
+        (vec![matcher("number", MatchOp::Regex, "1.*"), matcher("number", MatchOp::NotEqual, "12")], {
+            let mut numbers = vec![1];
+            numbers.extend((10..20).filter(|number| *number != 12));
+            numbers
+        }),
+        (vec![Matcher::equal("source", "x"), Matcher::equal("number", "5")], vec![5]),
+        (vec![matcher("source", MatchOp::NotEqual, "x"), Matcher::equal("number", "5")], vec![]),
+        (vec![Matcher::equal("absent", ""), Matcher::equal("number", "6")], vec![6]),
+        (vec![Matcher::equal("absent", "y")], vec![]),
+        (vec![Matcher::equal("number_extracted", "6")], vec![]),
+    ];
+    for (labels, gone) in cases {
+        let world = World::new();
+        let storage = world.open().await;
+        let ctx = world.context("a");
+        write(&storage, &ctx, batch(Signal::Logs, "x", 0..10)).await;
+        storage.flush().await.unwrap();
+        write(&storage, &ctx, batch(Signal::Logs, "x", 10..20)).await;
+        let wanted = DeletionRequest { labels: labels.clone(), ..request(Signal::Logs, "x", TimeRange::ALL) };
+        storage.delete(&ctx, Signal::Logs, &wanted).await.unwrap();
+        let left = lines("x", (0..20).filter(|number| !gone.contains(number)));
+        assert_eq!(world.read(&storage, "a", Signal::Logs).await, left, "{labels:?}");
+        storage.compact().await.unwrap();
+        assert_eq!(world.read(&storage, "a", Signal::Logs).await, left, "{labels:?}");
+        assert_eq!(rows_in_store(&world, Signal::Logs).await, left.len() as u64, "{labels:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_retention_leaves_nothing_in_the_log_either() {
+    let mut world = World::new();
+    let period = Some(2 * HOUR_NS);
+    world.limits.retention =
+        model::limits::Retention { metrics_ns: period, logs_ns: period, traces_ns: period };
+    let storage = world.open().await;
+    let ctx = world.context("a");
+    let sought = async |signal: Signal| {
+        let matchers = if signal == Signal::Traces { Vec::new() } else { of_source(signal, "x") };
+        let stored = storage.stored(&ctx, signal, &matchers, Some([9; 16]), numbers(1, 2)).await.unwrap();
+        (stored.rows, stored.log_rows, stored.log_files.len())
+    };
+    for signal in Signal::ALL {
+        write(&storage, &ctx, batch(signal, "x", 0..4)).await;
+        write(&storage, &ctx, batch(signal, "y", 0..1)).await;
+        write(&storage, &world.context("b"), batch(signal, "x", 0..4)).await;
+        assert_eq!(sought(signal).await, (0, 2, 1), "{signal}");
+    }
+    storage.flush().await.unwrap();
+    world.clock.advance_ns(HOUR_NS - 1);
+    storage.retain().await.unwrap();
+    for signal in Signal::ALL {
+        assert_eq!(sought(signal).await, (2, 2, 1), "{signal}: a log file is not new for every pass");
+    }
+    world.clock.advance_ns(1);
+    storage.retain().await.unwrap();
+    for signal in Signal::ALL {
+        assert_eq!(sought(signal).await, (2, 0, 0), "{signal}");
+    }
+    write(&storage, &ctx, batch(Signal::Logs, "x", 0..4)).await;
+    assert_eq!(sought(Signal::Logs).await, (2, 2, 1));
+    storage.retain_at_once(&AtOnce::Everybody).await.unwrap();
+    assert_eq!(sought(Signal::Logs).await.1, 0);
+    assert_eq!(world.log_files().len(), 1);
+}
+
 fn hold_all() -> HoldRequest {
     HoldRequest {
         kind: HoldKind::Hold,
@@ -209,6 +338,7 @@ fn hold_all() -> HoldRequest {
         reason: "case 7".to_owned(),
         actor: "tester".to_owned(),
         until_ns: None,
+        notes: [("severity".to_owned(), "high".to_owned())].into(),
     }
 }
 
@@ -235,6 +365,9 @@ async fn a_hold_stops_retention_and_deletions_until_it_is_released() {
     let storage = world.open().await;
     let held = storage.holds(&ctx).await.unwrap();
     assert_eq!((held.len(), held[0].signals.len(), &held[0].hold), (1, 3, &hold));
+    assert_eq!(held[0].hold.notes["severity"], "high");
+    let notes = [("report".to_owned(), "x".repeat(1 << 20))].into();
+    storage.hold(&ctx, &HoldRequest { notes, ..hold_all() }).await.unwrap_err();
     storage.retain().await.unwrap();
     assert_eq!(world.read(&storage, "a", Signal::Traces).await, lines("x", 0..4));
     assert!(storage.release(&ctx, &hold.id).await.unwrap());

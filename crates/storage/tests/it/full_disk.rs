@@ -10,7 +10,7 @@ use std::time::Duration;
 use model::ingest::IngestError;
 use model::time::NS_PER_S;
 use model::{Ingest, Signal};
-use storage::{Disk, Storage, SystemDisk};
+use storage::{Disk, Storage, StorageError, SystemDisk};
 
 use crate::fixture::{World, batch, lines, open_store};
 
@@ -157,6 +157,24 @@ async fn writers_are_refused_before_the_volume_is_full_and_everything_else_goes_
     write_when_there_is_room(&world, &storage, 14_000_000).await;
     assert_kept(&world, &storage, 14_000_000..14_000_000 + LINES).await;
     world.until(|| reserve.exists()).await;
+}
+
+#[tokio::test]
+async fn whether_writes_are_taken_is_told_as_a_writer_is_told() {
+    let mut world = World::new();
+    let storage = world.open().await;
+    storage.takes_writes().unwrap();
+    storage.shutdown().await.unwrap();
+    assert!(matches!(storage.takes_writes(), Err(StorageError::Closed)));
+    drop(storage);
+    world.settings.disk.min_free_bytes = Some(u64::MAX);
+    let storage = world.open().await;
+    let told = storage.takes_writes().unwrap_err();
+    let refused = storage.ingest(&world.context("a"), batch(Signal::Logs, "a", 0..1)).await.unwrap_err();
+    assert!(
+        matches!((&told, &refused), (StorageError::Full(_), IngestError::Full { .. })),
+        "{told} {refused}"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `stella retention prove`: samples of the three signals go in through the real doors, with times that are nearly as old as
-//! the tenant's data may be; a little later nothing gives them out, and no object of the store has them.
+//! the tenant's data may be; a little later nothing gives them out, and no object of the store and no file of the node's log
+//! has them.
 
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ impl Prove {
         for sample in &samples {
             self.vanish(sample, &marker).await?;
         }
-        tell("proven: what expires is unreadable at once, and gone from the store");
+        tell("proven: what expires is unreadable at once, and gone from store and log");
         Ok(())
     }
 
@@ -217,15 +218,18 @@ impl Prove {
         Ok(())
     }
 
-    /// Waits until no object has the sample.
+    /// Waits until no object and no log file has the sample.
     async fn vanish(&self, sample: &Sample, marker: &str) -> anyhow::Result<()> {
         let until_ns = self.in_ms(self.timeout.as_ms());
         loop {
             let done: RunAnswer = ask(&self.server, Method::POST, RUN).await?;
             let stored = self.stored(sample, marker).await?;
-            if stored.rows == 0 {
-                tell(&format!("{}: no object of the store has it", sample.signal));
+            if stored.rows == 0 && stored.log_rows == 0 {
+                tell(&format!("{}: no object of the store and no file of the log has it", sample.signal));
                 return Ok(());
+            }
+            if self.clock.monotonic_ns() >= until_ns && stored.rows == 0 {
+                bail!("{}: files of the log still have the sample: {:?}", sample.signal, stored.log_files);
             }
             if self.clock.monotonic_ns() >= until_ns {
                 bail!(

@@ -27,6 +27,7 @@ fn segment(made_ns: i64, start_ns: i64, end_ns: i64, level: u8, bytes: u64) -> S
         after: None,
         cleared: 0,
         looked: None,
+        cleared_also: Vec::new(),
     }
 }
 
@@ -48,7 +49,7 @@ impl Partition {
     fn compact(&mut self, rules: Rules, moment: Moment) {
         loop {
             let list: Vec<&SegmentMeta> = self.segments.iter().collect();
-            let Some(task) = rules.next(&list, &|_| false, &|_| 0, moment) else { break };
+            let Some(task) = rules.next(&list, &|_| false, &|_| Vec::new(), moment) else { break };
             check(rules, &list, &task);
             let inputs: Vec<&SegmentMeta> = task.inputs.iter().map(|place| list[*place]).collect();
             let bytes = inputs.iter().map(|input| input.bytes()).sum();
@@ -146,7 +147,7 @@ fn a_segment_that_has_expired_mostly_is_rewritten_where_the_rest_would_stay_for_
         [(3, 2, false), (15, 2, true), (25, 2, true), (27, 2, false), (24 * 30 + 15, 24 * 30, false)]
     {
         let moment = Moment { now_ns: START_NS + now_hours * hour_ns, kept_ns: Some(kept_hours * hour_ns) };
-        let task = RULES.next(&[&day], &|_| false, &|_| 0, moment);
+        let task = RULES.next(&[&day], &|_| false, &|_| Vec::new(), moment);
         assert_eq!(
             task.map(|task| task.reason),
             is_due.then_some(Reason::Expired),
@@ -206,8 +207,9 @@ fn what_waits_for_older_rows_is_not_taken_and_stays_between_its_neighbours() {
         ..segments[0].clone()
     };
     let is_waiting = |segment: &SegmentMeta| segment.after.is_some();
-    let inputs =
-        |list: &[&SegmentMeta]| rules.next(list, &is_waiting, &|_| 0, moment).map(|task| task.inputs);
+    let inputs = |list: &[&SegmentMeta]| {
+        rules.next(list, &is_waiting, &|_| Vec::new(), moment).map(|task| task.inputs)
+    };
     assert_eq!(inputs(&[&segments[0], &waiting, &segments[1]]), None);
     assert_eq!(inputs(&[&waiting, &waiting, &waiting]), None);
     assert_eq!(inputs(&[&segments[0], &waiting, &segments[1], &segments[2]]), Some(vec![2, 3]));
@@ -223,7 +225,7 @@ fn only_neighbours_of_one_kind_become_one() {
         let of_kind =
             |cleared| SegmentMeta { cleared, ..segment(START_NS, START_NS, START_NS + MINUTE_NS, 0, 1_000) };
         let segments = kinds.map(of_kind);
-        let task = rules.next(&segments.each_ref(), &|_| false, &|segment| segment.cleared, moment);
+        let task = rules.next(&segments.each_ref(), &|_| false, &|segment| vec![segment.cleared], moment);
         task.map(|task| task.inputs)
     };
     assert_eq!(inputs([0, 0, 1, 1]), Some(vec![0, 1]));
@@ -242,7 +244,7 @@ fn what_has_many_series_is_full() {
             segment
         };
         let segments = series.map(of_series);
-        let task = rules.next(&segments.each_ref(), &|_| false, &|_| 0, at(START_NS + MINUTE_NS));
+        let task = rules.next(&segments.each_ref(), &|_| false, &|_| Vec::new(), at(START_NS + MINUTE_NS));
         task.map(|task| task.inputs)
     };
     assert_eq!(inputs([50, 50, 50, 50]), Some(vec![0, 1]));

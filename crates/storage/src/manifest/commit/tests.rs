@@ -29,6 +29,7 @@ fn segment(number: usize) -> SegmentMeta {
         after: None,
         cleared: 0,
         looked: None,
+        cleared_also: Vec::new(),
         parts: vec![PartMeta {
             name: String::new(),
             bytes: 10,

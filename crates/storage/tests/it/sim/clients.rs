@@ -161,6 +161,7 @@ impl Client {
             query: format!("{source:?}"),
             selectors: vec![matchers.into_iter().collect()],
             lines: Vec::new(),
+            labels: Vec::new(),
             range,
             actor: "somebody".to_owned(),
             cancel_period_ns: 0,
@@ -186,6 +187,7 @@ impl Client {
                 reason: "something".to_owned(),
                 actor: "somebody".to_owned(),
                 until_ns: None,
+                notes: std::collections::BTreeMap::new(),
             };
             let result = self.storage.hold(&context, &request).await;
             shared.machine.note(&format_args!("hold {number} of {tenant}: {:?}", result.is_ok()));
