@@ -269,12 +269,13 @@ impl Authority {
         Ok(kid)
     }
 
-    /// Signs a token of the endpoint, which lives for five minutes.
+    /// Signs a token of the endpoint, which lives for five minutes, or for as long as tokens of the client may.
     ///
     /// # Errors
     /// When the client may not have what is asked for.
     pub fn issue_short(&self, name: &str, request: &TokenRequest) -> Result<Token, AuthorityError> {
-        self.issue(name, request, SHORT_TOKEN_LIFE_S, TokenUse::Access)
+        let most_s = self.inner.register.current().state.client(name)?.max_token_life_s;
+        self.issue(name, request, SHORT_TOKEN_LIFE_S.min(most_s), TokenUse::Access)
     }
 
     /// Signs a service token: for files and settings, until it ends or is revoked.
@@ -338,13 +339,15 @@ impl Authority {
         Ok(Token { token, claims })
     }
 
-    /// Takes a token back: it is refused by every node that has read the document since.
+    /// Takes a token back: it is refused by every node that has read the document since. `exp_s` is its proven end; without
+    /// it the revocation is kept for as long as any token may live.
     ///
     /// # Errors
     /// When the store does not answer, or too many tokens are revoked.
     pub async fn revoke(&self, jti: &str, exp_s: Option<i64>) -> Result<(), AuthorityError> {
         let now_s = self.now_s();
-        let until_s = exp_s.unwrap_or(now_s + MAX_TOKEN_LIFE_S);
+        let longest_s = now_s + MAX_TOKEN_LIFE_S;
+        let until_s = exp_s.map_or(longest_s, |exp_s| exp_s.clamp(now_s, longest_s));
         if jti.is_empty() || jti.len() > crate::bounds::MAX_NAME_BYTES {
             return Err(AuthorityError::Invalid(
                 "that is neither a token nor the identifier (jti) of one".into(),

@@ -10,10 +10,13 @@ pub(crate) const LOOK_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const EXPIRY_WARNING_S: i64 = 30 * 86_400;
 /// The pause between two warnings of one certificate.
 pub(crate) const WARNING_PAUSE_S: i64 = 86_400;
-/// The time that a client has for the handshake.
+/// The time that a client has for the first message of the handshake.
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time that it has for the rest.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Handshakes of one listener at once: each costs some milliseconds of a core.
-pub(crate) const MAX_HANDSHAKES: usize = 256;
+/// Handshakes of one listener at once: each costs some milliseconds of a core and some tens of kilobytes. The listener
+/// bounds those of one address far below.
+pub(crate) const MAX_HANDSHAKES: usize = 1_024;
 /// TLS sessions that a listener can resume.
 pub(crate) const MAX_SESSIONS: usize = 4_096;
 
@@ -62,12 +65,20 @@ pub(crate) const MAX_JWKS_BYTES: usize = 1 << 20;
 pub(crate) const KNOWN_TOKEN_LIFE: Duration = Duration::from_secs(5);
 /// Tokens whose signature was verified and is not verified again for a while.
 pub(crate) const MAX_KNOWN_TOKENS: u64 = 16_384;
+/// How long after its last use a token that was good is looked at whatever others of its address send.
+pub(crate) const GOOD_TOKEN_LIFE: Duration = Duration::from_secs(600);
+/// Keys that one signature is tried with.
+pub(crate) const MAX_KEYS_TRIED: usize = 16;
 /// The longest body of a request to the Authority.
 pub(crate) const MAX_FORM_BYTES: usize = 64 << 10;
 /// How long before its end an assertion of a client may have been made, in seconds.
 pub(crate) const MAX_ASSERTION_LIFE_S: i64 = 600;
-/// Assertions that are remembered, so that none is used twice.
-pub(crate) const MAX_ASSERTIONS: usize = 16_384;
+/// Assertions of one client that are remembered, so that none is used twice: more of them than of tokens.
+pub(crate) const MAX_CLIENT_ASSERTIONS: usize = 2_048;
+/// Assertions of all clients that are remembered: some megabytes.
+pub(crate) const MAX_ASSERTIONS: usize = 65_536;
+/// The longest identifier of an assertion.
+pub(crate) const MAX_JTI_BYTES: usize = 256;
 /// Addresses or clients whose requests are counted.
 pub(crate) const MAX_THROTTLED: usize = 4_096;
 /// Authentications of one address that may fail at once.
@@ -78,7 +89,7 @@ pub(crate) const FAILURES_PER_S: f64 = 0.5;
 pub(crate) const MAX_ISSUED: u32 = 60;
 /// How many more it is given each second.
 pub(crate) const ISSUED_PER_S: f64 = 2.0;
-/// Tokens of one address that may be refused at once, at all ports together.
-pub(crate) const MAX_BAD_TOKENS: u32 = 200;
-/// How many more may be refused each second.
-pub(crate) const BAD_TOKENS_PER_S: f64 = 20.0;
+/// Tokens with a wrong signature that may come from one address with one certificate at once, at all ports together.
+pub(crate) const MAX_BAD_TOKENS: u32 = 1_000;
+/// How many more may come each second: looking at them takes some hundredths of a core.
+pub(crate) const BAD_TOKENS_PER_S: f64 = 200.0;

@@ -414,7 +414,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let looking = self.gateway.identities.look_for_key(request.headers(), source(&request));
+        let peer = request.extensions().get::<Arc<PeerCertificate>>().cloned();
+        let identities = &self.gateway.identities;
+        let looking = identities.look_for_key(request.headers(), peer.as_deref(), source(&request));
         let Some(looking) = looking else {
             self.admit(&mut request);
             return Either::Left(self.inner.call(request));

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::bounds::{BAD_TOKENS_PER_S, MAX_BAD_TOKENS};
 use crate::throttle::Throttle;
 use crate::tls::PeerCertificate;
-use crate::token::{Identity, Tenants, Verifier};
+use crate::token::{Identity, Tenants, TokenError, Verifier};
 
 /// What a client certificate allows.
 #[derive(Clone, Debug, Deserialize)]
@@ -88,7 +88,7 @@ pub struct Identities {
     mappings: Vec<Mapping>,
     /// Whether a request that shows nothing is believed what it says of itself.
     believes: bool,
-    /// How often tokens of an address may be refused before new ones of it are not looked at.
+    /// How often signatures from an address, and with a certificate, may be wrong before new tokens are not looked at.
     failures: Arc<Throttle>,
 }
 
@@ -112,24 +112,27 @@ impl Identities {
         Ok(Self { verifier, mappings, believes, failures: Arc::new(failures) })
     }
 
-    /// What a token says that came from an address. Signatures cost time: an address that has sent many bad ones lately waits,
-    /// but for tokens that were found good a moment ago.
+    /// What a token says that came from an address. Looking at signatures costs time: whoever has sent many wrong ones lately
+    /// waits, but for tokens that were good before. Others behind the same address, with another certificate or with a good
+    /// token, are not kept waiting for that; and a token that is only over, or for somebody else, is no guess.
     fn verify(
         &self,
         token: &str,
         certificate: Option<&str>,
         source: Option<IpAddr>,
     ) -> Result<Arc<Identity>, Refusal> {
-        let source = source.map(|source| source.to_string());
-        if let Some(source) = source.as_deref().filter(|_| !self.verifier.is_known(token))
-            && let Err(seconds) = self.failures.check(source)
+        let from = source.map(|source| guesser(source, certificate));
+        if let Some(from) = from.as_deref().filter(|_| !self.verifier.was_good(token))
+            && let Err(seconds) = self.failures.check(from)
         {
             return Err(Refusal::TooManyFailures(format!(
-                "too many tokens from this address were not good: try again in {seconds} s"
+                "too many tokens from this address had a wrong signature: try again in {seconds} s"
             )));
         }
         self.verifier.verify(token, certificate).map_err(|error| {
-            source.iter().for_each(|source| self.failures.count(source));
+            if error == TokenError::Signature {
+                from.iter().for_each(|from| self.failures.count(from));
+            }
             Refusal::Unauthenticated(error.to_string())
         })
     }
@@ -139,10 +142,12 @@ impl Identities {
     pub(crate) fn look_for_key(
         &self,
         headers: &HeaderMap,
+        peer: Option<&PeerCertificate>,
         source: Option<IpAddr>,
     ) -> Option<impl Future<Output = ()> + Send + 'static> {
         let token = bearer(headers).ok()??;
-        if source.is_some_and(|source| self.failures.check(&source.to_string()).is_err()) {
+        let certificate = peer.map(|peer| peer.thumbprint.as_str());
+        if source.is_some_and(|source| self.failures.check(&guesser(source, certificate)).is_err()) {
             return None;
         }
         self.verifier.look_for_key(token)
@@ -162,13 +167,10 @@ impl Identities {
         if let Some(token) = bearer(headers)? {
             let thumbprint = peer.map(|peer| peer.thumbprint.as_str());
             let identity = self.verify(token, thumbprint, source)?;
-            return match (mapped, &identity.tenant) {
-                // Two answers that differ.
-                (Some(mapped), Some(tenant)) if !mapped.tenants.allow(tenant) => {
-                    Err(Refusal::TenantMismatch(tenant.clone()))
-                }
-                _ => Ok(Who::Known(identity)),
-            };
+            return Ok(Who::Known(match mapped {
+                Some(mapped) => Arc::new(within(&identity, mapped)?),
+                None => identity,
+            }));
         }
         match mapped {
             Some(identity) => Ok(Who::Known(Arc::new(identity.clone()))),
@@ -176,6 +178,30 @@ impl Identities {
             None => Err(Refusal::Unauthenticated(nothing_shown(peer))),
         }
     }
+}
+
+/// What a token allows on a connection whose certificate is mapped: what both allow.
+fn within(identity: &Identity, mapped: &Identity) -> Result<Identity, Refusal> {
+    let named = match &identity.tenants {
+        Tenants::These(tenants) => tenants.iter().next(),
+        Tenants::Any => None,
+    };
+    let tenants = identity.tenants.common(&mapped.tenants);
+    // Two answers that differ.
+    let refused = match (&identity.tenant, named) {
+        (Some(tenant), _) if !tenants.allow(tenant) => Some(tenant),
+        (_, Some(named)) if tenants.is_empty() => Some(named),
+        _ => None,
+    };
+    match refused {
+        Some(tenant) => Err(Refusal::TenantMismatch(tenant.clone())),
+        None => Ok(Identity { tenants, ..identity.clone() }),
+    }
+}
+
+/// Whose wrong signatures are counted together: many share an address, and few a certificate.
+fn guesser(source: IpAddr, certificate: Option<&str>) -> String {
+    format!("{source} {}", certificate.unwrap_or_default())
 }
 
 fn nothing_shown(peer: Option<&PeerCertificate>) -> String {

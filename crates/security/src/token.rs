@@ -19,7 +19,10 @@ use moka::sync::Cache;
 use serde_json::{Map, Value};
 
 use crate::authority::{ANY_TENANT, Authority, Claims};
-use crate::bounds::{CLOCK_SKEW_S, KEYS_WAIT, KNOWN_TOKEN_LIFE, MAX_KNOWN_TOKENS, MAX_TOKEN_BYTES};
+use crate::bounds::{
+    CLOCK_SKEW_S, GOOD_TOKEN_LIFE, KEYS_WAIT, KNOWN_TOKEN_LIFE, MAX_KEYS_TRIED, MAX_KNOWN_TOKENS,
+    MAX_TOKEN_BYTES,
+};
 use external::ExternalIssuer;
 
 /// Why a token is not taken.
@@ -75,6 +78,21 @@ impl Tenants {
         }
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Any, both) | (both, Self::Any) => both.clone(),
+            (Self::These(a), Self::These(b)) => Self::These(a.intersection(b).cloned().collect()),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::These(tenants) if tenants.is_empty())
+    }
+
     /// From words of which one may be `*`.
     pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let tenants: BTreeSet<String> = words.into_iter().map(str::to_owned).collect();
@@ -103,6 +121,8 @@ struct Known {
     not_before_s: Option<i64>,
     expires_s: i64,
     certificate: Option<String>,
+    /// Whether it is for us by the audiences of its issuer, where that has its own.
+    is_for_us: Option<bool>,
     /// The claims of a token of our own Authority, which may take it back.
     own: Option<Claims>,
 }
@@ -118,6 +138,8 @@ struct Inner {
     audiences: BTreeSet<String>,
     clock: Arc<dyn Clock>,
     known: Cache<[u8; 32], Arc<Known>>,
+    /// Tokens that were good lately: nobody else's guesses keep them waiting.
+    good: Cache<[u8; 32], ()>,
 }
 
 impl Verifier {
@@ -131,7 +153,8 @@ impl Verifier {
     ) -> Self {
         let audiences = audiences.into_iter().collect();
         let known = Cache::builder().max_capacity(MAX_KNOWN_TOKENS).time_to_live(KNOWN_TOKEN_LIFE).build();
-        Self(Arc::new(Inner { authority, issuers, audiences, clock, known }))
+        let good = Cache::builder().max_capacity(MAX_KNOWN_TOKENS).time_to_idle(GOOD_TOKEN_LIFE).build();
+        Self(Arc::new(Inner { authority, issuers, audiences, clock, known, good }))
     }
 
     /// Verifies a token; `certificate` is the `x5t#S256` of the connection's client certificate.
@@ -152,6 +175,9 @@ impl Verifier {
             }
         };
         self.check(&known, certificate)?;
+        if !self.0.good.contains_key(&name) {
+            self.0.good.insert(name, ());
+        }
         Ok(Arc::clone(&known.identity))
     }
 
@@ -195,6 +221,11 @@ impl Verifier {
         token.len() <= MAX_TOKEN_BYTES && self.0.known.contains_key(&name(token))
     }
 
+    /// Whether a token was good the last time that it was looked at, some minutes ago at most.
+    pub(crate) fn was_good(&self, token: &str) -> bool {
+        token.len() <= MAX_TOKEN_BYTES && self.0.good.get(&name(token)).is_some()
+    }
+
     /// The time by which tokens are checked.
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.0.clock)
@@ -202,13 +233,14 @@ impl Verifier {
 
     fn check(&self, known: &Known, certificate: Option<&str>) -> Result<(), TokenError> {
         let now_s = self.0.clock.now().0.div_euclid(NS_PER_S);
-        if now_s >= known.expires_s + CLOCK_SKEW_S {
+        if has_ended(known.expires_s, now_s) {
             return Err(TokenError::Expired);
         }
-        if known.not_before_s.is_some_and(|from_s| now_s < from_s - CLOCK_SKEW_S) {
+        if known.not_before_s.is_some_and(|from_s| now_s < from_s.saturating_sub(CLOCK_SKEW_S)) {
             return Err(TokenError::NotYet);
         }
-        if !known.audiences.iter().any(|audience| self.0.audiences.contains(audience)) {
+        let is_ours = || known.audiences.iter().any(|audience| self.0.audiences.contains(audience));
+        if !known.is_for_us.unwrap_or_else(is_ours) {
             return Err(TokenError::Audience(known.audiences.join(" ")));
         }
         if known.own.as_ref().is_some_and(|claims| self.0.authority.is_revoked(claims)) {
@@ -231,8 +263,16 @@ impl Verifier {
         }
         let external = self.0.issuers.iter().find(|known| known.issuer() == issuer);
         let external = external.ok_or(TokenError::Issuer(issuer))?;
-        known(&signed(token, &external.keys())?, external.claims())
+        let mut known = known(&signed(token, &external.keys())?, external.claims())?;
+        known.identity = Arc::new(external.bounded(&known.identity));
+        known.is_for_us = external.is_audience(&known.audiences);
+        Ok(known)
     }
+}
+
+/// Whether a token with this end is taken no more: clocks may differ.
+pub(crate) fn has_ended(expires_s: i64, now_s: i64) -> bool {
+    now_s >= expires_s.saturating_add(CLOCK_SKEW_S)
 }
 
 /// What a token is remembered by.
@@ -271,7 +311,8 @@ pub(crate) fn signed(token: &str, keys: &JwkSet) -> Result<Map<String, Value>, T
         // A token that names no key is tried with each of the few that there are.
         _ => true,
     });
-    for key in candidates.filter(|key| algorithms(key).contains(&header.alg)) {
+    let candidates = candidates.filter(|key| algorithms(key).contains(&header.alg));
+    for key in candidates.take(MAX_KEYS_TRIED) {
         let Ok(decoding) = DecodingKey::from_jwk(key) else { continue };
         let mut validation = Validation::new(header.alg);
         // Times and audience are checked with our own clock, at each use.
@@ -337,7 +378,11 @@ fn known(claims: &Map<String, Value>, names: &external::ClaimNames) -> Result<Kn
     };
     let tenant = match claims.get(&names.tenant) {
         None => None,
-        Some(value) => Some(value.as_str().ok_or(TokenError::Claim("tenant"))?.to_owned()),
+        // `*` is no tenant to act for, whatever an issuer calls its organisations.
+        Some(value) => {
+            let tenant = value.as_str().filter(|tenant| *tenant != ANY_TENANT);
+            Some(tenant.ok_or(TokenError::Claim("tenant"))?.to_owned())
+        }
     };
     let mut allowed = words(claims, &names.allowed_tenants).ok_or(TokenError::Claim("allowed_tenants"))?;
     allowed.extend(tenant.as_deref());
@@ -358,6 +403,7 @@ fn known(claims: &Map<String, Value>, names: &external::ClaimNames) -> Result<Kn
         not_before_s,
         expires_s,
         certificate,
+        is_for_us: None,
         own: None,
     })
 }

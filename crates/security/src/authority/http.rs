@@ -27,7 +27,7 @@ use crate::PeerAddress;
 use crate::bounds::{FAILURES_PER_S, ISSUED_PER_S, MAX_FAILURES, MAX_FORM_BYTES, MAX_ISSUED};
 use crate::throttle::Throttle;
 use crate::tls::PeerCertificate;
-use crate::token::{TokenError, Verifier};
+use crate::token::{TokenError, Verifier, has_ended};
 use callers::{Assertions, Form};
 
 /// The audience of tokens for the Authority itself.
@@ -47,7 +47,8 @@ struct Port {
     issues: Arc<Throttle>,
 }
 
-/// What stands before all routes: refusals are told, and an address whose authentications fail again and again waits.
+/// What stands around all routes: refusals are told, and an address whose authentications fail again and again is told to
+/// wait. Whoever can prove who it is, and what is public, is answered all the same: others may share the address.
 #[derive(Clone)]
 struct Watch {
     authority: Authority,
@@ -87,20 +88,18 @@ struct Because {
     reason: String,
 }
 
-/// Tells refusals, and lets nobody guess for long.
+/// Tells refusals, and slows down who guesses.
 async fn watched(State(watch): State<Watch>, request: Request, next: Next) -> Response {
     let (source, path) = (source(request.extensions()), request.uri().path().to_owned());
-    let response = match watch.failures.check(&source) {
-        Ok(()) => next.run(request).await,
-        Err(seconds) => {
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        if let Err(seconds) = watch.failures.check(&source) {
             let reason = "too many authentications from this address have failed";
-            OAuthError::too_many(reason, seconds).into_response()
+            response = OAuthError::too_many(reason, seconds).into_response();
         }
-    };
+        watch.failures.count(&source);
+    }
     if let Some(Because { code, reason }) = response.extensions().get() {
-        if response.status() == StatusCode::UNAUTHORIZED {
-            watch.failures.count(&source);
-        }
         watch.authority.acting("", &source).tell(Action::TokenRefused, |event| {
             event.on(path).code(*code).with("reason", reason).with("listener", "authority")
         });
@@ -140,7 +139,7 @@ impl OAuthError {
 
     fn too_many(reason: &str, retry_after_s: u64) -> Self {
         let description = format!("{reason}: try again in {retry_after_s} s");
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", description);
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", description);
         Self { retry_after_s: Some(retry_after_s), ..error }
     }
 
@@ -241,8 +240,8 @@ async fn token(
 /// The claims of a token of this Authority that is good now, whomever it is for and whatever it is bound to.
 fn good(authority: &Authority, token: &str) -> Option<Claims> {
     let claims = crate::token::own(authority, token).ok()?;
-    let now_s = authority.now_s();
-    (claims.exp > now_s && !authority.is_revoked(&claims)).then_some(claims)
+    let is_over = has_ended(claims.exp, authority.now_s());
+    (!is_over && !authority.is_revoked(&claims)).then_some(claims)
 }
 
 async fn introspect(

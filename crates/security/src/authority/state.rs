@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AuthorityError;
 use crate::bounds::{
-    MAX_CLIENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_REVOKED, MAX_TOKEN_LIFE_S, MAX_WORDS,
+    CLOCK_SKEW_S, MAX_CLIENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_REVOKED, MAX_TOKEN_LIFE_S,
+    MAX_WORDS,
 };
 
 /// The number of the format that is written.
@@ -88,7 +89,8 @@ impl State {
     /// Takes out what can no longer matter: revocations of tokens that have ended, keys that no living token is
     /// signed with.
     pub(super) fn prune(&mut self, now_s: i64) {
-        self.revoked.retain(|_, until_s| *until_s >= now_s);
+        // A token is taken for as long after its end as clocks may differ, here and on the node that prunes.
+        self.revoked.retain(|_, until_s| *until_s + 2 * CLOCK_SKEW_S >= now_s);
         self.keys.retain(|key| key.retired_s.is_none_or(|retired_s| retired_s + MAX_TOKEN_LIFE_S >= now_s));
     }
 

@@ -450,12 +450,114 @@ async fn an_address_that_guesses_waits_and_good_tokens_pass() {
         )
     };
     let before = ask(&good, [10, 0, 0, 1]);
-    for n in 0..200 {
-        assert_eq!(ask(&format!("guess.{n}.x"), [10, 0, 0, 1]), "ERR_UNAUTHENTICATED", "{n}");
+    // What is no token costs nothing, and one that is over was good.
+    let over = token(&authority, "late", settings(&["obs:read"]), None).await;
+    let forged = |n: usize| format!("{}{n:04}{}", &good[..good.len() - 12], &good[good.len() - 8..]);
+    world.pass_s(86_400);
+    let fresh = token(&authority, "fresh", settings(&["obs:read"]), None).await;
+    assert_eq!(ask(&fresh, [10, 0, 0, 1]), before);
+    for n in 0..1_000 {
+        assert_eq!(ask("no.token.x", [10, 0, 0, 1]), "ERR_UNAUTHENTICATED");
+        assert_eq!(ask(&over, [10, 0, 0, 1]), "ERR_UNAUTHENTICATED");
+        assert_eq!(ask(&forged(n), [10, 0, 0, 1]), "ERR_UNAUTHENTICATED", "{n}");
     }
-    assert_eq!(ask("guess.again.x", [10, 0, 0, 1]), "ERR_TOO_MANY_FAILURES");
-    assert_eq!(ask(&good, [10, 0, 0, 1]), before, "what was good a moment ago still is");
-    assert_eq!(ask("guess.again.x", [10, 0, 0, 2]), "ERR_UNAUTHENTICATED", "another address");
+    assert_eq!(ask(&forged(0), [10, 0, 0, 1]), "ERR_TOO_MANY_FAILURES");
+    assert_eq!(ask(&fresh, [10, 0, 0, 1]), before, "what was good before still is");
+    assert_eq!(ask(&forged(0), [10, 0, 0, 2]), "ERR_UNAUTHENTICATED", "another address");
     world.clock.advance_ns(1_000_000_000);
-    assert_eq!(ask("guess.again.x", [10, 0, 0, 1]), "ERR_UNAUTHENTICATED");
+    assert_eq!(ask(&forged(0), [10, 0, 0, 1]), "ERR_UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn who_guesses_with_one_certificate_does_not_keep_another_waiting() {
+    let world = World::new();
+    let authority = world.node().await;
+    let good = token(&authority, "reader", settings(&["obs:read"]), None).await;
+    let gateway = gateway(world.verifier(&authority), Vec::new(), None, false);
+    let ask = |token: &str, peer: &PeerCertificate| {
+        let headers = headers(&[("authorization", &format!("Bearer {token}")), (ORG_ID_HEADER, "a")]);
+        let (door, method, path) = QUERY;
+        let asking = Asking {
+            door,
+            method: &method,
+            path,
+            headers: &headers,
+            peer: Some(peer),
+            source: Some([10, 0, 0, 1].into()),
+            still_taken: None,
+        };
+        outcome(&gateway.access(&asking), None)
+    };
+    let forged = |n: usize| format!("{}{n:04}{}", &good[..good.len() - 12], &good[good.len() - 8..]);
+    let (guesser, other) = (certificate("guesser"), certificate("other"));
+    for n in 0..1_000 {
+        assert_eq!(ask(&forged(n), &guesser), "ERR_UNAUTHENTICATED");
+    }
+    assert_eq!(ask(&forged(0), &guesser), "ERR_TOO_MANY_FAILURES");
+    assert_eq!(ask(&forged(0), &other), "ERR_UNAUTHENTICATED");
+    assert_ne!(ask(&good, &other), "ERR_TOO_MANY_FAILURES", "a token that nobody has seen before");
+}
+
+#[tokio::test]
+async fn a_token_on_a_mapped_connection_allows_what_both_allow() {
+    let world = World::new();
+    let authority = world.node().await;
+    let gateway =
+        gateway(world.verifier(&authority), vec![rule("acme", &["acme"], &["obs:read"])], None, false);
+    let of = |tenants: &[&str]| Changes {
+        allowed_tenants: Some(tenants.iter().map(|tenant| (*tenant).to_owned()).collect()),
+        ..settings(&["obs:read"])
+    };
+    let peer = certificate("acme");
+    let cases = [
+        ("globex", of(&["globex"]), None),
+        ("both", of(&["acme", "globex"]), Some("acme")),
+        ("any", of(&["*"]), Some("acme")),
+    ];
+    for (name, settings, reads) in cases {
+        let token = token(&authority, name, settings, None).await;
+        for (asked, is_own) in [("acme", reads == Some("acme")), ("globex", false), ("acme|globex", false)] {
+            let headers = headers(&[("authorization", &format!("Bearer {token}")), (ORG_ID_HEADER, asked)]);
+            let expected = if is_own { asked } else { "ERR_TENANT_MISMATCH" };
+            assert_eq!(ask(&gateway, QUERY, &headers, Some(&peer), None), expected, "{name} {asked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_are_not_smuggled_in_beside_the_headers_that_are_looked_at() {
+    let world = World::new();
+    let gateway = gateway(
+        world.verifier(&world.node().await),
+        vec![rule("acme", &["acme"], &["obs:read", "obs:ingest"])],
+        None,
+        false,
+    );
+    let peer = certificate("acme");
+    let export = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    for (pairs, expected) in [
+        (&[][..], "acme"),
+        (&[("x-scope-orgid", "globex")][..], "ERR_TENANT_MISMATCH"),
+        (&[("x-scope-orgid", "acme"), ("x-scope-orgid", "globex")], "ERR_TENANT_MISMATCH"),
+        (&[("x-scope-orgid", "acme,globex")], "ERR_TENANT_INVALID"),
+        (&[("x-scope-orgid", "acme, acme")], "ERR_TENANT_INVALID"),
+        (&[("x-scope-orgid", "acme;globex")], "ERR_TENANT_INVALID"),
+        (&[("x-scope-orgid", "acme\tglobex")], "ERR_TENANT_INVALID"),
+        (&[("x-stellaops-tenant", "acme"), ("x-scope-orgid", "globex")], "ERR_TENANT_MISMATCH"),
+        // Other spellings are other headers: nobody looks at them.
+        (&[("x-scope-orgid-bin", "Z2xvYmV4")], "acme"),
+        (&[("x-stellaops-tenant-bin", "Z2xvYmV4")], "acme"),
+        (&[("x_scope_orgid", "globex")], "acme"),
+        (&[("x-stella-tenant", "globex")], "acme"),
+        (&[("tid", "globex"), ("stellaops:tenant", "globex")][..1], "acme"),
+        // More than one proof is none.
+        (&[("authorization", "Bearer a.b.c"), ("authorization", "Bearer a.b.c")], "ERR_UNAUTHENTICATED"),
+        (&[("authorization", "Bearer a.b.c, Bearer a.b.c")], "ERR_UNAUTHENTICATED"),
+        (&[("authorization", "")], "ERR_UNAUTHENTICATED"),
+    ] {
+        for target in [QUERY, (Door::OtlpGrpc, Method::POST, export)] {
+            let found = ask(&gateway, target.clone(), &headers(pairs), Some(&peer), None);
+            assert_eq!(found, expected, "{pairs:?}");
+        }
+    }
 }

@@ -8,11 +8,11 @@ use model::time::NS_PER_S;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{Acceptor, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::files::{self, Contents};
@@ -21,7 +21,8 @@ use super::provider;
 use super::revocation::Revocation;
 use super::watch::{Look, Watched};
 use crate::bounds::{
-    EXPIRY_WARNING_S, HANDSHAKE_TIMEOUT, LOOK_PAUSE, MAX_HANDSHAKES, MAX_SESSIONS, WARNING_PAUSE_S,
+    EXPIRY_WARNING_S, HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, LOOK_PAUSE, MAX_HANDSHAKES, MAX_SESSIONS,
+    WARNING_PAUSE_S,
 };
 use crate::error::SecurityError;
 
@@ -127,14 +128,15 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let late = |_| std::io::Error::from(std::io::ErrorKind::TimedOut);
+        // Whoever says nothing takes nobody's turn.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let hello = tokio::time::timeout(HELLO_TIMEOUT, hello).await.map_err(late)??;
         let handshake = async {
             let _permit = self.handshakes.acquire().await.map_err(std::io::Error::other)?;
-            TlsAcceptor::from(Arc::clone(&self.loaded.current().config)).accept(stream).await
+            hello.into_stream(Arc::clone(&self.loaded.current().config)).await
         };
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
-            Ok(result) => result,
-            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
-        }
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(late)?
     }
 
     /// Whether the certificate of an open connection is still taken: it may have been revoked, or have ended, since.

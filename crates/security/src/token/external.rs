@@ -1,5 +1,6 @@
 //! Issuers of others: whose keys are in a file, or behind an address, and what their claims are called.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +9,23 @@ use arc_swap::ArcSwap;
 use futures::TryStreamExt;
 use jsonwebtoken::jwk::JwkSet;
 use model::Clock;
+use model::tenant::OWN_TENANT;
 use serde::Deserialize;
 
 use super::renewal::Renewal;
+use super::{Identity, Tenants};
+use crate::authority::http::ADMIN_SCOPE;
 use crate::bounds::{JWKS_PAUSE, JWKS_RETRY_PAUSE, LOOK_PAUSE, MAX_JWKS_BYTES, UNKNOWN_KEY_PAUSE_NS};
 use crate::error::SecurityError;
+use crate::scopes::ADMIN;
 use crate::tls::watch::Watched;
 use crate::tls::{ClientFiles, ClientTls};
 
 /// How long an issuer has to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the discovery document is, below the issuer.
+const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 /// What an issuer calls its claims.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -42,19 +50,31 @@ impl Default for ClaimNames {
 }
 
 /// An issuer, as it is configured.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerSettings {
     /// What its tokens name as their issuer.
     pub issuer: String,
-    /// Its keys: a file, or an address with `https://`.
-    pub jwks: String,
+    /// Its keys: a file, or an address with `https://`. Where it is left out, the issuer is an address and its discovery
+    /// document names that of the keys (OpenID Connect Discovery 1.0, section 4).
+    #[serde(default)]
+    pub jwks: Option<String>,
     /// The authorities that its address is trusted by, where they are not the system's: a file, PEM.
     #[serde(default)]
     pub ca: Option<PathBuf>,
     /// What its claims are called.
     #[serde(default)]
     pub claims: ClaimNames,
+    /// The tenants that its tokens may be for. With `*` among them a token may be for every one at once; where it is left
+    /// out, for those that it names, but not for the server's own.
+    #[serde(default)]
+    pub tenants: Option<BTreeSet<String>>,
+    /// The scopes that its tokens may have; where it is left out, all but those of operators.
+    #[serde(default)]
+    pub scopes: Option<BTreeSet<String>>,
+    /// The audiences that its tokens are for, where they are not those of all.
+    #[serde(default)]
+    pub audience: Option<BTreeSet<String>>,
 }
 
 /// Where keys come from.
@@ -67,7 +87,9 @@ enum Keys {
 /// Keys behind an address.
 #[derive(Debug)]
 struct Address {
+    /// Where the keys are, or the document that says so.
     url: String,
+    is_discovered: bool,
     http: reqwest::Client,
     /// The authorities of the address, where a file has them.
     ca: Option<ClientTls>,
@@ -88,14 +110,15 @@ impl ExternalIssuer {
     /// # Errors
     /// When the file holds no keys, or the address is none that can be asked.
     pub fn open(settings: IssuerSettings, clock: Arc<dyn Clock>) -> Result<Self, SecurityError> {
-        let keys = if settings.jwks.contains("://") {
-            Keys::Address(Address::open(&settings, clock)?)
-        } else {
-            let path = PathBuf::from(&settings.jwks);
-            Keys::File(Watched::open(vec![path.clone()], move |contents| {
-                let bytes = contents.0.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
-                parse(bytes).map_err(|reason| SecurityError::file(&path, reason))
-            })?)
+        let keys = match &settings.jwks {
+            Some(jwks) if !jwks.contains("://") => {
+                let path = PathBuf::from(jwks);
+                Keys::File(Watched::open(vec![path.clone()], move |contents| {
+                    let bytes = contents.0.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+                    parse(bytes).map_err(|reason| SecurityError::file(&path, reason))
+                })?)
+            }
+            _ => Keys::Address(Address::open(&settings, clock)?),
         };
         Ok(Self { settings, keys })
     }
@@ -110,6 +133,35 @@ impl ExternalIssuer {
     #[must_use]
     pub const fn claims(&self) -> &ClaimNames {
         &self.settings.claims
+    }
+
+    /// What a token of it allows: what it says, within what the issuer may grant.
+    pub(crate) fn bounded(&self, identity: &Identity) -> Identity {
+        let may = |scope: &String| match &self.settings.scopes {
+            Some(scopes) => scopes.contains(scope),
+            None => scope != ADMIN && scope != ADMIN_SCOPE,
+        };
+        let tenants = match (&identity.tenants, &self.settings.tenants) {
+            (Tenants::Any, None) => {
+                Tenants::of(identity.tenant.as_deref().filter(|tenant| *tenant != OWN_TENANT))
+            }
+            (Tenants::These(named), None) => {
+                Tenants::of(named.iter().map(String::as_str).filter(|tenant| *tenant != OWN_TENANT))
+            }
+            (named, Some(tenants)) => named.common(&Tenants::of(tenants.iter().map(String::as_str))),
+        };
+        Identity {
+            subject: identity.subject.clone(),
+            scopes: identity.scopes.iter().filter(|scope| may(scope)).cloned().collect(),
+            tenant: identity.tenant.clone().filter(|tenant| tenants.allow(tenant)),
+            tenants,
+        }
+    }
+
+    /// Whether one of the audiences is one that its tokens are for; none where those of all issuers are meant.
+    pub(crate) fn is_audience(&self, audiences: &[String]) -> Option<bool> {
+        let own = self.settings.audience.as_ref()?;
+        Some(audiences.iter().any(|audience| own.contains(audience)))
     }
 
     /// Its keys, as they were read last.
@@ -166,12 +218,10 @@ pub(crate) fn has_key(keys: &JwkSet, kid: &str) -> bool {
 
 impl Address {
     fn open(settings: &IssuerSettings, clock: Arc<dyn Clock>) -> Result<Self, SecurityError> {
-        let url = settings.jwks.clone();
-        if !url.starts_with("https://") {
-            return Err(SecurityError::Tls(format!(
-                "keys are fetched by https alone: jwks={url}; or name a file"
-            )));
-        }
+        let is_discovered = settings.jwks.is_none();
+        let discovery = || format!("{}{DISCOVERY}", settings.issuer.trim_end_matches('/'));
+        let url = settings.jwks.clone().unwrap_or_else(discovery);
+        check_address(&url).map_err(SecurityError::Tls)?;
         let files = settings.ca.clone().map(|ca| ClientFiles { ca, identity: None });
         let ca = files.as_ref().map(ClientTls::open).transpose()?;
         let builder = reqwest::Client::builder().https_only(true).timeout(ANSWER_TIMEOUT);
@@ -181,13 +231,13 @@ impl Address {
         };
         let http = builder.build().map_err(|error| SecurityError::Tls(error.to_string()))?;
         let renewal = Renewal::new(clock, UNKNOWN_KEY_PAUSE_NS);
-        Ok(Self { url, http, ca, current: ArcSwap::default(), renewal })
+        Ok(Self { url, is_discovered, http, ca, current: ArcSwap::default(), renewal })
     }
 
     /// Fetches the keys; whether that succeeded. What is known stays otherwise.
     async fn fetch(&self, issuer: &str) -> bool {
         let url = &self.url;
-        match fetch(&self.http, url).await {
+        match self.keys(issuer).await {
             Ok(keys) => self.current.store(Arc::new(keys)),
             Err(reason) => {
                 let message = "the keys of an issuer cannot be fetched: those that are known stay";
@@ -197,9 +247,38 @@ impl Address {
         }
         true
     }
+
+    async fn keys(&self, issuer: &str) -> Result<JwkSet, String> {
+        if !self.is_discovered {
+            return parse(&fetch(&self.http, &self.url).await?);
+        }
+        let document = fetch(&self.http, &self.url).await?;
+        let document: Discovery =
+            serde_json::from_slice(&document).map_err(|error| format!("no discovery document: {error}"))?;
+        // A document of another issuer must not speak for this one (section 4.3).
+        if document.issuer != issuer {
+            return Err(format!("the discovery document is of another issuer: issuer={:?}", document.issuer));
+        }
+        check_address(&document.jwks_uri)?;
+        parse(&fetch(&self.http, &document.jwks_uri).await?)
+    }
 }
 
-async fn fetch(http: &reqwest::Client, url: &str) -> Result<JwkSet, String> {
+/// What is read of a discovery document.
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+fn check_address(url: &str) -> Result<(), String> {
+    if url.starts_with("https://") {
+        return Ok(());
+    }
+    Err(format!("keys are fetched by https alone: jwks={url}; or name a file"))
+}
+
+async fn fetch(http: &reqwest::Client, url: &str) -> Result<Vec<u8>, String> {
     let response = http.get(url).send().await.and_then(reqwest::Response::error_for_status);
     let response = response.map_err(|error| spelled(&error))?;
     let mut chunks = response.bytes_stream();
@@ -210,7 +289,7 @@ async fn fetch(http: &reqwest::Client, url: &str) -> Result<JwkSet, String> {
         }
         bytes.extend_from_slice(&chunk);
     }
-    parse(&bytes)
+    Ok(bytes)
 }
 
 /// What went wrong, with its causes: a refused certificate is one.

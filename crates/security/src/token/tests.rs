@@ -39,8 +39,12 @@ impl Other {
     }
 
     fn issuer(&self, claims: ClaimNames) -> Arc<ExternalIssuer> {
-        let jwks = self.folder.path().join("jwks.json").to_str().unwrap().to_owned();
-        let settings = IssuerSettings { issuer: OTHER.into(), jwks, ca: None, claims };
+        self.issuer_with(IssuerSettings { claims, ..IssuerSettings::default() })
+    }
+
+    fn issuer_with(&self, settings: IssuerSettings) -> Arc<ExternalIssuer> {
+        let jwks = Some(self.folder.path().join("jwks.json").to_str().unwrap().to_owned());
+        let settings = IssuerSettings { issuer: OTHER.into(), jwks, ..settings };
         Arc::new(ExternalIssuer::open(settings, World::new().clock).unwrap())
     }
 
@@ -139,7 +143,17 @@ impl Address {
             let keys = told.lock().clone();
             std::future::ready(axum::Json(keys))
         };
-        let router = axum::Router::new().route("/certs", axum::routing::get(answer));
+        let (issuer, certs) = (url.replace("/certs", ""), url.clone());
+        let discovery = move |path: &'static str| {
+            let (issuer, certs) = (issuer.clone(), certs.clone());
+            let issuer = if path.is_empty() { issuer } else { format!("{issuer}/other") };
+            async move { axum::Json(json!({"issuer": issuer, "jwks_uri": certs})) }
+        };
+        let (own, others) = (discovery.clone(), discovery);
+        let router = axum::Router::new()
+            .route("/certs", axum::routing::get(answer))
+            .route("/.well-known/openid-configuration", axum::routing::get(move || own("")))
+            .route("/forged/.well-known/openid-configuration", axum::routing::get(move || others("other")));
         tokio::spawn(async move { axum::serve(Secured { socket, tls }, router).await });
         Self { folder, keys, asked, url }
     }
@@ -156,8 +170,8 @@ impl Address {
     }
 
     fn issuer(&self, world: &World, ca: Option<PathBuf>) -> Arc<ExternalIssuer> {
-        let claims = ClaimNames::default();
-        let settings = IssuerSettings { issuer: OTHER.into(), jwks: self.url.clone(), ca, claims };
+        let jwks = Some(self.url.clone());
+        let settings = IssuerSettings { issuer: OTHER.into(), jwks, ca, ..IssuerSettings::default() };
         Arc::new(ExternalIssuer::open(settings, Arc::clone(&world.clock) as Arc<dyn Clock>).unwrap())
     }
 
@@ -237,9 +251,77 @@ async fn an_issuer_is_trusted_by_its_own_authorities_alone_and_over_https() {
         (address.url.replace("https", "http"), None),
         (address.url.clone(), Some(foreign.path().join("nothing.crt"))),
     ] {
-        let settings = IssuerSettings { issuer: OTHER.into(), jwks, ca, claims: ClaimNames::default() };
+        let jwks = Some(jwks);
+        let settings = IssuerSettings { issuer: OTHER.into(), jwks, ca, ..IssuerSettings::default() };
         assert!(ExternalIssuer::open(settings, Arc::clone(&world.clock) as Arc<dyn Clock>).is_err());
     }
+}
+
+#[tokio::test]
+async fn an_issuer_without_keys_says_itself_where_they_are() {
+    crate::tls::install_provider();
+    let (world, address) = (World::new(), Address::new().await);
+    let own = address.url.replace("/certs", "");
+    let sign = address.publish("k1");
+    for (issuer, is_taken) in [(own.clone(), true), (format!("{own}/forged"), false)] {
+        let ca = Some(address.folder.path().join(dev::CA_FILE));
+        let settings = IssuerSettings { issuer: issuer.clone(), ca, ..IssuerSettings::default() };
+        let external = ExternalIssuer::open(settings, Arc::clone(&world.clock) as Arc<dyn Clock>).unwrap();
+        let verifier = verifier(&world, vec![Arc::new(external)]).await;
+        let token =
+            sign(&json!({"iss": issuer, "sub": "ann", "aud": "observability", "exp": now_s(&world) + 60}));
+        verifier.look_for_key(&token).unwrap().await;
+        assert_eq!(verifier.verify(&token, None).is_ok(), is_taken, "{issuer}");
+    }
+    let settings = IssuerSettings { issuer: "http://idp.example".into(), ..IssuerSettings::default() };
+    assert!(ExternalIssuer::open(settings, Arc::clone(&world.clock) as Arc<dyn Clock>).is_err());
+}
+
+#[tokio::test]
+async fn an_issuer_grants_what_it_may_and_no_more() {
+    let (world, other) = (World::new(), Other::new());
+    let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>());
+    let token = |more: Value| {
+        let mut claims = json!({
+            "iss": OTHER, "sub": "ann", "aud": "observability", "exp": now_s(&world) + 60,
+            "scope": "obs:read obs:admin authority:admin",
+        });
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        other.sign(&claims)
+    };
+    let granted = async |settings: IssuerSettings, token: &str| {
+        verifier(&world, vec![other.issuer_with(settings)]).await.verify(token, None)
+    };
+    let plain = IssuerSettings::default;
+    // `*` is no tenant, and every tenant only where the issuer may say so.
+    let star = token(json!({"stellaops:tenant": "*"}));
+    let all = token(json!({"stellaops:allowed_tenants": "*", "stellaops:tenant": "acme"}));
+    let any = || IssuerSettings { tenants: words(&["*"]), ..plain() };
+    assert_eq!(granted(plain(), &star).await, Err(TokenError::Claim("tenant")));
+    assert_eq!(granted(any(), &star).await, Err(TokenError::Claim("tenant")));
+    let identity = granted(plain(), &all).await.unwrap();
+    assert_eq!(identity.tenants, Tenants::of(["acme"]));
+    assert_eq!(identity.scopes, words(&["obs:read"]).unwrap(), "operators are named");
+    assert_eq!(granted(any(), &all).await.unwrap().tenants, Tenants::Any);
+    let own = token(json!({"stellaops:allowed_tenants": ["stella", "acme"], "stellaops:tenant": "stella"}));
+    let identity = granted(plain(), &own).await.unwrap();
+    assert_eq!((&identity.tenants, &identity.tenant), (&Tenants::of(["acme"]), &None));
+    // What is named bounds what a token says.
+    let bounded = || IssuerSettings { tenants: words(&["a", "b"]), scopes: words(&["obs:admin"]), ..plain() };
+    for (claims, tenants, tenant) in [
+        (json!({"stellaops:tenant": "a"}), vec!["a"], Some("a")),
+        (json!({"stellaops:tenant": "c", "stellaops:allowed_tenants": "b c"}), vec!["b"], None),
+        (json!({"stellaops:allowed_tenants": "*"}), vec!["a", "b"], None),
+    ] {
+        let identity = granted(bounded(), &token(claims)).await.unwrap();
+        assert_eq!((&identity.tenants, identity.tenant.as_deref()), (&Tenants::of(tenants), tenant));
+        assert_eq!(identity.scopes, words(&["obs:admin"]).unwrap());
+    }
+    // Its own audiences take the place of those of all.
+    let for_us = || IssuerSettings { audience: words(&["telemetry"]), ..plain() };
+    let error = TokenError::Audience("observability".into());
+    assert_eq!(granted(for_us(), &token(json!({}))).await, Err(error));
+    assert!(granted(for_us(), &token(json!({"aud": "telemetry"}))).await.is_ok());
 }
 
 #[tokio::test]

@@ -258,14 +258,7 @@ async fn tokens(action: &TokenAction) -> anyhow::Result<()> {
             print(&token);
         }
         TokenAction::Revoke(revoke) => {
-            let text = text_of(&revoke.which)?;
-            let reached = revoke.place.reach().await?;
-            let (jti, exp) = match token::unproven(&text) {
-                Some(claims) => (claims.jti, Some(claims.exp)),
-                None if text.contains('.') => bail!("that is no token of the Authority"),
-                None => (text, None),
-            };
-            reached.revoke(&jti, exp).await?;
+            let jti = revoke.place.reach().await?.revoke(&text_of(&revoke.which)?).await?;
             note(&format!("revoked: jti={jti}; servers refuse it within 10 seconds"));
         }
         TokenAction::Inspect(inspect) => {

@@ -156,19 +156,27 @@ async fn issue(
     Ok(answer(json!({"access_token": issued.token, "jti": issued.claims.jti})))
 }
 
-/// A token to take back.
+/// A token to take back: the token itself, whose end is proven then, or its identifier alone.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Revocation {
-    jti: String,
-    exp: Option<i64>,
+    jti: Option<String>,
+    token: Option<String>,
 }
 
 async fn revoke(
     operator: Operator,
     asked: Result<Json<Revocation>, JsonRejection>,
 ) -> Result<StatusCode, Refused> {
-    let Revocation { jti, exp } = body(asked)?;
+    let (jti, exp) = match body(asked)? {
+        Revocation { token: Some(token), jti: None } => {
+            let claims = crate::token::own(&operator.authority, &token);
+            let claims = claims.map_err(|error| AuthorityError::Invalid(error.to_string()))?;
+            (claims.jti, Some(claims.exp))
+        }
+        Revocation { token: None, jti: Some(jti) } => (jti, None),
+        _ => return Err(AuthorityError::Invalid("name the token, or its jti: one of the two".into()).into()),
+    };
     operator.authority.revoke(&jti, exp).await?;
     tracing::info!(operator = operator.name, jti, "an operator revoked a token");
     Ok(StatusCode::NO_CONTENT)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use base64::Engine;
@@ -14,9 +15,14 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::{OAuthError, Port};
-use crate::bounds::{CLOCK_SKEW_S, MAX_ASSERTION_LIFE_S, MAX_ASSERTIONS, MAX_TOKEN_BYTES};
+use crate::bounds::{
+    CLOCK_SKEW_S, MAX_ASSERTION_LIFE_S, MAX_ASSERTIONS, MAX_CLIENT_ASSERTIONS, MAX_JTI_BYTES, MAX_TOKEN_BYTES,
+};
 use crate::tls::PeerCertificate;
 use crate::token;
+
+/// When a client that has sent too many assertions may come again, in seconds.
+const ASSERTIONS_WAIT_S: u64 = 60;
 
 /// The type of an assertion (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -60,8 +66,27 @@ pub(super) struct Caller {
 /// Assertions that were used, until they end: none is good twice.
 #[derive(Debug)]
 pub(super) struct Assertions {
-    used: Mutex<BTreeMap<(String, String), i64>>,
+    used: Mutex<Used>,
     clock: Arc<dyn Clock>,
+}
+
+/// By client the digests of their identifiers, each with the Unix second until which it is remembered.
+#[derive(Debug, Default)]
+struct Used {
+    clients: BTreeMap<String, BTreeMap<[u8; 32], i64>>,
+    count: usize,
+}
+
+impl Used {
+    /// Forgets what has ended of one client, or of all.
+    fn forget(&mut self, now_s: i64, of: Option<&str>) {
+        for (_, used) in self.clients.iter_mut().filter(|(name, _)| of.is_none_or(|of| of == name.as_str())) {
+            let before = used.len();
+            used.retain(|_, until_s| *until_s >= now_s);
+            self.count -= before - used.len();
+        }
+        self.clients.retain(|_, used| !used.is_empty());
+    }
 }
 
 impl Assertions {
@@ -73,17 +98,27 @@ impl Assertions {
         self.clock.now().0.div_euclid(NS_PER_S)
     }
 
-    /// Remembers an assertion. Whether it is new, and there is room to remember it.
-    fn is_first_use(&self, client: &str, jti: &str, expires_s: i64) -> bool {
+    /// Remembers an assertion, where it is new. One client does not take the room of another.
+    fn remember(&self, client: &str, jti: &str, expires_s: i64) -> Result<(), OAuthError> {
         let now_s = self.now_s();
+        let digest = digest::digest(&digest::SHA256, jti.as_bytes());
+        let name: [u8; 32] = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
         let mut used = self.used.lock();
-        used.retain(|_, until_s| *until_s >= now_s);
-        let name = (client.to_owned(), jti.to_owned());
-        if used.contains_key(&name) || used.len() >= MAX_ASSERTIONS {
-            return false;
+        used.forget(now_s, Some(client));
+        if used.count >= MAX_ASSERTIONS {
+            used.forget(now_s, None);
         }
-        used.insert(name, expires_s + CLOCK_SKEW_S);
-        true
+        let of_client = used.clients.get(client);
+        if of_client.is_some_and(|used| used.contains_key(&name)) {
+            return Err(wrong("it was used before: make one for each request"));
+        }
+        if used.count >= MAX_ASSERTIONS || of_client.is_some_and(|used| used.len() >= MAX_CLIENT_ASSERTIONS) {
+            let reason = "the client sends too many assertions: use each token until it ends";
+            return Err(OAuthError::too_many(reason, ASSERTIONS_WAIT_S));
+        }
+        used.clients.entry(client.to_owned()).or_default().insert(name, expires_s + CLOCK_SKEW_S);
+        used.count += 1;
+        Ok(())
     }
 }
 
@@ -159,12 +194,15 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
     Ok(Some((plain(name), plain(secret))))
 }
 
+fn wrong(what: &str) -> OAuthError {
+    OAuthError::client(format!("the assertion is not good: {what}"))
+}
+
 /// A JWT that the client signed with a key that it is registered with: for us, now, and once.
 fn by_assertion(port: &Port, form: &Form, assertion: &str) -> Result<String, OAuthError> {
     if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
         return Err(OAuthError::request(format!("client_assertion_type must be {ASSERTION_TYPE}")));
     }
-    let wrong = |what: &str| OAuthError::client(format!("the assertion is not good: {what}"));
     if assertion.len() > MAX_TOKEN_BYTES {
         return Err(wrong("it is too long"));
     }
@@ -194,8 +232,9 @@ fn by_assertion(port: &Port, form: &Form, assertion: &str) -> Result<String, OAu
         return Err(wrong("it is not good yet"));
     }
     let jti = text("jti").ok_or_else(|| wrong("jti is missing"))?;
-    if !port.assertions.is_first_use(&name, jti, expires_s) {
-        return Err(wrong("it was used before: make one for each request"));
+    if jti.len() > MAX_JTI_BYTES {
+        return Err(wrong(&format!("jti is longer than {MAX_JTI_BYTES} bytes")));
     }
+    port.assertions.remember(&name, jti, expires_s)?;
     Ok(name)
 }
