@@ -103,13 +103,16 @@ fn compile_with_coverage() -> anyhow::Result<ExitCode> {
     if is_linked_into_target(&arguments) {
         command.args(COVERAGE);
     }
-    let status = command.status().with_context(|| format!("{} could not be started", Path::new(&compiler).display()))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{} could not be started", Path::new(&compiler).display()))?;
     Ok(ExitCode::from(u8::from(!status.success())))
 }
 
 /// Not questions for the compiler's version, and nothing that runs while others compile.
 fn is_linked_into_target(arguments: &[OsString]) -> bool {
-    let follows = |flag: &str, value: &str| arguments.windows(2).any(|pair| pair[0] == flag && pair[1] == value);
+    let follows =
+        |flag: &str, value: &str| arguments.windows(2).any(|pair| pair[0] == flag && pair[1] == value);
     arguments.iter().any(|argument| argument == "--crate-name")
         && !follows("--crate-name", "build_script_build")
         && !follows("--crate-name", "___")

@@ -39,10 +39,10 @@ use crate::bounds::{
     SHORT_TOKEN_LIFE_S,
 };
 use crate::error::SecurityError;
-use crate::token::renewal::Renewal;
+use crate::token::{self, renewal::Renewal};
 use keys::SigningKey;
 use register::Register;
-use state::PublicKey;
+use state::{PublicKey, is_identifier};
 
 /// The issuer where nobody has named one.
 pub const DEFAULT_ISSUER: &str = "https://localhost:8440";
@@ -339,27 +339,38 @@ impl Authority {
         Ok(Token { token, claims })
     }
 
-    /// Takes a token back: it is refused by every node that has read the document since. `exp_s` is its proven end; without
-    /// it the revocation is kept for as long as any token may live.
+    /// Takes a token back, by itself or by its identifier: it is refused by every node that has read the document since. Its
+    /// identifier. Only a token that was signed here says when it ends and the revocation can be forgotten; that of an
+    /// identifier is kept for as long as any token may live.
     ///
     /// # Errors
-    /// When the store does not answer, or too many tokens are revoked.
-    pub async fn revoke(&self, jti: &str, exp_s: Option<i64>) -> Result<(), AuthorityError> {
-        let now_s = self.now_s();
-        let longest_s = now_s + MAX_TOKEN_LIFE_S;
-        let until_s = exp_s.map_or(longest_s, |exp_s| exp_s.clamp(now_s, longest_s));
-        if jti.is_empty() || jti.len() > crate::bounds::MAX_NAME_BYTES {
-            return Err(AuthorityError::Invalid(
-                "that is neither a token nor the identifier (jti) of one".into(),
-            ));
+    /// When it is neither, no client has such tokens, the store does not answer, or too many tokens are revoked.
+    pub async fn revoke(&self, which: &str) -> Result<String, AuthorityError> {
+        let (now_s, invalid) = (self.now_s(), |reason: String| Err(AuthorityError::Invalid(reason)));
+        self.refresh().await?;
+        let (jti, until_s) = match token::own(self, which) {
+            Ok(claims) => (claims.jti, claims.exp),
+            // Dots stand between the parts of a token, and in no identifier.
+            Err(error) if which.contains('.') => {
+                return invalid(format!("that is no token of this Authority: {error}"));
+            }
+            Err(_) => (which.to_owned(), now_s + MAX_TOKEN_LIFE_S),
+        };
+        if !is_identifier(&jti) {
+            return invalid(format!("that is neither a token nor the identifier (jti) of one: {jti:?}"));
         }
         let revoke = |state: &mut state::State| {
-            state.revoked.insert(jti.to_owned(), until_s);
+            if !state.clients.values().any(|client| client.has_issued(&jti)) {
+                return Err(AuthorityError::Invalid(format!(
+                    "no client that there is has such a token; those of deleted ones are refused anyhow: jti={jti}"
+                )));
+            }
+            state.revoked.insert(jti.clone(), until_s);
             Ok(())
         };
         self.inner.register.change(now_s, revoke).await?;
-        self.tell(Action::TokenRevoked, |event| event.on(jti));
-        Ok(())
+        self.tell(Action::TokenRevoked, |event| event.on(&jti));
+        Ok(jti)
     }
 
     /// Whether a token of this Authority was taken back, by itself or with its client.
@@ -367,7 +378,7 @@ impl Authority {
     pub fn is_revoked(&self, claims: &Claims) -> bool {
         let version = self.inner.register.current();
         let client = version.state.clients.get(&claims.client_id);
-        let is_of = |client: &Client| claims.jti.split_once('-').is_some_and(|(id, _)| id == client.id);
+        let is_of = |client: &Client| client.has_issued(&claims.jti);
         version.state.revoked.contains_key(&claims.jti) || !client.is_some_and(is_of)
     }
 

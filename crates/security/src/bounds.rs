@@ -65,9 +65,9 @@ pub(crate) const MAX_JWKS_BYTES: usize = 1 << 20;
 pub(crate) const KNOWN_TOKEN_LIFE: Duration = Duration::from_secs(5);
 /// Tokens whose signature was verified and is not verified again for a while.
 pub(crate) const MAX_KNOWN_TOKENS: u64 = 16_384;
-/// How long after its last use a token that was good is looked at whatever others of its address send.
-pub(crate) const GOOD_TOKEN_LIFE: Duration = Duration::from_secs(600);
-/// Keys that one signature is tried with.
+/// How long after its last use a token that was good is known to be no guess.
+pub(crate) const PROVEN_TOKEN_LIFE: Duration = Duration::from_secs(3_600);
+/// Keys that a token is tried with which names none, or a name that several have.
 pub(crate) const MAX_KEYS_TRIED: usize = 16;
 /// The longest body of a request to the Authority.
 pub(crate) const MAX_FORM_BYTES: usize = 64 << 10;
@@ -75,13 +75,15 @@ pub(crate) const MAX_FORM_BYTES: usize = 64 << 10;
 pub(crate) const MAX_ASSERTION_LIFE_S: i64 = 600;
 /// Assertions of one client that are remembered, so that none is used twice: more of them than of tokens.
 pub(crate) const MAX_CLIENT_ASSERTIONS: usize = 2_048;
-/// Assertions of all clients that are remembered: some megabytes.
+/// Assertions of one client that are remembered however many others have: [`MAX_CLIENTS`] times so many are the bound of all.
+pub(crate) const OWN_ASSERTIONS: usize = 16;
+/// Assertions that are remembered of all clients, beyond those: some megabytes.
 pub(crate) const MAX_ASSERTIONS: usize = 65_536;
-/// The longest identifier of an assertion.
-pub(crate) const MAX_JTI_BYTES: usize = 256;
+/// When a client that has shown too many assertions is asked to come again, in seconds: some of them have ended by then.
+pub(crate) const ASSERTIONS_PAUSE_S: u64 = 30;
 /// Addresses or clients whose requests are counted.
 pub(crate) const MAX_THROTTLED: usize = 4_096;
-/// Authentications of one address that may fail at once.
+/// Authentications of one client from one address that may fail at once before it is told to wait.
 pub(crate) const MAX_FAILURES: u32 = 20;
 /// How many more may fail each second.
 pub(crate) const FAILURES_PER_S: f64 = 0.5;
@@ -89,7 +91,12 @@ pub(crate) const FAILURES_PER_S: f64 = 0.5;
 pub(crate) const MAX_ISSUED: u32 = 60;
 /// How many more it is given each second.
 pub(crate) const ISSUED_PER_S: f64 = 2.0;
-/// Tokens with a wrong signature that may come from one address with one certificate at once, at all ports together.
-pub(crate) const MAX_BAD_TOKENS: u32 = 1_000;
-/// How many more may come each second: looking at them takes some hundredths of a core.
-pub(crate) const BAD_TOKENS_PER_S: f64 = 200.0;
+/// Tokens without a good signature that one caller may show at once, at all ports together, before it is looked at with care.
+pub(crate) const MAX_BAD_TOKENS: u32 = 200;
+/// How many more it may show each second.
+pub(crate) const BAD_TOKENS_PER_S: f64 = 20.0;
+/// Proofs that are looked at, at once, of all those together that have shown many wrong ones: each costs some tenths of a
+/// millisecond of a core.
+pub(crate) const MAX_LOOKS: u32 = 500;
+/// How many more are looked at each second.
+pub(crate) const LOOKS_PER_S: f64 = 500.0;

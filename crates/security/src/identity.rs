@@ -10,10 +10,9 @@ use http::header::AUTHORIZATION;
 use model::tenant::Refusal;
 use serde::Deserialize;
 
-use crate::bounds::{BAD_TOKENS_PER_S, MAX_BAD_TOKENS};
-use crate::throttle::Throttle;
 use crate::tls::PeerCertificate;
-use crate::token::{Identity, Tenants, TokenError, Verifier};
+use crate::token::guarded::Guarded;
+use crate::token::{Identity, Tenants, Verifier};
 
 /// What a client certificate allows.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,12 +83,10 @@ impl Selector {
 /// How callers are known.
 #[derive(Clone, Debug)]
 pub struct Identities {
-    verifier: Verifier,
+    tokens: Guarded,
     mappings: Vec<Mapping>,
     /// Whether a request that shows nothing is believed what it says of itself.
     believes: bool,
-    /// How often signatures from an address, and with a certificate, may be wrong before new tokens are not looked at.
-    failures: Arc<Throttle>,
 }
 
 /// A caller, as far as it is known.
@@ -108,49 +105,16 @@ impl Identities {
     /// When a rule cannot be.
     pub fn new(verifier: Verifier, rules: Vec<CertificateRule>, believes: bool) -> Result<Self, String> {
         let mappings = rules.into_iter().map(mapping).collect::<Result<_, _>>()?;
-        let failures = Throttle::new(MAX_BAD_TOKENS, BAD_TOKENS_PER_S, verifier.clock());
-        Ok(Self { verifier, mappings, believes, failures: Arc::new(failures) })
-    }
-
-    /// What a token says that came from an address. Looking at signatures costs time: whoever has sent many wrong ones lately
-    /// waits, but for tokens that were good before. Others behind the same address, with another certificate or with a good
-    /// token, are not kept waiting for that; and a token that is only over, or for somebody else, is no guess.
-    fn verify(
-        &self,
-        token: &str,
-        certificate: Option<&str>,
-        source: Option<IpAddr>,
-    ) -> Result<Arc<Identity>, Refusal> {
-        let from = source.map(|source| guesser(source, certificate));
-        if let Some(from) = from.as_deref().filter(|_| !self.verifier.was_good(token))
-            && let Err(seconds) = self.failures.check(from)
-        {
-            return Err(Refusal::TooManyFailures(format!(
-                "too many tokens from this address had a wrong signature: try again in {seconds} s"
-            )));
-        }
-        self.verifier.verify(token, certificate).map_err(|error| {
-            if error == TokenError::Signature {
-                from.iter().for_each(|from| self.failures.count(from));
-            }
-            Refusal::Unauthenticated(error.to_string())
-        })
+        Ok(Self { tokens: Guarded::new(verifier), mappings, believes })
     }
 
     /// Looks for the key of a request's token, where nobody knows it yet: an issuer may have a new one. None where there is
-    /// nothing to look for, and for addresses that have sent many bad tokens lately.
+    /// nothing to look for.
     pub(crate) fn look_for_key(
         &self,
         headers: &HeaderMap,
-        peer: Option<&PeerCertificate>,
-        source: Option<IpAddr>,
     ) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let token = bearer(headers).ok()??;
-        let certificate = peer.map(|peer| peer.thumbprint.as_str());
-        if source.is_some_and(|source| self.failures.check(&guesser(source, certificate)).is_err()) {
-            return None;
-        }
-        self.verifier.look_for_key(token)
+        self.tokens.verifier().look_for_key(bearer(headers).ok()??)
     }
 
     /// Who sends a request with these headers, on a connection with this certificate that comes from this address.
@@ -166,7 +130,7 @@ impl Identities {
         });
         if let Some(token) = bearer(headers)? {
             let thumbprint = peer.map(|peer| peer.thumbprint.as_str());
-            let identity = self.verify(token, thumbprint, source)?;
+            let identity = self.tokens.verify(token, thumbprint, source)?;
             return Ok(Who::Known(match mapped {
                 Some(mapped) => Arc::new(within(&identity, mapped)?),
                 None => identity,
@@ -198,12 +162,6 @@ fn within(identity: &Identity, mapped: &Identity) -> Result<Identity, Refusal> {
         None => Ok(Identity { tenants, ..identity.clone() }),
     }
 }
-
-/// Whose wrong signatures are counted together: many share an address, and few a certificate.
-fn guesser(source: IpAddr, certificate: Option<&str>) -> String {
-    format!("{source} {}", certificate.unwrap_or_default())
-}
-
 fn nothing_shown(peer: Option<&PeerCertificate>) -> String {
     match peer {
         Some(peer) => format!(

@@ -5,6 +5,8 @@
 
 pub mod external;
 
+pub(crate) mod guarded;
+
 pub(crate) mod renewal;
 
 use std::collections::BTreeSet;
@@ -20,8 +22,8 @@ use serde_json::{Map, Value};
 
 use crate::authority::{ANY_TENANT, Authority, Claims};
 use crate::bounds::{
-    CLOCK_SKEW_S, GOOD_TOKEN_LIFE, KEYS_WAIT, KNOWN_TOKEN_LIFE, MAX_KEYS_TRIED, MAX_KNOWN_TOKENS,
-    MAX_TOKEN_BYTES,
+    CLOCK_SKEW_S, KEYS_WAIT, KNOWN_TOKEN_LIFE, MAX_KEYS_TRIED, MAX_KNOWN_TOKENS, MAX_TOKEN_BYTES,
+    PROVEN_TOKEN_LIFE,
 };
 use external::ExternalIssuer;
 
@@ -138,8 +140,8 @@ struct Inner {
     audiences: BTreeSet<String>,
     clock: Arc<dyn Clock>,
     known: Cache<[u8; 32], Arc<Known>>,
-    /// Tokens that were good lately: nobody else's guesses keep them waiting.
-    good: Cache<[u8; 32], ()>,
+    /// Tokens whose signature was good some time ago: they are no guesses, though they are verified again.
+    proven: Cache<[u8; 32], ()>,
 }
 
 impl Verifier {
@@ -153,8 +155,8 @@ impl Verifier {
     ) -> Self {
         let audiences = audiences.into_iter().collect();
         let known = Cache::builder().max_capacity(MAX_KNOWN_TOKENS).time_to_live(KNOWN_TOKEN_LIFE).build();
-        let good = Cache::builder().max_capacity(MAX_KNOWN_TOKENS).time_to_idle(GOOD_TOKEN_LIFE).build();
-        Self(Arc::new(Inner { authority, issuers, audiences, clock, known, good }))
+        let proven = Cache::builder().max_capacity(MAX_KNOWN_TOKENS).time_to_idle(PROVEN_TOKEN_LIFE).build();
+        Self(Arc::new(Inner { authority, issuers, audiences, clock, known, proven }))
     }
 
     /// Verifies a token; `certificate` is the `x5t#S256` of the connection's client certificate.
@@ -171,13 +173,11 @@ impl Verifier {
             None => {
                 let known = Arc::new(self.read(token)?);
                 self.0.known.insert(name, Arc::clone(&known));
+                self.0.proven.insert(name, ());
                 known
             }
         };
         self.check(&known, certificate)?;
-        if !self.0.good.contains_key(&name) {
-            self.0.good.insert(name, ());
-        }
         Ok(Arc::clone(&known.identity))
     }
 
@@ -185,7 +185,7 @@ impl Verifier {
     /// client of our own Authority that it names; it waits for that, but not for long. None where there is nothing to look
     /// for.
     pub(crate) fn look_for_key(&self, token: &str) -> Option<impl Future<Output = ()> + Send + 'static> {
-        if token.len() > MAX_TOKEN_BYTES || self.is_known(token) {
+        if token.len() > MAX_TOKEN_BYTES || self.0.known.contains_key(&name(token)) {
             return None;
         }
         let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
@@ -216,14 +216,16 @@ impl Verifier {
         })
     }
 
-    /// Whether the signature of a token was verified a moment ago.
-    pub(crate) fn is_known(&self, token: &str) -> bool {
-        token.len() <= MAX_TOKEN_BYTES && self.0.known.contains_key(&name(token))
-    }
-
-    /// Whether a token was good the last time that it was looked at, some minutes ago at most.
-    pub(crate) fn was_good(&self, token: &str) -> bool {
-        token.len() <= MAX_TOKEN_BYTES && self.0.good.get(&name(token)).is_some()
+    /// Whose a token claims to be, where its signature was not found good lately and looking at it costs time.
+    pub(crate) fn claimant(&self, token: &str) -> Option<String> {
+        if token.len() > MAX_TOKEN_BYTES || self.0.proven.get(&name(token)).is_some() {
+            return None;
+        }
+        let issuer = claimed(token, "iss").ok()?;
+        if issuer == self.0.authority.issuer() {
+            return claimed(token, "client_id").ok().filter(|client| self.0.authority.knows(client));
+        }
+        self.0.issuers.iter().any(|known| known.issuer() == issuer).then_some(issuer)
     }
 
     /// The time by which tokens are checked.
@@ -256,6 +258,10 @@ impl Verifier {
     fn read(&self, token: &str) -> Result<Known, TokenError> {
         let issuer = claimed(token, "iss")?;
         if issuer == self.0.authority.issuer() {
+            // What nobody could have been given costs no look at its signature.
+            if !self.0.authority.knows(&claimed(token, "client_id")?) {
+                return Err(TokenError::Revoked);
+            }
             let claims = signed(token, &self.0.authority.jwks())?;
             let own: Claims = serde_json::from_value(Value::Object(claims.clone()))
                 .map_err(|_| TokenError::Claim("jti"))?;
@@ -271,7 +277,8 @@ impl Verifier {
 }
 
 /// Whether a token with this end is taken no more: clocks may differ.
-pub(crate) fn has_ended(expires_s: i64, now_s: i64) -> bool {
+#[must_use]
+pub const fn has_ended(expires_s: i64, now_s: i64) -> bool {
     now_s >= expires_s.saturating_add(CLOCK_SKEW_S)
 }
 
@@ -422,15 +429,6 @@ pub(crate) fn words<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<Ve
 pub(crate) fn seconds(claims: &Map<String, Value>, name: &str) -> Option<i64> {
     let value = claims.get(name)?;
     value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))
-}
-
-/// What a token of the Authority says, without proof: to name it, never to believe it.
-#[must_use]
-pub fn unproven(token: &str) -> Option<Claims> {
-    if token.len() > MAX_TOKEN_BYTES {
-        return None;
-    }
-    Some(jsonwebtoken::dangerous::insecure_decode(token).ok()?.claims)
 }
 
 #[cfg(test)]

@@ -7,7 +7,11 @@ mod admin;
 
 mod callers;
 
+mod assertions;
+
 use std::convert::Infallible;
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,10 +29,12 @@ use serde_json::{Value, json};
 use super::{Authority, AuthorityError, Claims, TokenRequest};
 use crate::PeerAddress;
 use crate::bounds::{FAILURES_PER_S, ISSUED_PER_S, MAX_FAILURES, MAX_FORM_BYTES, MAX_ISSUED};
-use crate::throttle::Throttle;
+use crate::throttle::{Guesses, Throttle};
 use crate::tls::PeerCertificate;
-use crate::token::{TokenError, Verifier, has_ended};
-use callers::{Assertions, Form};
+use crate::token::guarded::{Guarded, Unproven};
+use crate::token::{Verifier, has_ended};
+use assertions::Assertions;
+use callers::Form;
 
 /// The audience of tokens for the Authority itself.
 pub const AUDIENCE: &str = "authority";
@@ -40,19 +46,13 @@ pub const ADMIN_SCOPE: &str = "authority:admin";
 struct Port {
     authority: Authority,
     /// Takes tokens of operators.
-    operators: Verifier,
-    /// Takes all tokens of the Authority, whomever they are for.
+    operators: Guarded,
+    /// Those that clients have shown.
     assertions: Arc<Assertions>,
     /// How often a client is given a token.
     issues: Arc<Throttle>,
-}
-
-/// What stands around all routes: refusals are told, and an address whose authentications fail again and again is told to
-/// wait. Whoever can prove who it is, and what is public, is answered all the same: others may share the address.
-#[derive(Clone)]
-struct Watch {
-    authority: Authority,
-    failures: Arc<Throttle>,
+    /// Who could not prove to be a client.
+    guesses: Arc<Guesses>,
 }
 
 /// The certificate of the connection, where its client showed one.
@@ -64,9 +64,9 @@ pub fn router(authority: &Authority) -> Router {
     let operators = Verifier::new(authority.clone(), Vec::new(), [AUDIENCE.to_owned()], Arc::clone(&clock));
     let assertions = Arc::new(Assertions::new(Arc::clone(&clock)));
     let issues = Arc::new(Throttle::new(MAX_ISSUED, ISSUED_PER_S, Arc::clone(&clock)));
-    let failures = Arc::new(Throttle::new(MAX_FAILURES, FAILURES_PER_S, clock));
-    let watch = Watch { authority: authority.clone(), failures };
-    let port = Port { authority: authority.clone(), operators, assertions, issues };
+    let guesses = Arc::new(Guesses::new(MAX_FAILURES, FAILURES_PER_S, clock));
+    let operators = Guarded::new(operators);
+    let port = Port { authority: authority.clone(), operators, assertions, issues, guesses };
     Router::new()
         .route("/token", post(token))
         .route("/connect/token", post(token))
@@ -77,7 +77,7 @@ pub fn router(authority: &Authority) -> Router {
         .route("/.well-known/oauth-authorization-server", get(discovery))
         .merge(admin::router())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
-        .layer(from_fn_with_state(watch, watched))
+        .layer(from_fn_with_state(authority.clone(), watched))
         .with_state(port)
 }
 
@@ -88,19 +88,12 @@ struct Because {
     reason: String,
 }
 
-/// Tells refusals, and slows down who guesses.
-async fn watched(State(watch): State<Watch>, request: Request, next: Next) -> Response {
-    let (source, path) = (source(request.extensions()), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED {
-        if let Err(seconds) = watch.failures.check(&source) {
-            let reason = "too many authentications from this address have failed";
-            response = OAuthError::too_many(reason, seconds).into_response();
-        }
-        watch.failures.count(&source);
-    }
+/// Tells refusals.
+async fn watched(State(authority): State<Authority>, request: Request, next: Next) -> Response {
+    let (source, path) = (Source::of(request.extensions()), request.uri().path().to_owned());
+    let response = next.run(request).await;
     if let Some(Because { code, reason }) = response.extensions().get() {
-        watch.authority.acting("", &source).tell(Action::TokenRefused, |event| {
+        authority.acting("", &source.to_string()).tell(Action::TokenRefused, |event| {
             event.on(path).code(*code).with("reason", reason).with("listener", "authority")
         });
     }
@@ -108,18 +101,26 @@ async fn watched(State(watch): State<Watch>, request: Request, next: Next) -> Re
 }
 
 /// The address that a request came from.
-fn source(extensions: &Extensions) -> String {
-    extensions.get::<PeerAddress>().map(|address| address.0.ip().to_string()).unwrap_or_default()
+#[derive(Clone, Copy)]
+struct Source(Option<IpAddr>);
+
+impl Source {
+    fn of(extensions: &Extensions) -> Self {
+        Self(extensions.get::<PeerAddress>().map(|address| address.0.ip()))
+    }
 }
 
-/// The same, as an extractor.
-struct Source(String);
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| write!(f, "{address}"))
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Source {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(Self(source(&parts.extensions)))
+        Ok(Self::of(&parts.extensions))
     }
 }
 
@@ -171,7 +172,8 @@ impl From<AuthorityError> for OAuthError {
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        tracing::info!(code = self.code, reason = self.description, "request refused");
+        // The audit keeps it for operators, and counts those that are alike.
+        tracing::debug!(code = self.code, reason = self.description, "request refused");
         let body = json!({"error": self.code, "error_description": self.description});
         let mut response = (self.status, [(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
@@ -193,12 +195,12 @@ fn answer(body: Value) -> Response {
 async fn token(
     State(port): State<Port>,
     peer: Peer,
-    Source(source): Source,
+    source: Source,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = Form::parse(&headers, &body)?;
-    let caller = callers::authenticate(&port, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
+    let caller = callers::authenticate(&port, source, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
     match form.get("grant_type") {
         Some("client_credentials") => {}
         Some(other) => {
@@ -227,7 +229,8 @@ async fn token(
     };
     port.issues.check(&caller.name).map_err(too_many)?;
     port.issues.count(&caller.name);
-    let issued = port.authority.acting(&caller.name, &source).issue_short(&caller.name, &request)?;
+    let issued =
+        port.authority.acting(&caller.name, &source.to_string()).issue_short(&caller.name, &request)?;
     tracing::info!(client = caller.name, jti = issued.claims.jti, "a token was issued");
     Ok(answer(json!({
         "access_token": issued.token,
@@ -247,11 +250,12 @@ fn good(authority: &Authority, token: &str) -> Option<Claims> {
 async fn introspect(
     State(port): State<Port>,
     peer: Peer,
+    source: Source,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = Form::parse(&headers, &body)?;
-    let caller = callers::authenticate(&port, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
+    let caller = callers::authenticate(&port, source, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
     let token = form.get("token").ok_or_else(|| OAuthError::request("token is missing"))?;
     let Some(claims) = good(&port.authority, token) else {
         return Ok(answer(json!({"active": false})));
@@ -270,12 +274,12 @@ async fn introspect(
 async fn revoke(
     State(port): State<Port>,
     peer: Peer,
-    Source(source): Source,
+    source: Source,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = Form::parse(&headers, &body)?;
-    let caller = callers::authenticate(&port, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
+    let caller = callers::authenticate(&port, source, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
     let token = form.get("token").ok_or_else(|| OAuthError::request("token is missing"))?;
     // A token that is not good needs no revocation, and is answered alike.
     if let Some(claims) = good(&port.authority, token) {
@@ -283,7 +287,7 @@ async fn revoke(
             let description = "the token is another client's: an operator revokes it";
             return Err(OAuthError::new(StatusCode::BAD_REQUEST, "unauthorized_client", description));
         }
-        port.authority.acting(&caller.name, &source).revoke(&claims.jti, Some(claims.exp)).await?;
+        port.authority.acting(&caller.name, &source.to_string()).revoke(token).await?;
         tracing::info!(client = caller.name, jti = claims.jti, "a token was revoked");
     }
     Ok(StatusCode::OK.into_response())
@@ -316,8 +320,13 @@ async fn discovery(State(port): State<Port>) -> Response {
     }))
 }
 
-impl From<TokenError> for OAuthError {
-    fn from(error: TokenError) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", error.to_string())
+impl From<Unproven> for OAuthError {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Refused(error) => {
+                Self::new(StatusCode::UNAUTHORIZED, "invalid_token", error.to_string())
+            }
+            Unproven::TooMany(seconds) => Self::too_many(Unproven::TOO_MANY, seconds),
+        }
     }
 }

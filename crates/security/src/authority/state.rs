@@ -154,6 +154,11 @@ impl Client {
         Ok(())
     }
 
+    /// Whether a token with the identifier is one of its own.
+    pub(super) fn has_issued(&self, jti: &str) -> bool {
+        jti.split_once('-').is_some_and(|(id, _)| id == self.id)
+    }
+
     /// Whether it may act for a tenant.
     pub(super) fn allows(&self, tenant: &str) -> bool {
         self.tenants.contains(tenant) || self.tenants.contains(ANY_TENANT)
@@ -164,6 +169,12 @@ impl Client {
 fn is_word(text: &str) -> bool {
     let allowed = |byte: u8| (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\';
     !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(allowed)
+}
+
+/// Whether a text has the form of a token's identifier: that of its client, and one of its own.
+pub(super) fn is_identifier(text: &str) -> bool {
+    let is_id = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split_once('-').is_some_and(|(client, own)| is_id(client) && is_id(own))
 }
 
 /// Whether a text may be a client's name.

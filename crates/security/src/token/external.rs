@@ -225,6 +225,8 @@ impl Address {
         let files = settings.ca.clone().map(|ca| ClientFiles { ca, identity: None });
         let ca = files.as_ref().map(ClientTls::open).transpose()?;
         let builder = reqwest::Client::builder().https_only(true).timeout(ANSWER_TIMEOUT);
+        // Nobody who answers there sends the question elsewhere.
+        let builder = builder.redirect(reqwest::redirect::Policy::none());
         let builder = match &ca {
             Some(ca) => builder.tls_backend_preconfigured(ca.config()),
             None => builder,
@@ -279,8 +281,10 @@ fn check_address(url: &str) -> Result<(), String> {
 }
 
 async fn fetch(http: &reqwest::Client, url: &str) -> Result<Vec<u8>, String> {
-    let response = http.get(url).send().await.and_then(reqwest::Response::error_for_status);
-    let response = response.map_err(|error| spelled(&error))?;
+    let response = http.get(url).send().await.map_err(|error| spelled(&error))?;
+    if !response.status().is_success() {
+        return Err(format!("url={url}: the answer is {}", response.status()));
+    }
     let mut chunks = response.bytes_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = chunks.try_next().await.map_err(|error| error.to_string())? {

@@ -271,7 +271,7 @@ async fn tokens(action: &TokenAction) -> anyhow::Result<()> {
             if authority.is_revoked(&claims) {
                 bail!("the token was revoked, or its client deleted");
             }
-            if claims.exp <= place::now_s() {
+            if token::has_ended(claims.exp, place::now_s()) {
                 bail!("the token has ended");
             }
         }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::{Algorithm, Authority, AuthorityError, Changes, NewClient, TokenRequest};
-use super::{ADMIN_SCOPE, Because, OAuthError, Port, answer, source};
+use super::{ADMIN_SCOPE, Because, OAuthError, Port, Source, answer};
 use crate::tls::PeerCertificate;
 
 pub(super) fn router() -> Router<Port> {
@@ -43,13 +43,15 @@ impl FromRequestParts<Port> for Operator {
             OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_token", said)
         })?;
         let peer = parts.extensions.get::<Arc<PeerCertificate>>();
-        let identity = port.operators.verify(token, peer.map(|peer| peer.thumbprint.as_str()))?;
+        let source = Source::of(&parts.extensions);
+        let thumbprint = peer.map(|peer| peer.thumbprint.as_str());
+        let identity = port.operators.verify(token, thumbprint, source.0)?;
         if !identity.scopes.contains(ADMIN_SCOPE) {
             let said = format!("the token does not have the scope {ADMIN_SCOPE}");
             return Err(OAuthError::new(StatusCode::FORBIDDEN, "insufficient_scope", said));
         }
         let name = identity.subject.clone();
-        let authority = port.authority.acting(&name, &source(&parts.extensions));
+        let authority = port.authority.acting(&name, &source.to_string());
         Ok(Self { name, authority })
     }
 }
@@ -156,30 +158,24 @@ async fn issue(
     Ok(answer(json!({"access_token": issued.token, "jti": issued.claims.jti})))
 }
 
-/// A token to take back: the token itself, whose end is proven then, or its identifier alone.
+/// What is taken back.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Revocation {
-    jti: Option<String>,
-    token: Option<String>,
+#[serde(rename_all = "lowercase")]
+enum Revocation {
+    /// A token, which proves when it ends.
+    Token(String),
+    /// The identifier of one.
+    Jti(String),
 }
 
 async fn revoke(
     operator: Operator,
     asked: Result<Json<Revocation>, JsonRejection>,
-) -> Result<StatusCode, Refused> {
-    let (jti, exp) = match body(asked)? {
-        Revocation { token: Some(token), jti: None } => {
-            let claims = crate::token::own(&operator.authority, &token);
-            let claims = claims.map_err(|error| AuthorityError::Invalid(error.to_string()))?;
-            (claims.jti, Some(claims.exp))
-        }
-        Revocation { token: None, jti: Some(jti) } => (jti, None),
-        _ => return Err(AuthorityError::Invalid("name the token, or its jti: one of the two".into()).into()),
-    };
-    operator.authority.revoke(&jti, exp).await?;
+) -> Result<Response, Refused> {
+    let (Revocation::Token(which) | Revocation::Jti(which)) = body(asked)?;
+    let jti = operator.authority.revoke(&which).await?;
     tracing::info!(operator = operator.name, jti, "an operator revoked a token");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(answer(json!({"jti": jti})))
 }
 
 /// What a new key is made for.

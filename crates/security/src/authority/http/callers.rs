@@ -1,28 +1,20 @@
 //! Which client is asking: by its secret, by an assertion that it signed, or by its certificate.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use aws_lc_rs::digest;
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::JwkSet;
-use model::Clock;
-use model::time::NS_PER_S;
-use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::{OAuthError, Port};
-use crate::bounds::{
-    CLOCK_SKEW_S, MAX_ASSERTION_LIFE_S, MAX_ASSERTIONS, MAX_CLIENT_ASSERTIONS, MAX_JTI_BYTES, MAX_TOKEN_BYTES,
-};
+use super::assertions::NotTaken;
+use super::{OAuthError, Port, Source};
+use crate::bounds::{ASSERTIONS_PAUSE_S, CLOCK_SKEW_S, MAX_ASSERTION_LIFE_S, MAX_TOKEN_BYTES};
+use crate::throttle::guesser;
 use crate::tls::PeerCertificate;
 use crate::token;
-
-/// When a client that has sent too many assertions may come again, in seconds.
-const ASSERTIONS_WAIT_S: u64 = 60;
 
 /// The type of an assertion (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -63,67 +55,46 @@ pub(super) struct Caller {
     pub(super) certificate: Option<String>,
 }
 
-/// Assertions that were used, until they end: none is good twice.
-#[derive(Debug)]
-pub(super) struct Assertions {
-    used: Mutex<Used>,
-    clock: Arc<dyn Clock>,
-}
-
-/// By client the digests of their identifiers, each with the Unix second until which it is remembered.
-#[derive(Debug, Default)]
-struct Used {
-    clients: BTreeMap<String, BTreeMap<[u8; 32], i64>>,
-    count: usize,
-}
-
-impl Used {
-    /// Forgets what has ended of one client, or of all.
-    fn forget(&mut self, now_s: i64, of: Option<&str>) {
-        for (_, used) in self.clients.iter_mut().filter(|(name, _)| of.is_none_or(|of| of == name.as_str())) {
-            let before = used.len();
-            used.retain(|_, until_s| *until_s >= now_s);
-            self.count -= before - used.len();
-        }
-        self.clients.retain(|_, used| !used.is_empty());
-    }
-}
-
-impl Assertions {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { used: Mutex::default(), clock }
-    }
-
-    fn now_s(&self) -> i64 {
-        self.clock.now().0.div_euclid(NS_PER_S)
-    }
-
-    /// Remembers an assertion, where it is new. One client does not take the room of another.
-    fn remember(&self, client: &str, jti: &str, expires_s: i64) -> Result<(), OAuthError> {
-        let now_s = self.now_s();
-        let digest = digest::digest(&digest::SHA256, jti.as_bytes());
-        let name: [u8; 32] = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
-        let mut used = self.used.lock();
-        used.forget(now_s, Some(client));
-        if used.count >= MAX_ASSERTIONS {
-            used.forget(now_s, None);
-        }
-        let of_client = used.clients.get(client);
-        if of_client.is_some_and(|used| used.contains_key(&name)) {
-            return Err(wrong("it was used before: make one for each request"));
-        }
-        if used.count >= MAX_ASSERTIONS || of_client.is_some_and(|used| used.len() >= MAX_CLIENT_ASSERTIONS) {
-            let reason = "the client sends too many assertions: use each token until it ends";
-            return Err(OAuthError::too_many(reason, ASSERTIONS_WAIT_S));
-        }
-        used.clients.entry(client.to_owned()).or_default().insert(name, expires_s + CLOCK_SKEW_S);
-        used.count += 1;
-        Ok(())
-    }
-}
-
-/// Finds out who is asking. Exactly one way may be used.
+/// Finds out who is asking, and tells whoever fails again and again to wait. What is shown is looked at first: a proof that is
+/// right passes, whatever the same client or others behind the same address have shown before.
 pub(super) fn authenticate(
+    port: &Port,
+    source: Source,
+    headers: &HeaderMap,
+    form: &Form,
+    peer: Option<&PeerCertificate>,
+) -> Result<Caller, OAuthError> {
+    let claimed = claimed(port, headers, form).unwrap_or_default();
+    let who = guesser(source.0, peer.map(|peer| peer.thumbprint.as_str()), &claimed);
+    let too_many = "too many authentications of this client from this address have failed";
+    // A signature costs time; a secret's hash does not.
+    if form.get("client_assertion").is_some() {
+        port.guesses.look(&who).map_err(|seconds| OAuthError::too_many(too_many, seconds))?;
+    }
+    proven(port, headers, form, peer).map_err(|error| {
+        if error.status != StatusCode::UNAUTHORIZED {
+            return error;
+        }
+        match port.guesses.count_and_check(&who) {
+            Ok(()) => error,
+            Err(seconds) => OAuthError::too_many(
+                &format!("{too_many}, the last one because: {}", error.description),
+                seconds,
+            ),
+        }
+    })
+}
+
+/// The client that a request claims to come from, where there is such a one.
+fn claimed(port: &Port, headers: &HeaderMap, form: &Form) -> Option<String> {
+    let shown = basic(headers).ok().flatten().map(|(name, _)| name);
+    let asserted = || token::claimed(form.get("client_assertion")?, "iss").ok();
+    let name = shown.or_else(asserted).or_else(|| form.get("client_id").map(str::to_owned))?;
+    port.authority.knows(&name).then_some(name)
+}
+
+/// Who is asking. Exactly one way to show it may be used.
+fn proven(
     port: &Port,
     headers: &HeaderMap,
     form: &Form,
@@ -194,15 +165,12 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
     Ok(Some((plain(name), plain(secret))))
 }
 
-fn wrong(what: &str) -> OAuthError {
-    OAuthError::client(format!("the assertion is not good: {what}"))
-}
-
 /// A JWT that the client signed with a key that it is registered with: for us, now, and once.
 fn by_assertion(port: &Port, form: &Form, assertion: &str) -> Result<String, OAuthError> {
     if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
         return Err(OAuthError::request(format!("client_assertion_type must be {ASSERTION_TYPE}")));
     }
+    let wrong = |what: &str| OAuthError::client(format!("the assertion is not good: {what}"));
     if assertion.len() > MAX_TOKEN_BYTES {
         return Err(wrong("it is too long"));
     }
@@ -222,7 +190,7 @@ fn by_assertion(port: &Port, form: &Form, assertion: &str) -> Result<String, OAu
     }
     let now_s = port.assertions.now_s();
     let expires_s = token::seconds(&claims, "exp").ok_or_else(|| wrong("exp is missing"))?;
-    if expires_s + CLOCK_SKEW_S < now_s {
+    if expires_s.saturating_add(CLOCK_SKEW_S) < now_s {
         return Err(wrong("it has ended"));
     }
     if expires_s > now_s + MAX_ASSERTION_LIFE_S {
@@ -232,9 +200,13 @@ fn by_assertion(port: &Port, form: &Form, assertion: &str) -> Result<String, OAu
         return Err(wrong("it is not good yet"));
     }
     let jti = text("jti").ok_or_else(|| wrong("jti is missing"))?;
-    if jti.len() > MAX_JTI_BYTES {
-        return Err(wrong(&format!("jti is longer than {MAX_JTI_BYTES} bytes")));
+    match port.assertions.take(&name, jti, expires_s) {
+        Ok(()) => Ok(name),
+        Err(NotTaken::Again) => Err(wrong("it was used before: make one for each request")),
+        Err(NotTaken::TooMany) => Err(OAuthError::too_many(
+            "the client has shown too many assertions that have not ended: let them live for a minute, and use each token \
+             until it ends",
+            ASSERTIONS_PAUSE_S,
+        )),
     }
-    port.assertions.remember(&name, jti, expires_s)?;
-    Ok(name)
 }
