@@ -27,6 +27,8 @@ pub enum Action {
     ClientDeleted,
     /// A new signing key was made, and the one before is retired.
     KeyRotated,
+    /// A signing key was retired.
+    KeyRetired,
     /// A delete of telemetry was asked for.
     DeleteRequested,
     /// A delete of telemetry was taken back.
@@ -49,7 +51,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ConnectionRefused,
         Self::RequestRefused,
         Self::TokenRefused,
@@ -59,6 +61,7 @@ impl Action {
         Self::ClientUpdated,
         Self::ClientDeleted,
         Self::KeyRotated,
+        Self::KeyRetired,
         Self::DeleteRequested,
         Self::DeleteCancelled,
         Self::OverridesChanged,
@@ -83,6 +86,7 @@ impl Action {
             Self::ClientUpdated => "client.updated",
             Self::ClientDeleted => "client.deleted",
             Self::KeyRotated => "key.rotated",
+            Self::KeyRetired => "key.retired",
             Self::DeleteRequested => "delete.requested",
             Self::DeleteCancelled => "delete.cancelled",
             Self::OverridesChanged => "overrides.changed",

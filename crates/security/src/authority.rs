@@ -9,6 +9,8 @@ mod register;
 
 mod keys;
 
+mod rotation;
+
 mod claims;
 
 mod clients;
@@ -18,6 +20,7 @@ pub mod http;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::JwkSet;
@@ -28,24 +31,23 @@ use object_store::ObjectStore;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 pub use claims::{Claims, Confirmation, TokenUse};
 pub use clients::{Changes, NewClient, Secret};
 pub use keys::Algorithm;
-pub use state::{ANY_TENANT, Client};
+pub use rotation::{Issuer, KnownKey};
+pub use state::{ANY_TENANT, Client, ShownClient};
 
 use crate::bounds::{
-    KEY_LEAD_S, MAX_TOKEN_BYTES, MAX_TOKEN_LIFE_S, OWN_UNKNOWN_KEY_PAUSE_NS, REGISTER_PAUSE,
-    SHORT_TOKEN_LIFE_S,
+    MAX_TOKEN_BYTES, MAX_TOKEN_LIFE_S, OWN_UNKNOWN_KEY_PAUSE_NS, REGISTER_PAUSE, SHORT_TOKEN_LIFE_S,
 };
 use crate::error::SecurityError;
-use crate::token::{self, renewal::Renewal};
-use keys::SigningKey;
+use crate::token::renewal::Renewal;
+use crate::token::{self, TokenError};
 use register::Register;
-use state::{PublicKey, is_identifier};
-
-/// The issuer where nobody has named one.
-pub const DEFAULT_ISSUER: &str = "https://localhost:8440";
+use rotation::{DEFAULT_ISSUER, OwnKey};
+use state::is_identifier;
 
 /// Why the Authority does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,9 @@ pub enum AuthorityError {
     /// No client has the name.
     #[error("no client has this name: name={0}; `stella authority client list` shows those that there are")]
     NoClient(String),
+    /// No key has the name.
+    #[error("no key has this name: kid={0}; `stella authority key list` shows those that there are")]
+    NoKey(String),
     /// A client has the name already.
     #[error("a client has this name already: name={0}; change it with `client update`, or delete it first")]
     Exists(String),
@@ -123,29 +128,28 @@ struct Inner {
     random: Mutex<StdRng>,
     /// The keys that this node signs with, now or soon, the newest last.
     signing: ArcSwap<Vec<OwnKey>>,
+    /// Whether this node signs, and so has a key always.
+    is_established: AtomicBool,
     /// When was looked for keys of other nodes that a token named.
     unknown: Renewal,
     audit: Audit,
-}
-
-/// A key whose private half this node has.
-struct OwnKey {
-    key: SigningKey,
-    created_s: i64,
-    retired_s: Option<i64>,
-}
-
-impl OwnKey {
-    /// Whether every node knows it, and no later one has taken its place.
-    fn is_in_use(&self, now_s: i64) -> bool {
-        self.created_s + KEY_LEAD_S <= now_s && self.retired_s.is_none_or(|retired_s| now_s < retired_s)
-    }
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority").field("register", &self.inner.register).finish_non_exhaustive()
     }
+}
+
+/// What a token says, and whether it is good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// What it says.
+    pub claims: Claims,
+    /// Whether it, or its client, was taken back.
+    pub is_revoked: bool,
+    /// Whether its time is over.
+    pub has_ended: bool,
 }
 
 /// What a token is asked for with.
@@ -180,6 +184,7 @@ impl Authority {
         let unknown = Renewal::new(Arc::clone(&parts.clock), OWN_UNKNOWN_KEY_PAUSE_NS);
         let inner = Inner {
             register,
+            is_established: AtomicBool::new(false),
             unknown,
             keys: parts.keys,
             clock: parts.clock,
@@ -203,30 +208,6 @@ impl Authority {
         self.inner.audit.record(event(Event::new(action).by(&*self.actor).from(&*self.source)));
     }
 
-    /// Names the issuer of tokens, where it is another one than before, and makes a key for this node where it has none.
-    ///
-    /// # Errors
-    /// When the store does not answer, or a key cannot be kept.
-    pub async fn establish(&self, issuer: Option<&str>) -> Result<(), AuthorityError> {
-        let now_s = self.now_s();
-        self.inner
-            .register
-            .change(now_s, |state| {
-                match issuer {
-                    Some(issuer) => issuer.trim_end_matches('/').clone_into(&mut state.issuer),
-                    None if state.issuer.is_empty() => DEFAULT_ISSUER.clone_into(&mut state.issuer),
-                    None => {}
-                }
-                Ok(())
-            })
-            .await?;
-        self.load_signing_keys()?;
-        if self.inner.signing.load().is_empty() {
-            self.rotate(Algorithm::default()).await?;
-        }
-        Ok(())
-    }
-
     /// What tokens name as their issuer.
     #[must_use]
     pub fn issuer(&self) -> String {
@@ -239,34 +220,6 @@ impl Authority {
     pub fn jwks(&self) -> JwkSet {
         let version = self.inner.register.current();
         JwkSet { keys: version.state.keys.iter().map(|key| key.jwk.clone()).collect() }
-    }
-
-    /// Makes a new key for this node. It is public at once, and signs as soon as every node has had time to read it; then the
-    /// one before is retired, and its tokens stay good until they end. Its name.
-    ///
-    /// # Errors
-    /// When the store does not answer, or the key cannot be kept.
-    pub async fn rotate(&self, algorithm: Algorithm) -> Result<String, AuthorityError> {
-        let key = SigningKey::create(&self.inner.keys, algorithm)?;
-        let (now_s, kid) = (self.now_s(), key.kid().to_owned());
-        let own: Vec<String> = self.own_keys().await?;
-        let jwk = key.jwk.clone();
-        self.inner
-            .register
-            .change(now_s, |state| {
-                for old in &mut state.keys {
-                    let is_own = old.jwk.common.key_id.as_ref().is_some_and(|kid| own.contains(kid));
-                    if is_own && old.retired_s.is_none() {
-                        old.retired_s = Some(now_s + KEY_LEAD_S);
-                    }
-                }
-                state.keys.push(PublicKey { jwk: jwk.clone(), created_s: now_s, retired_s: None });
-                Ok(())
-            })
-            .await?;
-        self.load_signing_keys()?;
-        self.tell(Action::KeyRotated, |event| event.on(&kid));
-        Ok(kid)
     }
 
     /// Signs a token of the endpoint, which lives for five minutes, or for as long as tokens of the client may.
@@ -373,6 +326,16 @@ impl Authority {
         Ok(jti)
     }
 
+    /// What a token says, and whether it is good.
+    ///
+    /// # Errors
+    /// When no key of this Authority signed it.
+    pub fn inspect(&self, token: &str) -> Result<Inspection, AuthorityError> {
+        let claims = token::own(self, token).map_err(|error| AuthorityError::Invalid(error.to_string()))?;
+        let (is_revoked, has_ended) = (self.is_revoked(&claims), token::has_ended(claims.exp, self.now_s()));
+        Ok(Inspection { claims, is_revoked, has_ended })
+    }
+
     /// Whether a token of this Authority was taken back, by itself or with its client.
     #[must_use]
     pub fn is_revoked(&self, claims: &Claims) -> bool {
@@ -382,12 +345,30 @@ impl Authority {
         version.state.revoked.contains_key(&claims.jti) || !client.is_some_and(is_of)
     }
 
+    /// What a token of this Authority allows now: a client that may do less than before takes it from its tokens too. None
+    /// where all that it says holds.
+    pub(crate) fn standing(&self, claims: &Claims) -> Result<Option<Claims>, TokenError> {
+        let version = self.inner.register.current();
+        let client =
+            version.state.clients.get(&claims.client_id).filter(|client| client.has_issued(&claims.jti));
+        let client = client.filter(|_| !version.state.revoked.contains_key(&claims.jti));
+        let client = client.ok_or(TokenError::Revoked)?;
+        if !client.audience.contains(&claims.aud) {
+            return Err(TokenError::Audience(claims.aud.clone()));
+        }
+        let bound = claims.cnf.as_ref().map(|cnf| &cnf.certificate);
+        if client.certificate.is_some() && client.certificate.as_ref() != bound {
+            return Err(TokenError::Certificate);
+        }
+        Ok(claims::narrowed(claims, client))
+    }
+
     /// Looks for changes of others, for as long as it is polled.
     pub async fn keep_fresh(&self) {
         let mut is_failing = false;
         loop {
             tokio::time::sleep(REGISTER_PAUSE).await;
-            match self.refresh().await {
+            match self.renew().await {
                 Ok(()) => is_failing = false,
                 Err(error) if !is_failing => {
                     is_failing = true;
@@ -423,33 +404,6 @@ impl Authority {
             }
         };
         self.inner.unknown.run(look).await;
-    }
-
-    /// Names of the keys whose private half this node has.
-    async fn own_keys(&self) -> Result<Vec<String>, AuthorityError> {
-        self.inner.register.refresh().await?;
-        let version = self.inner.register.current();
-        let mut own = Vec::new();
-        for key in &version.state.keys {
-            if let Some(key) = SigningKey::load(&self.inner.keys, &key.jwk)? {
-                own.push(key.kid().to_owned());
-            }
-        }
-        Ok(own)
-    }
-
-    /// Takes the keys that are not retired and whose private half this node has.
-    fn load_signing_keys(&self) -> Result<(), AuthorityError> {
-        let (version, now_s) = (self.inner.register.current(), self.now_s());
-        let mut own = Vec::new();
-        let living = |key: &&PublicKey| key.retired_s.is_none_or(|retired_s| now_s < retired_s);
-        for key in version.state.keys.iter().filter(living) {
-            if let Some(signing) = SigningKey::load(&self.inner.keys, &key.jwk)? {
-                own.push(OwnKey { key: signing, created_s: key.created_s, retired_s: key.retired_s });
-            }
-        }
-        self.inner.signing.store(Arc::new(own));
-        Ok(())
     }
 
     fn now_s(&self) -> i64 {

@@ -24,6 +24,8 @@ pub(crate) const MAX_SESSIONS: usize = 4_096;
 pub(crate) const MAX_CLIENTS: usize = 4_096;
 /// Tokens that are revoked and have not ended: each is about 40 bytes of the document.
 pub(crate) const MAX_REVOKED: usize = 65_536;
+/// Public keys of all nodes, those that are retired too: one rotation a day for longer than a token lives.
+pub(crate) const MAX_KEYS: usize = 512;
 /// Scopes, audiences, tenants and keys of one client.
 pub(crate) const MAX_WORDS: usize = 256;
 /// The name of a client, scope or audience.

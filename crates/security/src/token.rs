@@ -115,6 +115,21 @@ pub struct Identity {
     pub tenants: Tenants,
 }
 
+impl Identity {
+    /// What claims of our own Authority say.
+    fn of_claims(claims: &Claims) -> Self {
+        let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let mut allowed = claims.allowed_tenants.as_deref().map(words).unwrap_or_default();
+        allowed.extend(claims.tenant.clone());
+        Self {
+            subject: claims.sub.clone(),
+            scopes: words(&claims.scope).into_iter().collect(),
+            tenants: Tenants::of(allowed.iter().map(String::as_str)),
+            tenant: claims.tenant.clone(),
+        }
+    }
+}
+
 /// A token whose signature was verified: the rest is checked at each use.
 #[derive(Debug)]
 struct Known {
@@ -178,7 +193,10 @@ impl Verifier {
             }
         };
         self.check(&known, certificate)?;
-        Ok(Arc::clone(&known.identity))
+        match known.own.as_ref().map(|claims| self.0.authority.standing(claims)).transpose()? {
+            Some(Some(narrowed)) => Ok(Arc::new(Identity::of_claims(&narrowed))),
+            _ => Ok(Arc::clone(&known.identity)),
+        }
     }
 
     /// Looks for the key that a token names, where its issuer is trusted and no key that is known has the name, and for the
@@ -221,11 +239,10 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES || self.0.proven.get(&name(token)).is_some() {
             return None;
         }
-        let issuer = claimed(token, "iss").ok()?;
-        if issuer == self.0.authority.issuer() {
-            return claimed(token, "client_id").ok().filter(|client| self.0.authority.knows(client));
+        match self.signer(token).ok()? {
+            Some(external) => Some(external.issuer().to_owned()),
+            None => claimed(token, "client_id").ok().filter(|client| self.0.authority.knows(client)),
         }
-        self.0.issuers.iter().any(|known| known.issuer() == issuer).then_some(issuer)
     }
 
     /// The time by which tokens are checked.
@@ -245,19 +262,32 @@ impl Verifier {
         if !known.is_for_us.unwrap_or_else(is_ours) {
             return Err(TokenError::Audience(known.audiences.join(" ")));
         }
-        if known.own.as_ref().is_some_and(|claims| self.0.authority.is_revoked(claims)) {
-            return Err(TokenError::Revoked);
-        }
         match &known.certificate {
             Some(bound) if certificate != Some(bound) => Err(TokenError::Certificate),
             _ => Ok(()),
         }
     }
 
-    /// Verifies the signature and reads the claims.
-    fn read(&self, token: &str) -> Result<Known, TokenError> {
+    /// Who claims to have signed a token: an issuer of others, or our own Authority. What a key of its signed is its own,
+    /// also when it has got another name since.
+    fn signer(&self, token: &str) -> Result<Option<Arc<ExternalIssuer>>, TokenError> {
         let issuer = claimed(token, "iss")?;
         if issuer == self.0.authority.issuer() {
+            return Ok(None);
+        }
+        if let Some(external) = self.0.issuers.iter().find(|known| known.issuer() == issuer) {
+            return Ok(Some(Arc::clone(external)));
+        }
+        let kid = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?.kid;
+        if kid.is_some_and(|kid| external::has_key(&self.0.authority.jwks(), &kid)) {
+            return Ok(None);
+        }
+        Err(TokenError::Issuer(issuer))
+    }
+
+    /// Verifies the signature and reads the claims.
+    fn read(&self, token: &str) -> Result<Known, TokenError> {
+        let Some(external) = self.signer(token)? else {
             // What nobody could have been given costs no look at its signature.
             if !self.0.authority.knows(&claimed(token, "client_id")?) {
                 return Err(TokenError::Revoked);
@@ -266,9 +296,7 @@ impl Verifier {
             let own: Claims = serde_json::from_value(Value::Object(claims.clone()))
                 .map_err(|_| TokenError::Claim("jti"))?;
             return Ok(Known { own: Some(own), ..known(&claims, &external::ClaimNames::default())? });
-        }
-        let external = self.0.issuers.iter().find(|known| known.issuer() == issuer);
-        let external = external.ok_or(TokenError::Issuer(issuer))?;
+        };
         let mut known = known(&signed(token, &external.keys())?, external.claims())?;
         known.identity = Arc::new(external.bounded(&known.identity));
         known.is_for_us = external.is_audience(&known.audiences);

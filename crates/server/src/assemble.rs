@@ -96,7 +96,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let ingest: Arc<dyn Ingest> = Arc::clone(&activity) as _;
     let authority = who::open_authority(config, &store, Arc::clone(&clock), audit.clone()).await?;
     if config.roles.contains(&Role::Authority) {
-        authority.establish(config.authority.issuer.as_deref()).await?;
+        config.doubts().iter().for_each(|doubt| tracing::warn!("{doubt}"));
+        authority.establish(&config.issuer()).await?;
     }
     let (gateway, issuers) =
         who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock), audit.clone())?;

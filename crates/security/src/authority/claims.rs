@@ -109,6 +109,23 @@ pub(super) fn of(name: &str, client: &Client, request: &TokenRequest) -> Result<
     })
 }
 
+/// What is left of a token's claims where its client may do less than it could when the token was issued; none where nothing
+/// is taken away.
+pub(super) fn narrowed(claims: &Claims, client: &Client) -> Option<Claims> {
+    let kept = |words: &str, keeps: &dyn Fn(&str) -> bool| {
+        words.split_ascii_whitespace().filter(|word| keeps(word)).collect::<Vec<_>>().join(" ")
+    };
+    let scope = kept(&claims.scope, &|scope| client.scopes.contains(scope));
+    let all = || client.tenants.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let allowed = claims.allowed_tenants.as_deref().map(|words| {
+        let is_any = words.split_ascii_whitespace().any(|word| word == ANY_TENANT);
+        if is_any { all() } else { kept(words, &|tenant| client.allows(tenant)) }
+    });
+    let tenant = claims.tenant.clone().filter(|tenant| client.allows(tenant));
+    let is_same = scope == claims.scope && allowed == claims.allowed_tenants && tenant == claims.tenant;
+    (!is_same).then(|| Claims { scope, allowed_tenants: allowed, tenant, ..claims.clone() })
+}
+
 /// The one tenant that a token acts for: the one that is asked for, the client's own, or its only one. A client without
 /// any gets a token without: it reads what belongs to no tenant.
 fn tenant(name: &str, client: &Client, asked: Option<&str>) -> Result<Option<String>, AuthorityError> {

@@ -1,6 +1,6 @@
 //! Clients: made, changed, deleted, and known by their secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
@@ -9,7 +9,7 @@ use model::audit::{Action, Event};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
-use super::state::{Client, check_name};
+use super::state::{Client, ShownClient, check_name};
 use super::{Authority, AuthorityError};
 
 /// A client's secret: 256 bits, shown once and kept as a hash.
@@ -94,10 +94,11 @@ impl Changes {
 }
 
 impl Authority {
-    /// All clients by name.
+    /// All clients, by their names.
     #[must_use]
-    pub fn clients(&self) -> BTreeMap<String, Client> {
-        self.inner.register.current().state.clients.clone()
+    pub fn clients(&self) -> Vec<ShownClient> {
+        let version = self.inner.register.current();
+        version.state.clients.iter().map(|(name, client)| client.shown(name)).collect()
     }
 
     /// One client.

@@ -243,8 +243,10 @@ async fn token(
 /// The claims of a token of this Authority that is good now, whomever it is for and whatever it is bound to.
 fn good(authority: &Authority, token: &str) -> Option<Claims> {
     let claims = crate::token::own(authority, token).ok()?;
-    let is_over = has_ended(claims.exp, authority.now_s());
-    (!is_over && !authority.is_revoked(&claims)).then_some(claims)
+    if has_ended(claims.exp, authority.now_s()) {
+        return None;
+    }
+    Some(authority.standing(&claims).ok()?.unwrap_or(claims))
 }
 
 async fn introspect(
@@ -282,7 +284,10 @@ async fn revoke(
     let caller = callers::authenticate(&port, source, &headers, &form, peer.as_ref().map(|peer| &*peer.0))?;
     let token = form.get("token").ok_or_else(|| OAuthError::request("token is missing"))?;
     // A token that is not good needs no revocation, and is answered alike.
-    if let Some(claims) = good(&port.authority, token) {
+    let signed = crate::token::own(&port.authority, token).ok();
+    let is_over =
+        |claims: &Claims| has_ended(claims.exp, port.authority.now_s()) || port.authority.is_revoked(claims);
+    if let Some(claims) = signed.filter(|claims| !is_over(claims)) {
         if claims.client_id != caller.name {
             let description = "the token is another client's: an operator revokes it";
             return Err(OAuthError::new(StatusCode::BAD_REQUEST, "unauthorized_client", description));
@@ -294,7 +299,7 @@ async fn revoke(
 }
 
 async fn jwks(State(port): State<Port>) -> Response {
-    ([(CACHE_CONTROL, "public, max-age=60")], axum::Json(port.authority.jwks())).into_response()
+    ([(CACHE_CONTROL, "public, max-age=5")], axum::Json(port.authority.jwks())).into_response()
 }
 
 async fn discovery(State(port): State<Port>) -> Response {

@@ -94,13 +94,17 @@ impl SigningKey {
         Ok(signing)
     }
 
+    /// Whether this node has the private half of a key.
+    pub(super) fn is_kept(folder: &Path, kid: &str) -> bool {
+        is_kid(kid) && path(folder, kid).is_file()
+    }
+
     /// Reads the private half of a public key, where this node has it.
     pub(super) fn load(folder: &Path, public: &Jwk) -> Result<Option<Self>, AuthorityError> {
-        let Some(kid) = public.common.key_id.as_deref().filter(|kid| is_kid(kid)) else { return Ok(None) };
-        let path = path(folder, kid);
-        if !path.is_file() {
+        let Some(kid) = public.common.key_id.as_deref().filter(|kid| Self::is_kept(folder, kid)) else {
             return Ok(None);
-        }
+        };
+        let path = path(folder, kid);
         let bytes = files::read(&path)?;
         let pkcs8 = PrivatePkcs8KeyDer::from_pem_slice(&bytes)
             .map_err(|_| SecurityError::file(&path, "no private key is in it"))?;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::AuthorityError;
 use crate::bounds::{
-    CLOCK_SKEW_S, MAX_CLIENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_REVOKED, MAX_TOKEN_LIFE_S,
-    MAX_WORDS,
+    CLOCK_SKEW_S, MAX_CLIENTS, MAX_DESCRIPTION_BYTES, MAX_KEYS, MAX_NAME_BYTES, MAX_REVOKED,
+    MAX_TOKEN_LIFE_S, MAX_WORDS,
 };
 
 /// The number of the format that is written.
@@ -82,6 +82,54 @@ pub struct Client {
     pub created_s: i64,
 }
 
+/// A client as it is shown: without the hash of its secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShownClient {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The scopes that its tokens may have.
+    pub scopes: BTreeSet<String>,
+    /// The audiences that its tokens may be for.
+    pub audience: Vec<String>,
+    /// Its tenant, where a request for a token names none.
+    pub tenant: Option<String>,
+    /// All tenants that it may act for.
+    pub tenants: BTreeSet<String>,
+    /// The certificate that it must show, by `x5t#S256`.
+    pub certificate: Option<String>,
+    /// Keys with which it signs assertions.
+    pub keys: Vec<Jwk>,
+    /// Whether it can show a secret.
+    pub has_secret: bool,
+    /// The longest life of its tokens, in seconds.
+    pub max_token_life_s: i64,
+    /// When it was made, in Unix seconds.
+    pub created_s: i64,
+}
+
+impl Client {
+    /// What is shown of it.
+    #[must_use]
+    pub fn shown(&self, name: &str) -> ShownClient {
+        let Self { description, scopes, audience, tenant, tenants, certificate, keys, .. } = self.clone();
+        ShownClient {
+            name: name.to_owned(),
+            description,
+            scopes,
+            audience,
+            tenant,
+            tenants,
+            certificate,
+            keys,
+            has_secret: self.secret_sha256.is_some(),
+            max_token_life_s: self.max_token_life_s,
+            created_s: self.created_s,
+        }
+    }
+}
+
 /// Any tenant, in a client's list.
 pub const ANY_TENANT: &str = "*";
 
@@ -106,6 +154,12 @@ impl State {
             return Err(AuthorityError::Limit(format!(
                 "revoked tokens={}, at most {MAX_REVOKED}: delete the client whose tokens they are instead",
                 self.revoked.len()
+            )));
+        }
+        if self.keys.len() > MAX_KEYS {
+            return Err(AuthorityError::Limit(format!(
+                "keys={}, at most {MAX_KEYS}: end those that nobody needs with `stella authority key retire KID --now`",
+                self.keys.len()
             )));
         }
         Ok(())

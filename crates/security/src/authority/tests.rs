@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::bounds::CLOCK_SKEW_S;
+use crate::bounds::{CLOCK_SKEW_S, KEY_LEAD_S};
 use crate::tls::PeerCertificate;
 use crate::token::{TokenError, Verifier};
 
@@ -44,7 +44,7 @@ impl World {
             audit: Audit::default(),
         };
         let authority = Authority::open(parts).await.unwrap();
-        authority.establish(None).await.unwrap();
+        authority.establish(&Issuer::new(None, "https", 8440)).await.unwrap();
         authority
     }
 
@@ -200,6 +200,114 @@ async fn a_revocation_outlives_its_token() {
     // Nor is what no client can have been given.
     for nothing in ["nosuchjti", "", &format!("{}-{}", "0".repeat(32), "0".repeat(32))] {
         assert!(authority.revoke(nothing).await.is_err(), "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_may_no_longer_its_tokens_may_no_longer() {
+    let world = World::new();
+    let authority = world.node().await;
+    let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    let settings =
+        Changes { allowed_tenants: words(&["acme", "globex"]), ..settings(&["obs:read", "obs:logs"]) };
+    let settings = Changes { tenant: Some("acme".into()), ..settings };
+    let secret = authority.create_client(NewClient { name: "a".into(), settings }).await.unwrap().0;
+    let token = authority.issue_service("a", &TokenRequest::default(), day(1)).unwrap().token;
+    let verifier = world.verifier(&authority);
+    let before = verifier.verify(&token, None).unwrap();
+    let change = async |changes: Changes| drop(authority.update_client("a", changes).await.unwrap());
+    change(Changes { scopes: words(&["obs:logs", "obs:admin"]), ..Changes::default() }).await;
+    let now = verifier.verify(&token, None).unwrap();
+    assert_eq!(now.scopes, ["obs:logs".to_owned()].into(), "less, and never more");
+    let changes =
+        Changes { tenant: Some("globex".into()), allowed_tenants: words(&["globex"]), ..Changes::default() };
+    change(changes).await;
+    let now = verifier.verify(&token, None).unwrap();
+    assert_eq!(now.tenant, None);
+    assert!(now.tenants.allow("globex") && !now.tenants.allow("acme"));
+    let form = format!("client_id=a&client_secret={secret}&token={token}");
+    let (_, told) = post(&http::router(&authority), "/introspect", &form, None).await;
+    assert_eq!((&told["scope"], &told["stellaops:allowed_tenants"]), (&"obs:logs".into(), &"globex".into()));
+    change(Changes { certificate: Some("x".repeat(43)), ..Changes::default() }).await;
+    assert_eq!(verifier.verify(&token, None), Err(TokenError::Certificate));
+    let changes =
+        Changes { certificate: Some(String::new()), audience: words(&["other"]), ..Changes::default() };
+    change(changes).await;
+    assert_eq!(verifier.verify(&token, None), Err(TokenError::Audience("observability".into())));
+    let changes = Changes {
+        scopes: words(&["obs:read", "obs:logs"]),
+        audience: words(&["observability"]),
+        tenant: Some("acme".into()),
+        allowed_tenants: words(&["*"]),
+        ..Changes::default()
+    };
+    change(changes).await;
+    assert_eq!(verifier.verify(&token, None).unwrap(), before, "what it was given, and no more");
+}
+
+#[tokio::test]
+async fn only_servers_make_keys_and_those_of_any_can_be_retired() {
+    let world = World::new();
+    let server = world.node().await;
+    server.create_client(client("a", &["obs:read"], Some("acme"))).await.unwrap();
+    let token = server.issue_short("a", &TokenRequest::default()).unwrap().token;
+    // A command in another folder finds the clients, and no key to sign with.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let parts = Parts {
+        objects: Arc::clone(&world.objects),
+        keys: elsewhere.path().to_owned(),
+        clock: Arc::clone(&world.clock) as Arc<dyn Clock>,
+        seed: [3; 32],
+        audit: Audit::default(),
+    };
+    let command = Authority::open(parts).await.unwrap();
+    assert!(!command.is_new() && command.clients().len() == 1);
+    let issuer = Issuer::new(Some("https://other"), "https", 1);
+    let said = command.sign_here(&issuer).await.unwrap_err().to_string();
+    assert!(said.contains("--data-dir") && said.contains("--server"), "{said}");
+    assert_eq!((server.keys().len(), std::fs::read_dir(elsewhere.path()).unwrap().count()), (1, 0));
+    // Another node's key, retired by whoever operates: its tokens stay, and it makes another key by itself.
+    let [first] = server.keys().try_into().unwrap();
+    command.retire(&first.kid, false).await.unwrap();
+    server.renew().await.unwrap();
+    let [retired, second] = <[KnownKey; 2]>::try_from(server.keys()).unwrap();
+    assert!(retired.retired_s.is_some() && second.is_here);
+    let verifier = world.verifier(&server);
+    assert!(verifier.verify(&token, None).is_ok());
+    command.retire(&first.kid, true).await.unwrap();
+    server.refresh().await.unwrap();
+    world.pass_s(10);
+    assert_eq!(server.keys().len(), 1);
+    assert!(world.verifier(&server).verify(&token, None).is_err(), "its tokens have ended");
+    assert!(command.retire("nothing", true).await.unwrap_err().to_string().contains("key list"));
+    // A key that cannot be read is told, and another one signs.
+    let file = world.keys.path().join(format!("{}.key", second.kid));
+    std::fs::write(&file, "no key").unwrap();
+    let again = world.node().await;
+    assert!(again.issue_short("a", &TokenRequest::default()).is_ok());
+}
+
+#[tokio::test]
+async fn another_name_of_the_issuer_ends_no_token() {
+    let world = World::new();
+    let authority = world.node().await;
+    authority.create_client(client("a", &["obs:read"], Some("acme"))).await.unwrap();
+    let issue = || authority.issue_service("a", &TokenRequest::default(), day(1)).unwrap().token;
+    let token = issue();
+    assert_eq!(authority.issuer(), "https://localhost:8440");
+    for (issuer, expected) in [
+        (Issuer::new(None, "https", 35_440), "https://localhost:35440"),
+        (Issuer::new(Some("https://authority.example/"), "https", 1), "https://authority.example"),
+        // A node that has no name for it does not take that away.
+        (Issuer::new(None, "https", 8_440), "https://authority.example"),
+    ] {
+        authority.establish(&issuer).await.unwrap();
+        assert_eq!(authority.issuer(), expected);
+        let verifier = world.verifier(&authority);
+        assert!(
+            verifier.verify(&token, None).is_ok() && verifier.verify(&issue(), None).is_ok(),
+            "{expected}"
+        );
     }
 }
 
@@ -440,14 +548,14 @@ async fn an_assertion_proves_a_client_once() {
     let world = World::new();
     let authority = world.node().await;
     let folder = tempfile::tempdir().unwrap();
-    let key = SigningKey::create(folder.path(), Algorithm::Es256).unwrap();
+    let key = keys::SigningKey::create(folder.path(), Algorithm::Es256).unwrap();
     let settings = Changes { keys: Some(vec![key.jwk.clone()]), ..settings(&["obs:read"]) };
     authority.create_client(NewClient { name: "a".into(), settings }).await.unwrap();
     let port = http::router(&authority);
     let claims =
         |aud: &str, exp: i64, jti: &str| json!({"iss": "a", "sub": "a", "aud": aud, "exp": exp, "jti": jti});
     let issuer = authority.issuer();
-    let ask = async |key: &SigningKey, claims: Value| {
+    let ask = async |key: &keys::SigningKey, claims: Value| {
         let assertion = key.sign(&claims).unwrap();
         let kind = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
         let form = format!(
@@ -455,7 +563,7 @@ async fn an_assertion_proves_a_client_once() {
         );
         post(&port, "/token", &form, None).await.0.as_u16()
     };
-    let foreign = SigningKey::create(folder.path(), Algorithm::Es256).unwrap();
+    let foreign = keys::SigningKey::create(folder.path(), Algorithm::Es256).unwrap();
     assert_eq!(ask(&foreign, claims(&issuer, NOW_S + 60, "0")).await, 401);
     assert_eq!(ask(&key, claims(&issuer, NOW_S + 60, "1")).await, 200);
     assert_eq!(ask(&key, claims(&issuer, NOW_S + 60, "1")).await, 401, "once");
@@ -591,7 +699,7 @@ async fn a_client_of_many_assertions_keeps_no_other_from_being_taken() {
     let world = World::new();
     let authority = world.node().await;
     let folder = tempfile::tempdir().unwrap();
-    let key = SigningKey::create(folder.path(), Algorithm::EdDsa).unwrap();
+    let key = keys::SigningKey::create(folder.path(), Algorithm::EdDsa).unwrap();
     for name in ["a", "b"] {
         let settings = Changes { keys: Some(vec![key.jwk.clone()]), ..settings(&["obs:read"]) };
         authority.create_client(NewClient { name: name.into(), settings }).await.unwrap();

@@ -7,13 +7,12 @@ mod place;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use security::authority::{Algorithm, Client};
+use security::authority::Algorithm;
 use security::tls::inspect;
-use security::token;
 
 use super::table::table;
 use flags::{CreateFlags, IssueFlags, UpdateFlags};
-use place::{Place, Reached};
+use place::Place;
 
 /// Clients, tokens and keys of the Authority.
 #[derive(Debug, Args)]
@@ -100,6 +99,24 @@ pub struct Inspect {
 pub enum KeyAction {
     /// Make a new key for this node; tokens of the old one stay good until they end.
     Rotate(Rotate),
+    /// Show the keys of all nodes.
+    List(Place),
+    /// Retire a key of any node: it signs no more, and its node makes another one where it runs.
+    Retire(Retire),
+}
+
+/// Retire a key.
+#[derive(Debug, Args)]
+pub struct Retire {
+    /// The key's name.
+    #[arg(value_name = "KID")]
+    pub kid: String,
+    /// End its tokens too: somebody else may have it.
+    #[arg(long)]
+    pub now: bool,
+    /// Where the Authority is.
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Make a new key.
@@ -155,11 +172,7 @@ impl Authority {
             match &self.about {
                 About::Client(action) => client(action).await,
                 About::Token(action) => tokens(action).await,
-                About::Key(KeyAction::Rotate(rotate)) => {
-                    let kid = rotate.place.reach().await?.rotate(rotate.algorithm).await?;
-                    print(&format!("kid={kid}"));
-                    Ok(())
-                }
+                About::Key(action) => keys(action).await,
             }
         })
     }
@@ -205,12 +218,12 @@ async fn client(action: &ClientAction) -> anyhow::Result<()> {
         ClientAction::List(place) => {
             let mut table =
                 table(&["name", "scopes", "audience", "tenant", "allowed tenants", "description"]);
-            for (name, client) in place.reach().await?.clients().await? {
+            for client in place.find().await?.clients().await? {
                 let words = |words: &mut dyn Iterator<Item = &String>| {
                     words.map(String::as_str).collect::<Vec<_>>().join(" ")
                 };
                 table.add_row([
-                    name,
+                    client.name,
                     words(&mut client.scopes.iter()),
                     words(&mut client.audience.iter()),
                     client.tenant.clone().unwrap_or_default(),
@@ -221,17 +234,17 @@ async fn client(action: &ClientAction) -> anyhow::Result<()> {
             print(&table.to_string());
         }
         ClientAction::Show(named) => {
-            let client = named.place.reach().await?.client(&named.name).await?;
-            print(&shown(&named.name, client)?);
+            let client = named.place.find().await?.client(&named.name).await?;
+            print(&serde_json::to_string_pretty(&client)?);
         }
         ClientAction::Update(update) => {
-            let secret = update.place.reach().await?.update(&update.name, update.changes()?).await?;
+            let secret = update.place.find().await?.update(&update.name, update.changes()?).await?;
             if let Some(secret) = secret {
                 print(&format!("client_id={}\nclient_secret={secret}", update.name));
                 note("keep the secret: it is not shown again, and the old one is no longer good");
             }
         }
-        ClientAction::Delete(named) => named.place.reach().await?.delete(&named.name).await?,
+        ClientAction::Delete(named) => named.place.find().await?.delete(&named.name).await?,
     }
     Ok(())
 }
@@ -241,13 +254,34 @@ fn note(text: &str) {
     eprintln!("{text}");
 }
 
-/// A client as JSON, without its secret's hash.
-fn shown(name: &str, client: Client) -> anyhow::Result<String> {
-    let has_secret = client.secret_sha256.is_some();
-    let mut value = serde_json::to_value(Client { secret_sha256: None, ..client })?;
-    value["name"] = name.into();
-    value["has_secret"] = has_secret.into();
-    Ok(serde_json::to_string_pretty(&value)?)
+async fn keys(action: &KeyAction) -> anyhow::Result<()> {
+    match action {
+        KeyAction::Rotate(rotate) => {
+            let kid = rotate.place.reach().await?.rotate(rotate.algorithm).await?;
+            print(&format!("kid={kid}"));
+        }
+        KeyAction::List(place) => {
+            let mut table = table(&["kid", "made", "retired", "private half"]);
+            for key in place.find().await?.keys().await? {
+                let here = if key.is_here { "here" } else { "elsewhere" };
+                let retired = key.retired_s.map(day).unwrap_or_default();
+                table.add_row([key.kid, day(key.created_s), retired, here.to_owned()]);
+            }
+            print(&table.to_string());
+        }
+        KeyAction::Retire(retire) => {
+            retire.place.find().await?.retire(&retire.kid, retire.now).await?;
+            let tokens =
+                if retire.now { "its tokens are refused" } else { "its tokens stay good until they end" };
+            note(&format!("retired: kid={}; {tokens}, on every server within 10 seconds", retire.kid));
+        }
+    }
+    Ok(())
+}
+
+/// A moment as people write it, from Unix seconds.
+fn day(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |moment| moment.to_string())
 }
 
 async fn tokens(action: &TokenAction) -> anyhow::Result<()> {
@@ -258,20 +292,16 @@ async fn tokens(action: &TokenAction) -> anyhow::Result<()> {
             print(&token);
         }
         TokenAction::Revoke(revoke) => {
-            let jti = revoke.place.reach().await?.revoke(&text_of(&revoke.which)?).await?;
+            let jti = revoke.place.find().await?.revoke(&text_of(&revoke.which)?).await?;
             note(&format!("revoked: jti={jti}; servers refuse it within 10 seconds"));
         }
         TokenAction::Inspect(inspect) => {
-            let text = text_of(&inspect.which)?;
-            let Reached::Here(authority, _) = inspect.place.reach().await? else {
-                bail!("a token is looked at on the Authority's own store: leave --server out");
-            };
-            let claims = token::own(&authority, &text)?;
-            print(&serde_json::to_string_pretty(&claims)?);
-            if authority.is_revoked(&claims) {
+            let found = inspect.place.find().await?.inspect(&text_of(&inspect.which)?).await?;
+            print(&serde_json::to_string_pretty(&found.claims)?);
+            if found.is_revoked {
                 bail!("the token was revoked, or its client deleted");
             }
-            if token::has_ended(claims.exp, place::now_s()) {
+            if found.has_ended {
                 bail!("the token has ended");
             }
         }

@@ -84,11 +84,20 @@ impl ConfigCommand {
 /// that is named, or of the default one.
 fn findings(place: &Place) -> Vec<Finding> {
     let (config, mut findings) = match place.read() {
-        Ok(config) => (config, Vec::new()),
+        Ok(config) => {
+            let doubts = doubts(place.file(), &config);
+            (config, doubts)
+        }
         Err(error) => (Config::default(), of_config(place.file(), &error)),
     };
     findings.extend(overrides::check(&place.tenants(&config)));
     findings
+}
+
+fn doubts(path: Option<&Path>, config: &Config) -> Vec<Finding> {
+    let path = path.unwrap_or(Path::new("stella.yaml"));
+    let finding = |message| Finding { is_error: false, path: path.to_owned(), line: 0, message };
+    config.doubts().into_iter().map(finding).collect()
 }
 
 fn of_config(path: Option<&Path>, error: &ConfigError) -> Vec<Finding> {

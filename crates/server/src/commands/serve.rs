@@ -100,10 +100,6 @@ impl Up {
                 scopes: scopes::ALL.iter().map(|scope| (*scope).to_owned()).collect(),
             });
         }
-        if self.port_offset > 0 {
-            let port = config.listen.ports.authority.saturating_add(self.port_offset);
-            config.authority.issuer = Some(format!("https://localhost:{port}"));
-        }
         config
     }
 

@@ -1,8 +1,11 @@
 //! The keys `authority` and `identity`: who issues tokens, whose tokens and certificates are taken, and what they allow.
 
+use security::authority::Issuer;
 use security::identity::CertificateRule;
 use security::token::external::IssuerSettings;
 use serde::Deserialize;
+
+use super::{Config, Role};
 
 /// The Authority of this deployment.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,5 +30,31 @@ pub struct Identity {
 impl Default for Identity {
     fn default() -> Self {
         Self { audience: vec!["observability".into()], certificates: Vec::new(), issuers: Vec::new() }
+    }
+}
+
+impl Config {
+    /// What tokens name as their issuer: the configured address, or the Authority's port on this machine.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let port = self.listen.ports.authority.saturating_add(self.listen.port_offset);
+        Issuer::new(self.authority.issuer.as_deref(), scheme, port)
+    }
+
+    /// What is right but hardly meant.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let is_reached = !self.listen.address.is_loopback() && self.roles.contains(&Role::Authority);
+        let mut doubts = Vec::new();
+        if is_reached && self.authority.issuer.is_none() {
+            doubts.push(format!(
+                "authority.issuer is left out, though listen.address={} is reached from other machines: tokens and metadata name \
+                 {}, where only this machine finds the Authority; name the address that clients use",
+                self.listen.address,
+                self.issuer().as_str()
+            ));
+        }
+        doubts
     }
 }

@@ -93,6 +93,23 @@ async fn what_was_done_and_refused_is_read_with_one_scope() {
         .find(|line| line.starts_with("stella_audit_events_total{action=\"request.refused\"}"));
     let counted: u64 = counted.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(counted >= 22, "all are counted: {counted}");
+
+    // They leave no lines and no spans besides: nobody fills the disk by being refused.
+    let spans = async |status: u16| {
+        let query = format!(
+            "{{ name = \"GET /loki/api/v1/query_range\" && span.http.response.status_code = {status} }}"
+        );
+        let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let path = format!("/api/search?limit=100&q={query}");
+        let answer = deployment.ask("tempo", &path, None, Some("stella")).await;
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        answer["traces"].as_array().map_or(0, Vec::len)
+    };
+    eventually("answers leave spans", async || (spans(200).await > 0).then_some(())).await;
+    assert_eq!(spans(403).await, 0);
+    let said = ask(&reader, "stella", "{service_name=\"stella\"} |= \"request refused\"").await;
+    let said: Value = serde_json::from_str(&said.1).unwrap();
+    assert_eq!(said["data"]["result"].as_array().map(Vec::len), Some(0), "{said}");
     deployment.stella.stop().await;
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequestParts, Json, Path, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Json, Path, Query, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -24,7 +24,9 @@ pub(super) fn router() -> Router<Port> {
         .route("/admin/clients/{name}", get(show).patch(update).delete(delete))
         .route("/admin/clients/{name}/tokens", post(issue))
         .route("/admin/revocations", post(revoke))
-        .route("/admin/keys", post(rotate))
+        .route("/admin/tokens", post(inspect))
+        .route("/admin/keys", get(keys).post(rotate))
+        .route("/admin/keys/{kid}", axum::routing::delete(retire))
 }
 
 /// An operator: a request with a good token that has the scope.
@@ -73,7 +75,7 @@ impl From<AuthorityError> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = match &self.0 {
-            AuthorityError::NoClient(_) => StatusCode::NOT_FOUND,
+            AuthorityError::NoClient(_) | AuthorityError::NoKey(_) => StatusCode::NOT_FOUND,
             AuthorityError::Exists(_) => StatusCode::CONFLICT,
             AuthorityError::Refused(_) => StatusCode::FORBIDDEN,
             _ => return OAuthError::from(self.0).into_response(),
@@ -110,7 +112,7 @@ async fn show(
     _operator: Operator,
     Path(name): Path<String>,
 ) -> Result<Response, Refused> {
-    Ok(answer(json!(port.authority.client(&name)?)))
+    Ok(answer(json!(port.authority.client(&name)?.shown(&name))))
 }
 
 async fn update(
@@ -176,6 +178,46 @@ async fn revoke(
     let jti = operator.authority.revoke(&which).await?;
     tracing::info!(operator = operator.name, jti, "an operator revoked a token");
     Ok(answer(json!({"jti": jti})))
+}
+
+/// A token to look at.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inspected {
+    token: String,
+}
+
+async fn inspect(
+    State(port): State<Port>,
+    _operator: Operator,
+    asked: Result<Json<Inspected>, JsonRejection>,
+) -> Result<Response, Refused> {
+    Ok(answer(json!(port.authority.inspect(&body(asked)?.token)?)))
+}
+
+async fn keys(State(port): State<Port>, _operator: Operator) -> Response {
+    answer(json!(port.authority.keys()))
+}
+
+/// How a key is retired.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retirement {
+    /// Whether its tokens end at once.
+    #[serde(default)]
+    now: bool,
+}
+
+async fn retire(
+    operator: Operator,
+    Path(kid): Path<String>,
+    asked: Result<Query<Retirement>, QueryRejection>,
+) -> Result<StatusCode, Refused> {
+    let Query(Retirement { now }) =
+        asked.map_err(|rejection| Refused(AuthorityError::Invalid(rejection.body_text())))?;
+    operator.authority.retire(&kid, now).await?;
+    tracing::info!(operator = operator.name, kid, now, "an operator retired a key");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What a new key is made for.

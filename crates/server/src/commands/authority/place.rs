@@ -1,15 +1,15 @@
 //! Where the Authority is: in a store that this process opens, or behind the admin API of a running server.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use model::Clock;
-use model::time::NS_PER_S;
 use reqwest::Method;
-use security::authority::{Algorithm, Authority, Changes, Client, NewClient, TokenRequest};
+use security::authority::{
+    Algorithm, Authority, Changes, Inspection, Issuer, KnownKey, NewClient, ShownClient, TokenRequest,
+};
 use serde_json::{Value, json};
 
 use crate::audit::Outbox;
@@ -38,10 +38,21 @@ pub struct Place {
     credentials: Credentials,
 }
 
+/// The Authority in a store that was opened here.
+pub(super) struct Here {
+    authority: Authority,
+    /// The events of what is done to it.
+    outbox: Outbox,
+    /// What tokens name as their issuer, where it is a new one.
+    issuer: Issuer,
+    /// Where it is, for people.
+    place: String,
+}
+
 /// The Authority, where it was found.
 pub(super) enum Reached {
-    /// In a store, opened here; with the events of what is done to it.
-    Here(Authority, Outbox),
+    /// In a store.
+    Here(Box<Here>),
     /// Behind a server.
     There(Admin),
 }
@@ -51,11 +62,6 @@ pub(super) struct Admin {
     http: reqwest::Client,
     base: String,
     credentials: Credentials,
-}
-
-/// Now, in Unix seconds.
-pub(super) fn now_s() -> i64 {
-    SystemClock::new().now().0.div_euclid(NS_PER_S)
 }
 
 impl Place {
@@ -79,9 +85,36 @@ impl Place {
         let store = who::open_store(&config, &clock)?;
         let outbox = Outbox::new(store.objects(), Arc::clone(&clock));
         let authority = who::open_authority(&config, &store, clock, outbox.audit()).await?;
-        authority.establish(config.authority.issuer.as_deref()).await?;
-        outbox.deliver().await?;
-        Ok(Reached::Here(authority, outbox))
+        let place = format!("store={}", config.store().url);
+        Ok(Reached::Here(Box::new(Here { authority, outbox, issuer: config.issuer(), place })))
+    }
+
+    /// The same, where there is an Authority already: what only looks at one makes none.
+    pub(super) async fn find(&self) -> anyhow::Result<Reached> {
+        let reached = self.reach().await?;
+        if let Reached::Here(here) = &reached
+            && here.authority.is_new()
+        {
+            bail!(
+                "no Authority is here yet: {}; name the server's configuration with --config, its data folder with --data-dir, \
+                 or the server itself with --server",
+                here.place
+            );
+        }
+        Ok(reached)
+    }
+}
+
+impl Here {
+    /// Says where a new Authority was made: it may be another folder than the server's.
+    async fn made(&self, was_new: bool) -> anyhow::Result<()> {
+        if was_new {
+            super::note(&format!(
+                "a new Authority was made: {}; servers on this store alone know it",
+                self.place
+            ));
+        }
+        Ok(self.outbox.deliver().await?)
     }
 }
 
@@ -89,9 +122,10 @@ impl Reached {
     /// Makes a client; its secret.
     pub(super) async fn create(&self, new: NewClient) -> anyhow::Result<String> {
         match self {
-            Self::Here(authority, outbox) => {
-                let secret = authority.create_client(new).await?.0;
-                outbox.deliver().await?;
+            Self::Here(here) => {
+                let was_new = here.authority.is_new();
+                let secret = here.authority.create_client(new).await?.0;
+                here.made(was_new).await?;
                 Ok(secret)
             }
             Self::There(admin) => {
@@ -102,18 +136,18 @@ impl Reached {
         }
     }
 
-    pub(super) async fn clients(&self) -> anyhow::Result<BTreeMap<String, Client>> {
+    pub(super) async fn clients(&self) -> anyhow::Result<Vec<ShownClient>> {
         match self {
-            Self::Here(authority, _) => Ok(authority.clients()),
+            Self::Here(here) => Ok(here.authority.clients()),
             Self::There(admin) => {
                 Ok(serde_json::from_value(admin.ask(Method::GET, "/admin/clients", None).await?)?)
             }
         }
     }
 
-    pub(super) async fn client(&self, name: &str) -> anyhow::Result<Client> {
+    pub(super) async fn client(&self, name: &str) -> anyhow::Result<ShownClient> {
         match self {
-            Self::Here(authority, _) => Ok(authority.client(name)?),
+            Self::Here(here) => Ok(here.authority.client(name)?.shown(name)),
             Self::There(admin) => {
                 Ok(serde_json::from_value(admin.ask(Method::GET, &path(name, ""), None).await?)?)
             }
@@ -123,9 +157,9 @@ impl Reached {
     /// Changes a client; its new secret, where one was asked for.
     pub(super) async fn update(&self, name: &str, changes: Changes) -> anyhow::Result<Option<String>> {
         match self {
-            Self::Here(authority, outbox) => {
-                let secret = authority.update_client(name, changes).await?;
-                outbox.deliver().await?;
+            Self::Here(here) => {
+                let secret = here.authority.update_client(name, changes).await?;
+                here.outbox.deliver().await?;
                 Ok(secret.map(|secret| secret.0))
             }
             Self::There(admin) => {
@@ -138,9 +172,9 @@ impl Reached {
 
     pub(super) async fn delete(&self, name: &str) -> anyhow::Result<()> {
         match self {
-            Self::Here(authority, outbox) => {
-                authority.delete_client(name).await?;
-                outbox.deliver().await?;
+            Self::Here(here) => {
+                here.authority.delete_client(name).await?;
+                here.outbox.deliver().await?;
             }
             Self::There(admin) => drop(admin.ask(Method::DELETE, &path(name, ""), None).await?),
         }
@@ -155,9 +189,11 @@ impl Reached {
         life_s: i64,
     ) -> anyhow::Result<String> {
         match self {
-            Self::Here(authority, outbox) => {
-                let token = authority.issue_service(name, request, life_s)?.token;
-                outbox.deliver().await?;
+            Self::Here(here) => {
+                let was_new = here.authority.is_new();
+                here.authority.sign_here(&here.issuer).await?;
+                let token = here.authority.issue_service(name, request, life_s)?.token;
+                here.made(was_new).await?;
                 Ok(token)
             }
             Self::There(admin) => {
@@ -176,9 +212,9 @@ impl Reached {
     /// Takes a token back, by itself or by its identifier; its identifier.
     pub(super) async fn revoke(&self, which: &str) -> anyhow::Result<String> {
         match self {
-            Self::Here(authority, outbox) => {
-                let jti = authority.revoke(which).await?;
-                outbox.deliver().await?;
+            Self::Here(here) => {
+                let jti = here.authority.revoke(which).await?;
+                here.outbox.deliver().await?;
                 Ok(jti)
             }
             Self::There(admin) => {
@@ -188,12 +224,49 @@ impl Reached {
         }
     }
 
+    /// What a token says, and whether it is good.
+    pub(super) async fn inspect(&self, token: &str) -> anyhow::Result<Inspection> {
+        match self {
+            Self::Here(here) => Ok(here.authority.inspect(token)?),
+            Self::There(admin) => {
+                let answer = admin.ask(Method::POST, "/admin/tokens", Some(json!({"token": token}))).await?;
+                Ok(serde_json::from_value(answer)?)
+            }
+        }
+    }
+
+    pub(super) async fn keys(&self) -> anyhow::Result<Vec<KnownKey>> {
+        match self {
+            Self::Here(here) => Ok(here.authority.keys()),
+            Self::There(admin) => {
+                Ok(serde_json::from_value(admin.ask(Method::GET, "/admin/keys", None).await?)?)
+            }
+        }
+    }
+
+    /// Retires a key.
+    pub(super) async fn retire(&self, kid: &str, at_once: bool) -> anyhow::Result<()> {
+        match self {
+            Self::Here(here) => {
+                here.authority.retire(kid, at_once).await?;
+                here.outbox.deliver().await?;
+            }
+            Self::There(admin) => {
+                let path = format!("/admin/keys/{kid}?now={at_once}");
+                drop(admin.ask(Method::DELETE, &path, None).await?);
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a new key; its name.
     pub(super) async fn rotate(&self, algorithm: Algorithm) -> anyhow::Result<String> {
         match self {
-            Self::Here(authority, outbox) => {
-                let kid = authority.rotate(algorithm).await?;
-                outbox.deliver().await?;
+            Self::Here(here) => {
+                let was_new = here.authority.is_new();
+                here.authority.sign_here(&here.issuer).await?;
+                let kid = here.authority.rotate(algorithm).await?;
+                here.made(was_new).await?;
                 Ok(kid)
             }
             Self::There(admin) => {
