@@ -17,6 +17,9 @@ pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
 /// Names that one search answers with at most: Prometheus' default.
 pub(crate) const MAX_SEARCH_NAMES: usize = 10_000;
 
+/// Terms of one search: Prometheus' limit.
+pub(crate) const MAX_SEARCH_TERMS: usize = 32;
+
 /// Names that each list of `status/tsdb` may have: Prometheus' limit.
 pub(crate) const MAX_STATUS_LIMIT: usize = 10_000;
 
@@ -41,6 +44,12 @@ pub(crate) const MAX_SPANS_PER_SPAN_SET: usize = 100;
 /// Answers with more items than this are written on a thread that may block: writing them takes longer than half
 /// a millisecond.
 pub(crate) const MAX_INLINE_ITEMS: usize = 2_000;
+
+/// Large answers are written in so many pieces at most, beside each other: few, since others want the processors too.
+pub(crate) const MAX_ANSWER_PIECES: usize = 4;
+
+/// Samples of a piece of an answer, at least: a millisecond's work.
+pub(crate) const MIN_PIECE_SAMPLES: usize = 20_000;
 
 /// Answers up to this size are not counted while their readers fetch them.
 pub(crate) const MAX_UNCOUNTED_ANSWER_BYTES: usize = 64 << 10;

@@ -34,15 +34,24 @@ impl Json {
     }
 
     /// A list with an element for each item.
-    pub(crate) fn list<T>(&mut self, items: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut Self, T)) {
+    pub(crate) fn list<T>(&mut self, items: impl IntoIterator<Item = T>, each: impl FnMut(&mut Self, T)) {
         self.raw("[");
+        self.items(items, each);
+        self.raw("]");
+    }
+
+    /// The elements of a list that is opened and closed elsewhere.
+    pub(crate) fn items<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut each: impl FnMut(&mut Self, T),
+    ) {
         for (i, item) in items.into_iter().enumerate() {
             if i > 0 {
                 self.raw(",");
             }
             each(self, item);
         }
-        self.raw("]");
     }
 
     /// A list of strings.

@@ -93,6 +93,7 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
     } else {
         router.route("/api/v1/search/{*what}", any(search::disabled))
     };
+    let router = router.layer(axum::middleware::from_fn(status::options));
     let router = router.with_state(Prometheus { engine, clock, build, status, started });
     reply::with_origins(reply::compressed(router), &settings.allowed_origins)
 }

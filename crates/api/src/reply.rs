@@ -70,15 +70,44 @@ pub(crate) async fn json_of_query(
     write: impl FnOnce(&mut Json) + Send + 'static,
 ) -> Result<Response, ApiError> {
     let body = made(items, move || written(write)).await?;
-    held.written(body.len());
-    if body.len() <= MAX_UNCOUNTED_ANSWER_BYTES {
-        return Ok(json(body));
+    Ok(json_until_read(vec![body], held))
+}
+
+/// The same of an answer whose pieces are written beside each other.
+///
+/// # Errors
+/// When the thread of a large piece does not come back.
+pub(crate) async fn json_of_pieces<W: FnOnce(&mut Json) + Send + 'static>(
+    items: usize,
+    held: Held,
+    pieces: impl Iterator<Item = W>,
+) -> Result<Response, ApiError> {
+    // All of them are under way from here on.
+    let pieces: Vec<_> = if items <= MAX_INLINE_ITEMS {
+        pieces
+            .map(|piece| futures::future::Either::Left(futures::future::ready(Ok(written(piece)))))
+            .collect()
+    } else {
+        let spawn = |piece| tokio::task::spawn_blocking(move || written(piece));
+        pieces.map(|piece| futures::future::Either::Right(spawn(piece))).collect()
+    };
+    let bodies = futures::future::try_join_all(pieces).await;
+    let bodies = bodies.map_err(|error| ApiError::Internal(format!("answer was not written: {error}")))?;
+    Ok(json_until_read(bodies, held))
+}
+
+/// A JSON body in pieces, counted until its reader has it.
+fn json_until_read(mut pieces: Vec<Vec<u8>>, held: Held) -> Response {
+    let bytes = pieces.iter().map(Vec::len).sum();
+    held.written(bytes);
+    if pieces.len() == 1 && bytes <= MAX_UNCOUNTED_ANSWER_BYTES {
+        return json(pieces.remove(0));
     }
-    // The connection asks for what comes after the text when it has written most of it.
-    let text = stream::unfold((Some(body), held), |(body, held)| async move {
-        body.map(|body| (Ok::<_, Infallible>(body), (None, held)))
+    // The connection asks for what comes after a piece when it has written most of it.
+    let text = stream::unfold((pieces.into_iter(), held), |(mut pieces, held)| async move {
+        pieces.next().map(|piece| (Ok::<_, Infallible>(piece), (pieces, held)))
     });
-    Ok(json(streamed(text)))
+    json(streamed(text))
 }
 
 /// A body that is made while it is sent. Compression asks once more after its end, which a stream need not bear.

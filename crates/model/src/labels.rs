@@ -173,6 +173,19 @@ impl Labels {
         Self(bytes.into())
     }
 
+    /// Whether both have the same of the labels for which `keep` says yes.
+    #[must_use]
+    pub fn is_same_where(&self, other: &Self, keep: impl Fn(&str) -> bool) -> bool {
+        let (mut ours, mut theirs) = (self.iter(), other.iter());
+        loop {
+            match (ours.next_where(&keep), theirs.next_where(&keep)) {
+                (None, None) => return true,
+                (a, b) if a == b => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// The set without the metric's name, type and unit.
     #[must_use]
     pub fn without_metric(&self) -> Self {
@@ -238,6 +251,17 @@ impl<'a> Iter<'a> {
         let (text, rest) = self.bytes[offset..].split_at(len);
         self.bytes = rest;
         text
+    }
+
+    /// The next label of those that are kept, its value as bytes.
+    fn next_where(&mut self, keep: impl Fn(&str) -> bool) -> Option<(&'a str, &'a [u8])> {
+        while !self.bytes.is_empty() {
+            let (name, value) = (self.text(), self.raw());
+            if keep(name) {
+                return Some((name, value));
+            }
+        }
+        None
     }
 
     fn text(&mut self) -> &'a str {

@@ -11,6 +11,8 @@ pub mod labels;
 
 pub mod matcher;
 
+pub mod pattern;
+
 pub mod attributes;
 
 pub mod histogram;

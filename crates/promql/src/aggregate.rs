@@ -12,12 +12,12 @@ pub(crate) mod sum;
 
 use hashbrown::HashMap;
 use model::Labels;
-use model::labels::is_of_metric;
+use model::labels::{METRIC_NAME, is_of_metric};
 
 use crate::annotations::Annotations;
 use crate::ast::{AggregateOp, Grouping, Place};
 use crate::error::EvalError;
-use crate::functions::quantile::check_quantile;
+use crate::functions::quantile::check_quantiles;
 use crate::vector::{Grid, GridSeries};
 
 /// The parameter before the vector.
@@ -44,13 +44,15 @@ impl Grouping {
     /// The labels of the group to which a series belongs.
     #[must_use]
     pub fn key(&self, labels: &Labels) -> Labels {
-        if self.without {
-            labels.filter(|name| !is_of_metric(name) && !self.names(name))
-        } else if self.labels.is_empty() {
-            Labels::empty()
-        } else {
-            labels.filter(|name| self.names(name))
+        if self.labels.is_empty() && !self.without {
+            return Labels::empty();
         }
+        labels.filter(|name| self.keeps(name))
+    }
+
+    /// Whether groups differ by this label.
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        if self.without { name != METRIC_NAME && !self.names(name) } else { self.names(name) }
     }
 
     fn names(&self, name: &str) -> bool {
@@ -84,6 +86,7 @@ impl Groups {
 /// Where an aggregation's parts stand in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Places {
+    pub(crate) whole: Place,
     pub(crate) input: Place,
     pub(crate) param: Place,
 }
@@ -116,12 +119,13 @@ pub(crate) fn within(
     notes.at(places.param);
     match (op, param) {
         (AggregateOp::Quantile, Param::Numbers(quantiles)) => {
-            quantiles.iter().for_each(|q| check_quantile(*q, notes));
+            check_quantiles(quantiles, notes);
         }
         (AggregateOp::LimitRatio, Param::Numbers(ratios)) => order::check_ratios(ratios, notes)?,
         _ => {}
     }
-    notes.at(places.input);
+    let is_ranked = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
+    notes.at(if is_ranked { places.whole } else { places.input });
     let mut out = compute(op, grouping, param, grid, notes)?;
     if name_dropped {
         out.series.iter_mut().for_each(|series| series.name_dropped = true);

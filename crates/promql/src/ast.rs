@@ -350,6 +350,8 @@ pub struct Aggregate {
     pub expr: Expr,
     /// The groups.
     pub grouping: Grouping,
+    /// Where all of it begins.
+    pub whole_place: Place,
     /// Where the vector begins.
     pub place: Place,
     /// Where the parameter begins.

@@ -8,6 +8,8 @@ mod falls;
 
 mod info;
 
+mod quantiles;
+
 mod result;
 
 use arrow::array::RecordBatch;
@@ -23,6 +25,8 @@ use crate::leaf::RawSeries;
 use crate::plan::{Node, Plan, Source};
 use crate::value::{Point, Value};
 use crate::vector::{Grid, GridSeries, Steps};
+
+pub(crate) use classic::quantile_of;
 
 /// The result of a query, and what is to be said of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,16 +149,30 @@ impl<'p> Finish<'p> {
                 let (values, moments) = (self.leaf(*values)?, self.leaf(*moments)?);
                 Computed::Grid(info::enrich(selector, base, &values, &moments)?)
             }
+            Node::Quantile { leaf, quantiles, places } => {
+                let (leaf, batches) = self.batches(*leaf)?;
+                let (buckets, mut done) = leaf.gather_quantiles(&batches, self.notes)?;
+                let is_named = self.names_stay();
+                let mut grid = classic::quantile(quantiles, &buckets, *places, is_named, self.notes)?;
+                grid.series.append(&mut done);
+                grid.sort();
+                Computed::Grid(grid.unite()?)
+            }
             Node::Call { function, args, places, steps } => self.call(function, args, places, *steps)?,
         };
         self.named(computed)
     }
 
+    fn names_stay(&self) -> bool {
+        self.plan.is_none_or(|plan| plan.delayed_names)
+    }
+
     /// Takes names away at once, where they do not stay to the end of the query.
     fn named(&self, computed: Computed) -> Result<Computed, EvalError> {
-        let stay = self.plan.is_none_or(|plan| plan.delayed_names);
         match computed {
-            Computed::Grid(grid) if !stay && grid.series.iter().any(|series| series.name_dropped) => {
+            Computed::Grid(grid)
+                if !self.names_stay() && grid.series.iter().any(|series| series.name_dropped) =>
+            {
                 Ok(Computed::Grid(grid.drop_names()?))
             }
             other => Ok(other),
@@ -236,6 +254,7 @@ impl<'p> Finish<'p> {
             if (self.is_stopped)() {
                 return Err(EvalError::Stopped);
             }
+            kernels::check(kernel, windows, series.samples())?;
             let labels = series.labels.clone();
             let mut result = kernels::run(kernel, windows, labels, series.samples(), self.notes);
             result.name_dropped = !keep_name || series.name_dropped;
@@ -282,24 +301,6 @@ fn as_samples(series: &GridSeries, steps: Steps) -> RawSeries {
         }
     }
     raw
-}
-
-/// Refuses parameters that no step may have.
-pub(crate) fn check_range_params(function: RangeFunction, params: &[Node]) -> Result<(), EvalError> {
-    if function != RangeFunction::Smoothing {
-        return Ok(());
-    }
-    for (name, param) in ["smoothing", "trend"].into_iter().zip(params) {
-        let Node::Numbers(numbers) = param else { continue };
-        if let Some(factor) = numbers.iter().find(|factor| !(**factor > 0.0 && **factor < 1.0)) {
-            let shown = syntax::number::format_short(*factor);
-            return Err(EvalError::Parameter(format!(
-                "invalid {name} factor. Expected: 0 < {} < 1, got: {shown}",
-                if name == "trend" { "tf" } else { "sf" }
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn negate(mut grid: Grid) -> Result<Grid, EvalError> {

@@ -63,10 +63,17 @@ pub(crate) fn coarsened(h: &NativeHistogram, like: &NativeHistogram) -> Option<N
 
 /// Says that one began anew and the other did not.
 fn tell_conflict(a: &NativeHistogram, b: &NativeHistogram, what: &str, notes: &mut Annotations) {
-    let hints = (a.reset_hint, b.reset_hint);
-    if matches!(hints, (ResetHint::Reset, ResetHint::NoReset) | (ResetHint::NoReset, ResetHint::Reset)) {
+    if is_conflict(a, b) {
         notes.warn(format!("conflicting counter resets during histogram {what}"));
     }
+}
+
+/// Whether one began anew and the other did not.
+pub(crate) const fn is_conflict(a: &NativeHistogram, b: &NativeHistogram) -> bool {
+    matches!(
+        (a.reset_hint, b.reset_hint),
+        (ResetHint::Reset, ResetHint::NoReset) | (ResetHint::NoReset, ResetHint::Reset)
+    )
 }
 
 fn combine(
@@ -263,7 +270,8 @@ pub(crate) fn with_resets(all: &[NativeHistogram]) -> Vec<NativeHistogram> {
 pub(crate) fn format(h: &NativeHistogram) -> String {
     let mut text = format!("{{count:{}, sum:{}", short(h.count), short(h.sum));
     for bucket in buckets::all(h) {
-        let open = if bucket.closed_below() { '[' } else { '(' };
+        let is_first = is_custom(h) && bucket.lower == f64::NEG_INFINITY;
+        let open = if bucket.closed_below() || is_first { '[' } else { '(' };
         let close = if bucket.closed_above() { ']' } else { ')' };
         text.push_str(&format!(
             ", {open}{},{}{close}:{}",

@@ -35,6 +35,8 @@ use crate::ast::Extended;
 use crate::value::Point;
 use crate::vector::{GridSeries, Steps};
 
+pub(crate) use smoothing::check;
+
 /// The samples of one series, ascending in time, of both kinds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SeriesSamples<'a> {

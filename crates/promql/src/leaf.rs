@@ -3,8 +3,11 @@
 
 mod columns;
 
+mod families;
+
 mod raw;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -22,8 +25,12 @@ use crate::kernels::{self, Kernel, RangeFunction, SeriesSamples, Windows};
 use crate::plan::RangePlaces;
 use crate::vector::{Grid, GridSeries};
 
-pub(crate) use columns::schema as values_schema;
+pub(crate) use columns::{quantiles_schema, schema as values_schema};
+pub(crate) use families::BOUND;
+pub use families::Families;
 pub(crate) use raw::{RawSeries, schema as raw_schema};
+
+use families::Open;
 
 /// One reading of series. Cheap to share; a [`Worker`] per partition does the work.
 #[derive(Debug)]
@@ -44,6 +51,8 @@ pub struct Leaf {
     pub(crate) is_counted: bool,
     pub(crate) lookback_ms: i64,
     pub(crate) max_samples: usize,
+    /// The quantiles, one per step, that the workers compute of classic histograms.
+    pub(crate) quantiles: Option<Vec<f64>>,
     pub(crate) schema: SchemaRef,
 }
 
@@ -110,6 +119,11 @@ impl Leaf {
         matches!(self.work, Work::Kernel { keep_name: false, .. }) && !self.delayed_names
     }
 
+    /// The labels of a series as they are in the result.
+    fn shown(&self, labels: &Labels) -> Labels {
+        if self.drops_names_at_once() { labels.without_metric() } else { labels.clone() }
+    }
+
     /// The histograms of a series with their hints, where these count.
     fn told(&self, histograms: &[NativeHistogram]) -> Option<Vec<NativeHistogram>> {
         if histograms.is_empty() {
@@ -127,9 +141,10 @@ impl Leaf {
         Arc::clone(&self.schema)
     }
 
-    /// A worker for one partition of the series.
+    /// A worker for one partition of the series. Where it is known which of them are of one histogram, it computes the
+    /// quantiles of those that are all of them in its part.
     #[must_use]
-    pub fn worker(self: &Arc<Self>) -> Worker {
+    pub fn worker(self: &Arc<Self>, families: Option<(Arc<Families>, Range<usize>)>) -> Worker {
         let state = match &self.work {
             Work::Raw => State::Raw(Vec::new()),
             Work::Kernel { reduce: Some(reduce), .. } => {
@@ -139,6 +154,7 @@ impl Leaf {
         };
         Worker {
             leaf: Arc::clone(self),
+            families: families.map(|(families, part)| Open::new(families, part)),
             state,
             notes: Annotations::default(),
             samples: 0,
@@ -150,24 +166,39 @@ impl Leaf {
 
     /// Reads what all workers gave, sorted by labels.
     pub(crate) fn gather(&self, batches: &[RecordBatch], notes: &mut Annotations) -> Result<Grid, EvalError> {
+        Ok(self.gather_quantiles(batches, notes)?.0)
+    }
+
+    /// The same of a leaf whose workers compute quantiles: buckets of which they did not, and the quantiles.
+    pub(crate) fn gather_quantiles(
+        &self,
+        batches: &[RecordBatch],
+        notes: &mut Annotations,
+    ) -> Result<(Grid, Vec<GridSeries>), EvalError> {
         let Work::Kernel { reduce, .. } = &self.work else {
             return Err(columns::error(self.number, "it gives samples, not values"));
         };
         let mut grid = Grid::empty(self.windows.steps);
         let mut folds = reduce.as_ref().map(|reduce| Folds::new(reduce.op, self.windows.steps));
         notes.at(reduce.as_ref().map_or(self.places.samples, |reduce| reduce.place));
+        let mut whole = columns::Whole::default();
         for batch in batches {
-            columns::read(self, batch, folds.as_mut(), &mut grid.series, notes)?;
+            columns::read(self, batch, folds.as_mut(), &mut grid.series, &mut whole, notes)?;
         }
         if let Some(mut folds) = folds {
-            // Series of histograms travel unfolded: their labels are the group's already.
+            // Series of histograms travel unfolded.
             grid.sort();
-            grid.series.iter().for_each(|series| folds.add(&series.labels, series, notes));
+            let key = |series: &GridSeries| {
+                reduce.as_ref().map_or_else(Labels::empty, |reduce| reduce.grouping.key(&series.labels))
+            };
+            grid.series.iter().for_each(|series| folds.add(&key(series), series, notes));
             grid = folds.finish(notes);
         }
+        grid.series.append(&mut whole.buckets);
         grid.sort();
         let grid = grid.unite()?;
-        if grid.samples() > self.max_samples { Err(EvalError::TooManySamples) } else { Ok(grid) }
+        let samples = grid.samples() + whole.quantiles.iter().map(GridSeries::samples).sum::<usize>();
+        if samples > self.max_samples { Err(EvalError::TooManySamples) } else { Ok((grid, whole.quantiles)) }
     }
 
     /// Reads the samples that all workers gave, sorted by labels.
@@ -190,6 +221,8 @@ impl Leaf {
 #[derive(Debug)]
 pub struct Worker {
     leaf: Arc<Leaf>,
+    /// Histograms whose series are all of them here; the others are in the state.
+    families: Option<Open>,
     state: State,
     notes: Annotations,
     /// Values held so far.
@@ -210,11 +243,17 @@ enum State {
 }
 
 impl Worker {
-    /// Takes the samples of a series: those of [`Leaf::range`], ascending in time. Other samples do no harm.
+    /// Takes the samples of a series, which has this number among those of the leaf: those of [`Leaf::range`], ascending
+    /// in time. Other samples do no harm. The numbers ascend from call to call.
     ///
     /// # Errors
     /// When the query holds more values than it may, or times and values are not of one number.
-    pub fn series(&mut self, labels: &Labels, samples: SeriesSamples<'_>) -> Result<(), EvalError> {
+    pub fn series(
+        &mut self,
+        number: usize,
+        labels: &Labels,
+        samples: SeriesSamples<'_>,
+    ) -> Result<(), EvalError> {
         if samples.timestamps_ms.len() != samples.values.len()
             || samples.histogram_timestamps_ms.len() != samples.histograms.len()
             || ![0, samples.values.len()].contains(&samples.starts_ms.len())
@@ -245,18 +284,24 @@ impl Worker {
         }
         self.any = true;
         self.notes.at(self.leaf.places.samples);
+        kernels::check(kernel, &self.leaf.windows, samples)?;
         let mut result = kernels::run(kernel, &self.leaf.windows, labels.clone(), samples, &mut self.notes);
-        if !keep_name && self.leaf.delayed_names {
-            result.name_dropped = true;
-        } else if !keep_name {
-            result.labels = result.labels.without_metric();
-        }
+        result.name_dropped = !keep_name && self.leaf.delayed_names;
         if self.leaf.is_counted {
             kernels::count(kernel, &self.leaf.windows, samples, &result, &mut self.counted);
         }
         if result.is_absent() {
             return Ok(());
         }
+        if let Some(families) = &mut self.families {
+            self.samples =
+                self.samples.saturating_sub(families.close(&self.leaf, Some(number), &mut self.notes));
+            if let Some(family) = families.of(number) {
+                self.samples += families.add(&self.leaf, family, result, &mut self.notes);
+                return self.check();
+            }
+        }
+        result.labels = self.leaf.shown(labels);
         match &mut self.state {
             State::Folds(folds, unfolded) => {
                 let key =
@@ -267,7 +312,7 @@ impl Worker {
                 folds.add(&key, &result, &mut self.notes);
                 self.samples += (folds.groups().len() - known) * result.values.len();
                 if !histograms.is_empty() {
-                    let mut left = GridSeries::absent(key, result.values.len());
+                    let mut left = GridSeries::absent(result.labels, result.values.len());
                     left.histograms = histograms;
                     self.samples += left.samples();
                     unfolded.push(left);
@@ -301,24 +346,34 @@ impl Worker {
     /// Bytes that the worker holds, roughly.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let of_series = |all: &[GridSeries]| all.len() * (self.leaf.windows.steps.count * 9 + 256);
-        match &self.state {
-            State::Raw(all) => all.len() * 256 + self.samples * 16,
-            State::Series(all) => of_series(all),
-            State::Folds(folds, unfolded) => folds.memory_bytes() + of_series(unfolded),
-        }
+        let column_bytes = self.leaf.windows.steps.count * 9 + 256;
+        let of_series = |all: &[GridSeries]| all.len() * column_bytes;
+        let of_families = self.families.as_ref().map_or(0, Open::columns) * column_bytes;
+        of_families
+            + match &self.state {
+                State::Raw(all) => all.len() * 256 + self.samples * 16,
+                State::Series(all) => of_series(all),
+                State::Folds(folds, unfolded) => folds.memory_bytes() + of_series(unfolded),
+            }
     }
 
     /// What the partition gives, in the leaf's schema.
     ///
     /// # Errors
     /// When the columns cannot be built.
-    pub fn finish(self) -> Result<RecordBatch, EvalError> {
+    pub fn finish(mut self) -> Result<RecordBatch, EvalError> {
+        let whole = match self.families.take() {
+            Some(mut families) => {
+                families.close(&self.leaf, None, &mut self.notes);
+                columns::Whole { buckets: families.left, quantiles: families.done }
+            }
+            None => columns::Whole::default(),
+        };
         match self.state {
             State::Raw(all) => raw::write(&self.leaf, &all, &self.notes),
-            State::Series(all) => columns::write(&self.leaf, &[], &all, &self.notes),
+            State::Series(all) => columns::write(&self.leaf, &[], &all, &whole, &self.notes),
             State::Folds(folds, unfolded) => {
-                columns::write(&self.leaf, folds.groups(), &unfolded, &self.notes)
+                columns::write(&self.leaf, folds.groups(), &unfolded, &whole, &self.notes)
             }
         }
     }

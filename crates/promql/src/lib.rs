@@ -44,7 +44,7 @@ pub use features::Features;
 pub use finish::{Output, finish, finish_unless};
 pub use functions::{Function, functions};
 pub use kernels::SeriesSamples;
-pub use leaf::{Leaf, Worker};
+pub use leaf::{Families, Leaf, Worker};
 pub use parser::{parse, parse_selector};
 pub use plan::{EvalParams, Plan, plan};
 pub use value::{Point, SeriesValues, Value, ValueType};

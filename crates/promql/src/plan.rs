@@ -143,6 +143,14 @@ pub(crate) enum Node {
         values: usize,
         moments: usize,
     },
+    /// `histogram_quantile` of a leaf whose workers compute what they can of it.
+    Quantile {
+        leaf: usize,
+        /// One per step.
+        quantiles: Vec<f64>,
+        /// Of the quantile and of the histograms.
+        places: (Place, Place),
+    },
     /// A function of the values of a step.
     Call {
         function: &'static Function,
@@ -281,7 +289,8 @@ impl Planner {
             return Ok(Node::Leaf(leaf));
         }
         let (op, grouping) = (aggregate.op, aggregate.grouping.clone());
-        let places = Places { input: aggregate.place, param: aggregate.param_place };
+        let places =
+            Places { whole: aggregate.whole_place, input: aggregate.place, param: aggregate.param_place };
         Ok(Node::Aggregate { op, grouping, param, input: Box::new(input), places })
     }
 }
@@ -291,7 +300,8 @@ impl Node {
     pub(crate) fn is_constant(&self) -> bool {
         match self {
             Node::Numbers(_) | Node::Text(_) => true,
-            Node::Leaf(_) | Node::Range { .. } | Node::Matrix { .. } | Node::Info { .. } => false,
+            Node::Leaf(_) | Node::Range { .. } | Node::Matrix { .. } => false,
+            Node::Info { .. } | Node::Quantile { .. } => false,
             Node::Negate(inner) | Node::Absent { input: inner, .. } => inner.is_constant(),
             Node::Binary { lhs, rhs, .. } => lhs.is_constant() && rhs.is_constant(),
             Node::Aggregate { param, input, .. } => {

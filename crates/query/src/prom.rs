@@ -24,7 +24,9 @@ impl From<promql::ParseError> for QueryError {
 impl From<promql::EvalError> for QueryError {
     fn from(error: promql::EvalError) -> Self {
         match error {
-            promql::EvalError::Type(message) => QueryError::Parse(message),
+            promql::EvalError::Type(message) | promql::EvalError::Duration(message) => {
+                QueryError::Parse(message)
+            }
             other => QueryError::Execution(other.to_string()),
         }
     }

@@ -80,19 +80,26 @@ pub fn format_plain(value: f64) -> String {
     special(value).unwrap_or_else(|| format!("{value}"))
 }
 
-/// Writes a number as Go's `%v` does: with an exponent below 1e-4 and from 1e21.
+/// Writes a number as Go's `%g` and `%v` do: with as few digits as bring it back, and an exponent below 1e-4 and from 1e6 on.
 #[must_use]
 pub fn format_short(value: f64) -> String {
     if let Some(text) = special(value) {
         return text;
     }
-    if value != 0.0 && !(1e-4..1e21).contains(&value.abs()) {
+    if value != 0.0 && !(1e-4..1e6).contains(&value.abs()) {
         let text = format!("{value:e}");
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
         return format!("{mantissa}e{sign}{digits:0>2}");
     }
     format!("{value}")
+}
+
+/// Writes a number as OpenMetrics has it: as [`format_short`], with a point or an exponent always.
+#[must_use]
+pub fn format_open_metrics(value: f64) -> String {
+    let text = format_short(value);
+    if value.is_finite() && !text.contains(['e', '.']) { text + ".0" } else { text }
 }
 
 fn special(value: f64) -> Option<String> {
@@ -139,11 +146,19 @@ mod tests {
             (-1.5, "-1.5", "-1.5"),
             (1e21, "1000000000000000000000", "1e+21"),
             (1.5e-7, "0.00000015", "1.5e-07"),
+            (999_999.5, "999999.5", "999999.5"),
+            (1_000_000.0, "1000000", "1e+06"),
+            (1_795_420_800.0, "1795420800", "1.7954208e+09"),
             (f64::INFINITY, "+Inf", "+Inf"),
             (f64::NAN, "NaN", "NaN"),
         ];
         for (value, plain, short) in cases {
             assert_eq!((format_plain(value).as_str(), format_short(value).as_str()), (plain, short));
+        }
+        for (value, text) in
+            [(0.0, "0.0"), (-1.0, "-1.0"), (0.5, "0.5"), (1e7, "1e+07"), (f64::INFINITY, "+Inf")]
+        {
+            assert_eq!(format_open_metrics(value), text);
         }
     }
 }

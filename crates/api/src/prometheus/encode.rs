@@ -1,22 +1,92 @@
 //! Results of PromQL as Prometheus' API shows them.
 
+use std::ops::Range;
+
 use query::{Point, PromAnswer, QueryStats, SeriesValues, Value};
 
+use super::envelope::{begin_success, end_success};
 use super::histogram;
 use super::params::Stats;
+use crate::bounds::MIN_PIECE_SAMPLES;
 use crate::json::Json;
 
-/// Writes the `data` of an answer: the type, the result, and what it cost where that was asked for.
-pub(crate) fn write_answer(json: &mut Json, answer: &PromAnswer, stats: Option<Stats>) {
-    json.raw("{\"resultType\":");
-    json.text(answer.value.value_type().as_str());
-    json.raw(",\"result\":");
-    write_value(json, &answer.value);
-    if let Some(stats) = stats {
-        json.raw(",\"stats\":");
-        write_stats(json, answer, stats);
+/// A part of an answer, written beside the others: the body is all of them, one after the other.
+pub(crate) struct Piece {
+    /// Of the result, where that is a matrix.
+    series: Range<usize>,
+    is_first: bool,
+    is_last: bool,
+}
+
+impl Piece {
+    /// An answer in pieces of about the same length, each of so many samples at least.
+    pub(crate) fn of(value: &Value, at_most: usize) -> Vec<Self> {
+        let series = series_of(value);
+        let pieces = (samples(value) / MIN_PIECE_SAMPLES).clamp(1, at_most).min(series.max(1));
+        let cut = |piece: usize| piece * series / pieces;
+        (0..pieces)
+            .map(|piece| Self {
+                series: cut(piece)..cut(piece + 1),
+                is_first: piece == 0,
+                is_last: piece + 1 == pieces,
+            })
+            .collect()
     }
-    json.raw("}");
+
+    /// Writes it, the envelope included.
+    pub(crate) fn write(&self, json: &mut Json, answer: &PromAnswer, stats: Option<Stats>) {
+        if self.is_first {
+            begin_success(json);
+            json.raw("{\"resultType\":");
+            json.text(answer.value.value_type().as_str());
+            json.raw(",\"result\":");
+        }
+        self.write_result(json, &answer.value);
+        if self.is_last {
+            if let Some(stats) = stats {
+                json.raw(",\"stats\":");
+                write_stats(json, answer, stats);
+            }
+            json.raw("}");
+            end_success(json, &answer.warnings, &answer.infos);
+        }
+    }
+
+    fn write_result(&self, json: &mut Json, value: &Value) {
+        match value {
+            Value::Matrix(series) => {
+                json.raw(if self.is_first { "[" } else { "," });
+                json.items(&series[self.series.clone()], write_series);
+                json.raw(if self.is_last { "]" } else { "" });
+            }
+            Value::Vector(samples) => json.list(samples, |json, (labels, timestamp_ms, point)| {
+                json.raw("{\"metric\":");
+                json.labels(labels);
+                json.raw(match point {
+                    Point::Float(_) => ",\"value\":",
+                    Point::Histogram(_) => ",\"histogram\":",
+                });
+                write_point(json, *timestamp_ms, point);
+                json.raw("}");
+            }),
+            Value::Scalar(timestamp_ms, value) => write_point(json, *timestamp_ms, &Point::Float(*value)),
+            Value::String(timestamp_ms, text) => {
+                json.raw("[");
+                json.seconds(*timestamp_ms);
+                json.raw(",");
+                json.text(text);
+                json.raw("]");
+            }
+        }
+    }
+}
+
+/// How many series a matrix has.
+fn series_of(value: &Value) -> usize {
+    match value {
+        Value::Matrix(series) => series.len(),
+        Value::Vector(_) | Value::Scalar(..) | Value::String(..) => 0,
+    }
 }
 
 /// How many samples an answer has.
@@ -25,31 +95,6 @@ pub(crate) fn samples(value: &Value) -> usize {
         Value::Matrix(series) => series.iter().map(|one| one.points.len()).sum(),
         Value::Vector(samples) => samples.len(),
         Value::Scalar(..) | Value::String(..) => 1,
-    }
-}
-
-/// Writes a result without its type.
-pub(crate) fn write_value(json: &mut Json, value: &Value) {
-    match value {
-        Value::Matrix(series) => json.list(series, write_series),
-        Value::Vector(samples) => json.list(samples, |json, (labels, timestamp_ms, point)| {
-            json.raw("{\"metric\":");
-            json.labels(labels);
-            json.raw(match point {
-                Point::Float(_) => ",\"value\":",
-                Point::Histogram(_) => ",\"histogram\":",
-            });
-            write_point(json, *timestamp_ms, point);
-            json.raw("}");
-        }),
-        Value::Scalar(timestamp_ms, value) => write_point(json, *timestamp_ms, &Point::Float(*value)),
-        Value::String(timestamp_ms, text) => {
-            json.raw("[");
-            json.seconds(*timestamp_ms);
-            json.raw(",");
-            json.text(text);
-            json.raw("]");
-        }
     }
 }
 
@@ -84,6 +129,8 @@ fn write_stats(json: &mut Json, answer: &PromAnswer, stats: Stats) {
     let QueryStats { exec_ns, prepare_ns, queue_ns, .. } = answer.stats;
     let times = [
         ("{\"timings\":{\"evalTotalTime\":", exec_ns),
+        // Series are sorted as they are gathered, which is not told apart.
+        (",\"resultSortTime\":", 0),
         (",\"queryPreparationTime\":", prepare_ns),
         (",\"innerEvalTime\":", exec_ns.saturating_sub(prepare_ns)),
         (",\"execQueueTime\":", queue_ns),

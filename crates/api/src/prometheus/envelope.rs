@@ -28,8 +28,18 @@ pub(crate) fn write_success(
     infos: &[String],
     write_data: impl FnOnce(&mut Json),
 ) {
-    json.raw("{\"status\":\"success\",\"data\":");
+    begin_success(json);
     write_data(json);
+    end_success(json, warnings, infos);
+}
+
+/// What stands before the data.
+pub(crate) fn begin_success(json: &mut Json) {
+    json.raw("{\"status\":\"success\",\"data\":");
+}
+
+/// What stands behind the data: the warnings and infos that there are.
+pub(crate) fn end_success(json: &mut Json, warnings: &[String], infos: &[String]) {
     for (name, texts) in [(",\"warnings\":", warnings), (",\"infos\":", infos)] {
         if !texts.is_empty() {
             json.raw(name);
@@ -68,6 +78,9 @@ impl IntoResponse for PromError {
         let (status, error_type) = classified(&self.0);
         let message = match &self.0 {
             ApiError::Refused(refusal) => format!("{}: {refusal}", refusal.code()),
+            ApiError::Query(QueryError::Timeout { .. }) => {
+                "query timed out in expression evaluation".to_owned()
+            }
             other => other.to_string(),
         };
         let body = written(|json| {

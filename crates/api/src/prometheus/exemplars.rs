@@ -1,7 +1,8 @@
 //! `query_exemplars`: the single measurements that a query's series keep.
 
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use model::TimeRange;
 use query::SeriesExemplars;
 
@@ -26,6 +27,11 @@ pub(crate) async fn exemplars(
     }
     let range = TimeRange::from_ms(start_ms, end_ms);
     let query = asked.parameters.get("query").unwrap_or_default();
+    let expr = query::parse_promql(query, door.engine.features());
+    let expr = expr.map_err(|error| ApiError::parameter("query", error.to_string()))?;
+    if expr.selectors().is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let found = door.engine.exemplars(&asked.context, query, range).await?;
     let count = found.iter().map(|series| series.exemplars.len()).sum();
     let response = reply::json_of(count, move |json| {

@@ -1,15 +1,18 @@
 //! `query` and `query_range`: PromQL at one moment and over a range.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use query::QueryError;
 
 use super::Prometheus;
-use super::encode::{samples, write_answer};
+use super::encode::{Piece, samples};
 use super::envelope::{PromError, write_success};
 use super::params::PromQuestion;
+use crate::bounds::MAX_ANSWER_PIECES;
 use crate::error::ApiError;
-use crate::json::written;
+use crate::json::{Json, written};
 use crate::parameters::Asked;
 use crate::reply;
 
@@ -48,10 +51,11 @@ async fn answer(door: &Prometheus, asked: &Asked, question: PromQuestion) -> Res
     if question.request.limit.is_some_and(|limit| answer.value.limit(limit)) {
         answer.warnings.push(TRUNCATED.to_owned());
     }
-    let response = reply::json_of_query(samples(&answer.value), answer.held.clone(), move |json| {
-        write_success(json, &answer.warnings, &answer.infos, |json| {
-            write_answer(json, &answer, question.stats);
-        });
+    let (items, held) = (samples(&answer.value), answer.held.clone());
+    let (answer, stats) = (Arc::new(answer), question.stats);
+    let pieces = Piece::of(&answer.value, MAX_ANSWER_PIECES).into_iter().map(|piece| {
+        let answer = Arc::clone(&answer);
+        move |json: &mut Json| piece.write(json, &answer, stats)
     });
-    Ok(response.await?)
+    Ok(reply::json_of_pieces(items, held, pieces).await?)
 }

@@ -5,8 +5,6 @@
 
 mod similar;
 
-use std::ops::RangeInclusive;
-
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hashbrown::HashMap;
@@ -19,7 +17,7 @@ use query::{Labelled, MetricMetadata};
 use super::Prometheus;
 use super::envelope::PromError;
 use super::params::{SeriesQuestion, time};
-use crate::bounds::MAX_SEARCH_NAMES;
+use crate::bounds::{MAX_SEARCH_NAMES, MAX_SEARCH_TERMS};
 use crate::error::ApiError;
 use crate::json::{Json, written};
 use crate::parameters::{Asked, Parameters};
@@ -40,12 +38,13 @@ pub(crate) async fn metric_names(
     request: Request,
 ) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
-    let options = Options::read(&asked.parameters)?;
-    let metadata = match options.include_metadata {
+    let question = series(&door, &asked.parameters)?;
+    let options = Options::read(&asked.parameters, "metric_names")?;
+    let metadata = match flag(&asked.parameters, "include_metadata", false)? {
         true => door.engine.metric_metadata(&asked.context).await?,
         false => Vec::new(),
     };
-    values(&door, &asked, METRIC_NAME, options, metadata).await
+    values(&door, &asked, (METRIC_NAME, question), options, metadata).await
 }
 
 /// `GET` and `POST /api/v1/search/label_values`.
@@ -54,10 +53,11 @@ pub(crate) async fn label_values(
     request: Request,
 ) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
-    let options = Options::read(&asked.parameters)?;
+    let question = series(&door, &asked.parameters)?;
+    let options = Options::read(&asked.parameters, "label_values")?;
     let label = asked.parameters.get("label").filter(|label| !label.is_empty());
     let label = label.ok_or_else(|| ApiError::Request("missing required parameter \"label\"".to_owned()))?;
-    values(&door, &asked, label, options, Vec::new()).await
+    values(&door, &asked, (label, question), options, Vec::new()).await
 }
 
 /// `GET` and `POST /api/v1/search/label_names`.
@@ -66,8 +66,8 @@ pub(crate) async fn label_names(
     request: Request,
 ) -> Result<Response, PromError> {
     let asked = Asked::read(request).await?;
-    let options = Options::read(&asked.parameters)?;
     let SeriesQuestion { sets, range, .. } = series(&door, &asked.parameters)?;
+    let options = Options::read(&asked.parameters, "label_names")?;
     let names = door.engine.label_names(&asked.context, Labelled::Series, &sets, range, None).await?;
     answer(names.value, options, Vec::new()).await
 }
@@ -75,11 +75,11 @@ pub(crate) async fn label_names(
 async fn values(
     door: &Prometheus,
     asked: &Asked,
-    label: &str,
+    (label, question): (&str, SeriesQuestion),
     options: Options,
     metadata: Vec<MetricMetadata>,
 ) -> Result<Response, PromError> {
-    let SeriesQuestion { sets, range, .. } = series(door, &asked.parameters)?;
+    let SeriesQuestion { sets, range, .. } = question;
     let values =
         door.engine.label_values(&asked.context, Labelled::Series, label, &sets, range, None).await?;
     answer(values.value, options, metadata).await
@@ -95,6 +95,9 @@ fn series(door: &Prometheus, parameters: &Parameters) -> Result<SeriesQuestion, 
     let now_ms = door.clock.now().to_ms().0;
     let start_ms = time(parameters, "start")?.unwrap_or(now_ms.saturating_sub(DEFAULT_LENGTH_MS));
     let end_ms = time(parameters, "end")?.unwrap_or(now_ms);
+    if end_ms < start_ms {
+        return Err(ApiError::Request("end timestamp must not be before start timestamp".to_owned()));
+    }
     Ok(SeriesQuestion { range: TimeRange::from_ms(start_ms, end_ms), ..SeriesQuestion::read(parameters)? })
 }
 
@@ -113,14 +116,24 @@ struct Options {
     by_score: bool,
     is_descending: bool,
     include_score: bool,
-    include_metadata: bool,
     limit: usize,
     batch_size: usize,
 }
 
 impl Options {
-    fn read(parameters: &Parameters) -> Result<Self, ApiError> {
-        let fuzz_threshold = number(parameters, "fuzz_threshold", 0, 0..=100)?;
+    /// `searched` is what the route calls the names.
+    fn read(parameters: &Parameters, searched: &str) -> Result<Self, ApiError> {
+        let terms: Vec<String> =
+            parameters.all("search[]").filter(|term| !term.is_empty()).map(str::to_owned).collect();
+        if terms.len() > MAX_SEARCH_TERMS {
+            let (got, most) = (terms.len(), MAX_SEARCH_TERMS);
+            return Err(ApiError::Request(format!("too many search[] terms: got {got}, maximum is {most}")));
+        }
+        let fuzz_threshold = given(parameters, "fuzz_threshold").map_or(Ok(0_u8), |text| {
+            let threshold = text.parse().ok().filter(|threshold| *threshold <= 100);
+            threshold
+                .ok_or_else(|| ApiError::Request(format!("invalid fuzz_threshold {text:?}: must be 0-100")))
+        })?;
         let algorithm = match given(parameters, "fuzz_alg") {
             None | Some("subsequence") => Algorithm::Subsequence,
             Some("jarowinkler") => Algorithm::JaroWinkler,
@@ -132,18 +145,17 @@ impl Options {
         };
         let is_exact = flag(parameters, "case_sensitive", true)?;
         let include_score = flag(parameters, "include_score", false)?;
-        let terms: Vec<String> = parameters.all("search[]").map(str::to_owned).collect();
-        let (by_score, is_descending) = order(parameters, terms.is_empty())?;
-        let limit = number(parameters, "limit", DEFAULT_LIMIT, 1..=MAX_SEARCH_NAMES)?;
-        Ok(Self {
-            search: Search::new(terms, algorithm, fuzz_threshold as f64 / 100.0, is_exact),
-            by_score,
-            is_descending,
-            include_score,
-            include_metadata: flag(parameters, "include_metadata", false)?,
-            limit,
-            batch_size: number(parameters, "batch_size", DEFAULT_LIMIT, 1..=MAX_SEARCH_NAMES)?.min(limit),
-        })
+        let limit = number(parameters, "limit")?;
+        if limit > MAX_SEARCH_NAMES {
+            return Err(ApiError::Request(format!(
+                "limit {limit} exceeds the configured maximum ({MAX_SEARCH_NAMES}, see --web.search.max-limit)"
+            )));
+        }
+        let batch_size = number(parameters, "batch_size")?.min(limit);
+        let (by_score, is_descending) = order(parameters, terms.is_empty(), searched)?;
+        let threshold = f64::from(fuzz_threshold) / 100.0;
+        let search = Search::new(terms, algorithm, threshold, is_exact);
+        Ok(Self { search, by_score, is_descending, include_score, limit, batch_size })
     }
 }
 
@@ -161,33 +173,33 @@ fn flag(parameters: &Parameters, name: &str, default: bool) -> Result<bool, ApiE
     }
 }
 
-fn number(
-    parameters: &Parameters,
-    name: &str,
-    default: usize,
-    within: RangeInclusive<usize>,
-) -> Result<usize, ApiError> {
-    let Some(text) = given(parameters, name) else { return Ok(default) };
-    let number = text.parse().ok().filter(|number| within.contains(number));
-    let (least, most) = within.into_inner();
-    number.ok_or_else(|| ApiError::Request(format!("invalid {name} {text:?}: must be {least}-{most}")))
+/// A number of names; none, and 0, mean as many as usual.
+fn number(parameters: &Parameters, name: &str) -> Result<usize, ApiError> {
+    let Some(text) = given(parameters, name) else { return Ok(DEFAULT_LIMIT) };
+    match text.parse() {
+        Ok(0) => Ok(DEFAULT_LIMIT),
+        Ok(number) => Ok(number),
+        Err(_) => Err(ApiError::Request(format!("invalid {name} {text:?}: must be non-negative integer"))),
+    }
 }
 
 /// Whether the most like come first, and whether the order of names is turned round.
-fn order(parameters: &Parameters, is_for_all: bool) -> Result<(bool, bool), ApiError> {
+fn order(parameters: &Parameters, is_for_all: bool, searched: &str) -> Result<(bool, bool), ApiError> {
     let refuse = |reason: String| Err(ApiError::Request(reason));
     let (by, direction) = (given(parameters, "sort_by"), given(parameters, "sort_dir"));
     match (by, direction) {
+        (_, Some(other)) if !["asc", "dsc"].contains(&other) => {
+            refuse(format!("invalid sort_dir {other:?}: must be \"asc\" or \"dsc\""))
+        }
         (None, Some(_)) => refuse("sort_dir is only valid when sort_by is set".to_owned()),
         (Some("score"), Some(_)) => refuse("sort_dir is not supported for sort_by=score".to_owned()),
         (Some("score"), None) if is_for_all => refuse("sort_by=score requires search[] to be set".to_owned()),
         (Some("score"), None) => Ok((true, false)),
         (None | Some("alpha"), None | Some("asc")) => Ok((false, false)),
-        (Some("alpha"), Some("dsc")) => Ok((false, true)),
-        (Some("alpha"), Some(other)) => {
-            refuse(format!("invalid sort_dir {other:?}: must be \"asc\" or \"dsc\""))
+        (Some("alpha"), Some(_)) => Ok((false, true)),
+        (Some(other), _) => {
+            refuse(format!("invalid sort_by {other:?} for {searched}: must be \"alpha\" or \"score\""))
         }
-        (Some(other), _) => refuse(format!("invalid sort_by {other:?}: must be \"alpha\" or \"score\"")),
     }
 }
 
@@ -251,8 +263,8 @@ mod tests {
     use super::*;
 
     fn found(parameters: &str, names: &[&str]) -> String {
-        let options =
-            Options::read(&Parameters::parse(parameters, &[])).unwrap_or_else(|error| panic!("{error}"));
+        let options = Options::read(&Parameters::parse(parameters, &[]), "names")
+            .unwrap_or_else(|error| panic!("{error}"));
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         String::from_utf8(lines(names, &options, &[])).unwrap()
     }
@@ -278,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_metric_stands_beside_its_name() {
-        let options = Options::read(&Parameters::parse("include_metadata=true", &[])).unwrap();
+        let options = Options::read(&Parameters::parse("", &[]), "names").unwrap();
         let metadata = MetricMetadata {
             name: "up".to_owned(),
             metric_type: MetricType::Gauge,
@@ -302,19 +314,21 @@ mod tests {
     #[test]
     fn what_is_no_option_is_refused() {
         for (parameters, reason) in [
-            ("sort_by=size", "invalid sort_by \"size\": must be \"alpha\" or \"score\""),
+            ("sort_by=size", "invalid sort_by \"size\" for names: must be \"alpha\" or \"score\""),
             ("sort_dir=asc", "sort_dir is only valid when sort_by is set"),
             ("sort_by=alpha&sort_dir=up", "invalid sort_dir \"up\": must be \"asc\" or \"dsc\""),
             ("sort_by=score&search[]=a&sort_dir=asc", "sort_dir is not supported for sort_by=score"),
             ("sort_by=score", "sort_by=score requires search[] to be set"),
-            ("limit=0", "invalid limit \"0\": must be 1-10000"),
-            ("batch_size=x", "invalid batch_size \"x\": must be 1-10000"),
+            ("limit=-1", "invalid limit \"-1\": must be non-negative integer"),
+            ("limit=20000", "limit 20000 exceeds the configured maximum (10000, see --web.search.max-limit)"),
+            ("batch_size=x", "invalid batch_size \"x\": must be non-negative integer"),
             ("fuzz_threshold=101", "invalid fuzz_threshold \"101\": must be 0-100"),
             ("fuzz_alg=best", "unsupported fuzz_alg \"best\": must be one of [subsequence jarowinkler]"),
             ("include_score=maybe", "invalid include_score \"maybe\": must be boolean"),
         ] {
-            let error =
-                Options::read(&Parameters::parse(parameters, &[])).err().map(|error| error.to_string());
+            let error = Options::read(&Parameters::parse(parameters, &[]), "names")
+                .err()
+                .map(|error| error.to_string());
             assert_eq!(error.as_deref(), Some(reason), "{parameters}");
         }
     }

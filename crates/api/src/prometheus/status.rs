@@ -2,9 +2,10 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::Uri;
+use http::{Method, StatusCode, Uri};
 use model::time::NS_PER_S;
 
 use super::Prometheus;
@@ -12,7 +13,7 @@ use super::envelope::{PromError, write_success};
 use crate::build_info::PROMETHEUS_API_VERSION;
 use crate::error::ApiError;
 use crate::json::{Json, written};
-use crate::parameters::Asked;
+use crate::parameters::{Asked, Parameters};
 use crate::reply;
 
 /// What the status routes say of the server, as the one who put it together knows it.
@@ -106,19 +107,44 @@ pub(crate) async fn runtime_info(
 
 /// Routes about what there is none of: nothing is scraped, and no rules are evaluated.
 pub(crate) fn nothing() -> Router<Prometheus> {
-    const NONE: [(&str, &str); 8] = [
+    const NONE: [(&str, &str); 6] = [
         ("/api/v1/targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#),
-        ("/api/v1/targets/metadata", "[]"),
         ("/api/v1/scrape_pools", r#"{"scrapePools":[]}"#),
         ("/api/v1/alertmanagers", r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#),
         ("/api/v1/alerts", r#"{"alerts":[]}"#),
-        ("/api/v1/rules", r#"{"groups":[]}"#),
         ("/api/v1/notifications", "[]"),
         ("/api/v1/status/self_metrics", "[]"),
     ];
-    NONE.into_iter().fold(Router::new(), |router, (path, none)| {
+    let router = Router::new()
+        .route("/api/v1/rules", get(rules))
+        .route("/api/v1/targets/metadata", get(target_metadata));
+    NONE.into_iter().fold(router, |router, (path, none)| {
         router.route(path, get(move || async move { data(|json| json.raw(none)) }))
     })
+}
+
+async fn rules(request: Request) -> Result<Response, PromError> {
+    let parameters = Parameters::parse(request.uri().query().unwrap_or_default(), &[]);
+    match parameters.get("type").map(str::to_lowercase).as_deref() {
+        None | Some("alert" | "record") => Ok(data(|json| json.raw(r#"{"groups":[]}"#))),
+        Some(other) => Err(ApiError::parameter("type", format!("not supported value {other:?}")).into()),
+    }
+}
+
+async fn target_metadata(request: Request) -> Result<Response, PromError> {
+    let parameters = Parameters::parse(request.uri().query().unwrap_or_default(), &[]);
+    match parameters.get("limit").map(str::parse::<i64>) {
+        Some(Err(_)) => Err(ApiError::Request("limit must be a number".to_owned()).into()),
+        _ => Ok(data(|json| json.raw("[]"))),
+    }
+}
+
+/// What a browser asks before it asks: every route of the API has the same answer.
+pub(crate) async fn options(request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS && request.uri().path().starts_with("/api/v1/") {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    next.run(request).await
 }
 
 /// Every other path of the API.

@@ -1,13 +1,13 @@
 //! `parse_query`: the tree of a query as JSON, which user interfaces draw and explain.
 //!
-//! Source: "Parsing a PromQL expression into an abstract syntax tree" of Prometheus 3; durations in milliseconds, `null`
-//! where one is an expression whose value depends on the query's steps.
+//! Source: "Parsing a PromQL expression into an abstract syntax tree" of Prometheus 3; durations in milliseconds, 0 where one
+//! is an expression.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use model::Matcher;
+use query::ast::Matching;
 use query::ast::{Aggregate, At, Binary, Cardinality, Duration, Expr, Extended, Moved, Selector, Subquery};
-use query::ast::{BinaryOp, Matching};
 
 use super::Prometheus;
 use super::envelope::{PromError, write_success};
@@ -64,11 +64,8 @@ impl<'j> Node<'j> {
     }
 
     fn ms(mut self, name: &str, duration: Option<&Duration>) -> Self {
-        let json = self.name(name);
-        match duration.map_or(Some(0.0), seconds) {
-            Some(seconds) => json.plain((seconds * 1_000.0).round() as i64),
-            None => json.raw("null"),
-        }
+        let seconds = duration.map_or(0.0, seconds);
+        self.name(name).plain((seconds * 1_000.0).round() as i64);
         self
     }
 
@@ -103,27 +100,13 @@ impl<'j> Node<'j> {
     }
 }
 
-/// The seconds of a duration that is the same whatever the query's steps are.
-fn seconds(duration: &Duration) -> Option<f64> {
-    Some(match duration {
+/// The seconds of a duration that is written out; 0 of one that is computed.
+fn seconds(duration: &Duration) -> f64 {
+    match duration {
         Duration::Seconds(seconds) => *seconds,
-        Duration::Negative(of) => -seconds(of)?,
-        Duration::Min(a, b) => seconds(a)?.min(seconds(b)?),
-        Duration::Max(a, b) => seconds(a)?.max(seconds(b)?),
-        Duration::Binary(op, a, b) => {
-            let (a, b) = (seconds(a)?, seconds(b)?);
-            match op {
-                BinaryOp::Add => a + b,
-                BinaryOp::Sub => a - b,
-                BinaryOp::Mul => a * b,
-                BinaryOp::Div => a / b,
-                BinaryOp::Mod => a % b,
-                BinaryOp::Pow => a.powf(b),
-                _ => return None,
-            }
-        }
-        Duration::Step | Duration::Range => return None,
-    })
+        Duration::Negative(of) => -seconds(of),
+        _ => 0.0,
+    }
 }
 
 fn write_expr(json: &mut Json, expr: &Expr) {
@@ -215,7 +198,7 @@ fn write_matching(json: &mut Json, matching: &Matching, is_set: bool) {
     for (name, value) in [("\"lhs\":", matching.fill.left), (",\"rhs\":", matching.fill.right)] {
         json.raw(name);
         match value {
-            Some(value) => json.float(value),
+            Some(value) => json.plain(value),
             None => json.raw("null"),
         }
     }
@@ -285,10 +268,12 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_the_steps_has_no_number() {
-        let tree = tree("max_over_time(rate(x[1m+30s])[step()*10:])");
-        assert_eq!(tree["args"][0]["range"], serde_json::Value::Null);
-        assert_eq!(tree["args"][0]["step"], 0);
-        assert_eq!(tree["args"][0]["expr"]["args"][0]["range"], 90_000);
+    fn durations_that_are_computed_are_0() {
+        let tree = tree("max_over_time(rate(x[90s])[step()*10:1m] offset -5s) + fill_right(-0.5) y");
+        assert_eq!(tree["matching"]["fillValues"], serde_json::json!({"lhs": null, "rhs": -0.5}));
+        let subquery = &tree["lhs"]["args"][0];
+        assert_eq!((&subquery["range"], &subquery["step"]), (&0.into(), &60_000.into()));
+        assert_eq!(subquery["offset"], -5_000);
+        assert_eq!(subquery["expr"]["args"][0]["range"], 90_000);
     }
 }

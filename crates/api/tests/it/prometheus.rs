@@ -92,7 +92,8 @@ async fn exemplars_are_those_of_every_selector() {
     assert_eq!(found.json()["data"][0]["exemplars"].as_array().unwrap().len(), 1);
     for (tenant, query, expected) in [
         ("two", "query=latency", r#"{"status":"success","data":[]}"#),
-        ("one", "query=1", r#"{"status":"success","data":[]}"#),
+        // A query that selects nothing has an answer of no bytes.
+        ("one", "query=1", ""),
         (
             "one",
             "query=latency&start=2&end=1",
@@ -101,6 +102,31 @@ async fn exemplars_are_those_of_every_selector() {
     ] {
         let address = format!("/api/v1/query_exemplars?{query}");
         assert_eq!(fixture.get(&fixture.prometheus, tenant, &address).await.text(), expected);
+    }
+}
+
+#[tokio::test]
+async fn parameters_are_refused_where_there_is_nothing_to_tell() {
+    let fixture = fixture().await;
+    for (path, status, expected) in [
+        ("rules?type=record", 200, r#"{"status":"success","data":{"groups":[]}}"#),
+        (
+            "rules?type=x",
+            400,
+            concat!(
+                r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"type\": "#,
+                r#"not supported value \"x\""}"#
+            ),
+        ),
+        ("targets/metadata?limit=3", 200, r#"{"status":"success","data":[]}"#),
+        (
+            "targets/metadata?limit=x",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"limit must be a number"}"#,
+        ),
+    ] {
+        let found = fixture.get(&fixture.prometheus, "one", &format!("/api/v1/{path}")).await;
+        assert_eq!((found.status.as_u16(), found.text()), (status, expected), "{path}");
     }
 }
 

@@ -55,11 +55,7 @@ impl Parser<'_> {
     pub(super) fn matcher(&mut self, name: &str, op: MatchOp) -> Result<Matcher, ParseError> {
         let position = self.cursor.position();
         let text = self.text()?;
-        Matcher::new(name, op, &text).map_err(|error| {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            ParseError::At { position, message: format!("error parsing regexp: {reason}: `{text}`") }
-        })
+        Matcher::new(name, op, &text).map_err(|error| ParseError::At { position, message: error.to_string() })
     }
 
     /// The string operator that comes next, not taken.

@@ -1,5 +1,6 @@
 //! `| regexp "(?P<name>…)"`: the named groups of an expression as labels.
 
+use model::pattern::{PatternError, translated};
 use regex::{Regex, RegexBuilder};
 
 use crate::pipeline::row::{Category, Row};
@@ -10,11 +11,9 @@ pub(crate) const MAX_REGEX_BYTES: usize = 4 << 20;
 
 /// Compiles an expression that is not anchored.
 pub(crate) fn compile(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).build().map_err(|error| {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("error parsing regexp: {reason}: `{text}`")
-    })
+    let engine = translated(text, false).map_err(|error| error.to_string())?;
+    let built = RegexBuilder::new(&engine).size_limit(MAX_REGEX_BYTES).build();
+    built.map_err(|_| PatternError::too_large().to_string())
 }
 
 /// The stage.

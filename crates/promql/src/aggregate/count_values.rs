@@ -25,7 +25,8 @@ pub(super) fn aggregate(label: &str, grouping: &Grouping, grid: &Grid) -> Result
                     (Some(value), None) => number::format_plain(value),
                     (None, None) => continue,
                 };
-                let labels = key.with(label, &text);
+                let is_grouped_away = grouping.without && !grouping.keeps(label);
+                let labels = if is_grouped_away { key.clone() } else { key.with(label, &text) };
                 let at = *numbers.entry(labels).or_insert_with_key(|labels| {
                     out.series.push(GridSeries::absent(labels.clone(), grid.steps.count));
                     out.series.len() - 1

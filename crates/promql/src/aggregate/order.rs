@@ -9,6 +9,7 @@ use super::{Groups, ignored_histograms};
 use crate::annotations::Annotations;
 use crate::ast::{AggregateOp, Grouping};
 use crate::error::EvalError;
+use crate::functions::quantile::extremes;
 use crate::vector::{Grid, GridSeries, Present};
 
 /// How many series a parameter asks for at one step.
@@ -26,9 +27,13 @@ fn wanted(k: f64) -> Result<usize, EvalError> {
     Ok(wanted)
 }
 
-/// Refuses parameters even where there is no series.
-fn check(ks: &[f64]) -> Result<(), EvalError> {
-    ks.iter().try_for_each(|k| wanted(*k).map(|_| ()))
+/// Refuses parameters even where there is no series; false where no step asks for any, whatever else it asks for.
+fn check(ks: &[f64]) -> Result<bool, EvalError> {
+    if ks.iter().all(|k| *k < 1.0) {
+        return Ok(false);
+    }
+    ks.iter().try_for_each(|k| wanted(*k).map(|_| ()))?;
+    Ok(true)
 }
 
 pub(super) fn top_or_bottom(
@@ -38,10 +43,12 @@ pub(super) fn top_or_bottom(
     mut grid: Grid,
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
+    if !check(ks)? {
+        return Ok(Grid::empty(grid.steps));
+    }
     if grid.series.iter().any(GridSeries::has_histograms) {
         ignored_histograms(op, notes);
     }
-    check(ks)?;
     let groups = Groups::of(grouping, &grid.series);
     let mut kept = vec![Present::none(grid.steps.count); grid.series.len()];
     let mut ranked: Vec<usize> = Vec::new();
@@ -79,7 +86,9 @@ fn rank(op: AggregateOp, a: f64, b: f64) -> Ordering {
 }
 
 pub(super) fn limit(grouping: &Grouping, ks: &[f64], mut grid: Grid) -> Result<Grid, EvalError> {
-    check(ks)?;
+    if !check(ks)? {
+        return Ok(Grid::empty(grid.steps));
+    }
     let groups = Groups::of(grouping, &grid.series);
     for members in &groups.members {
         for (step, k) in ks.iter().enumerate().take(grid.steps.count) {
@@ -116,18 +125,16 @@ fn label_hash(labels: &Labels) -> u64 {
     xxh64(&bytes, 0)
 }
 
-/// Refuses ratios that are no numbers, and warns of those that are too large.
+/// Refuses ratios that are no numbers, and warns of the largest and the least of those that are beyond the bounds.
 pub(super) fn check_ratios(ratios: &[f64], notes: &mut Annotations) -> Result<(), EvalError> {
-    for ratio in ratios {
-        if ratio.is_nan() {
-            return Err(EvalError::Parameter("Ratio value is NaN".to_owned()));
-        }
-        if !(-1.0..=1.0).contains(ratio) {
-            let shown = syntax::number::format_short(*ratio);
-            notes.warn(format!(
-                "ratio value should be between -1 and 1, got {shown}, capping to {}",
-                ratio.signum()
-            ));
+    if ratios.iter().any(|ratio| ratio.is_nan()) {
+        return Err(EvalError::Parameter("Ratio value is NaN".to_owned()));
+    }
+    let (least, largest) = extremes(ratios);
+    for (ratio, bound) in [(largest, 1.0_f64), (least, -1.0)] {
+        if ratio.abs() > 1.0 && ratio.signum() == bound {
+            let shown = syntax::number::format_short(ratio);
+            notes.warn(format!("ratio value should be between -1 and 1, got {shown}, capping to {bound}"));
         }
     }
     Ok(())

@@ -2,13 +2,14 @@
 
 use hashbrown::HashMap;
 use model::Labels;
-use model::labels::METRIC_NAME;
+use model::labels::{METRIC_NAME, is_of_metric};
 
 use super::drops_name;
 use super::element::{self, Operand, Outcome};
 use crate::annotations::Annotations;
 use crate::ast::{BinaryOp, Cardinality, Fill, Matching};
 use crate::error::EvalError;
+use crate::histogram;
 use crate::vector::{Grid, GridSeries, Present};
 
 /// The labels by which a series pairs.
@@ -83,20 +84,18 @@ pub(super) fn join(
         let Some(ones) = ones.get_mut(&signature(matching, &series.labels)) else { continue };
         let Ones { series: partners, matched } = ones;
         for partner in partners.iter() {
-            let labels = result_labels(matching, &series.labels, &partner.labels);
+            let is_other = drops_name(op, false);
+            let labels = result_labels(matching, is_other, &series.labels, &partner.labels);
             let mut result = GridSeries::absent(labels, many.steps.count);
-            result.name_dropped = series.name_dropped || drops_name(op, bool_modifier);
-            let key =
-                if matching.card == Cardinality::OneToOne { Labels::empty() } else { result.labels.clone() };
+            result.name_dropped = bool_modifier;
+            let key = if one_to_one { Labels::empty() } else { result.labels.clone() };
             let matched = matched.entry(key).or_insert_with(|| Present::none(many.steps.count));
             for step in 0..many.steps.count {
                 let (Some(a), Some(b)) = (Operand::of(series, step), Operand::of(partner, step)) else {
                     continue;
                 };
                 // That two of one signature meet is an error even where neither passes a filter.
-                if one_to_one {
-                    claim(matching.card, matched, step)?;
-                }
+                claim(matching.card, matched, step)?;
                 let (a, b) = if swapped { (b, a) } else { (a, b) };
                 match element::apply(op, a, b, notes) {
                     Outcome::Compared(holds) if bool_modifier => {
@@ -105,10 +104,9 @@ pub(super) fn join(
                     Outcome::Compared(true) => a.put(&mut result, step),
                     Outcome::Compared(false) | Outcome::Unjoined | Outcome::Nothing => continue,
                     Outcome::Float(value) => result.set_float(step, value),
+                    // What is in conflict is said, and left out.
+                    Outcome::Histogram(_) if in_conflict(a, b) => {}
                     Outcome::Histogram(histogram) => result.set_histogram(step, *histogram),
-                }
-                if !one_to_one {
-                    claim(matching.card, matched, step)?;
                 }
             }
             out.series.push(result);
@@ -151,6 +149,9 @@ fn ones_of<'a>(
         return Ok(ones);
     }
     let mut others = Present::none(many.steps.count);
+    if matching.fill.left.or(matching.fill.right).is_some() {
+        others = Present::all(many.steps.count);
+    }
     many.series.iter().for_each(|series| others.unite(&series.presence()));
     for (signature, group) in ones.iter().filter(|(_, group)| group.series.len() > 1) {
         for (i, second) in group.series.iter().enumerate() {
@@ -187,9 +188,21 @@ fn braced(labels: &Labels) -> String {
     format!("{{{}}}", pairs.join(", "))
 }
 
-fn result_labels(matching: &Matching, many: &Labels, one: &Labels) -> Labels {
+/// Whether one of two histograms began anew and the other did not.
+fn in_conflict(a: Operand<'_>, b: Operand<'_>) -> bool {
+    match (a, b) {
+        (Operand::Histogram(a), Operand::Histogram(b)) => histogram::is_conflict(a, b),
+        _ => false,
+    }
+}
+
+/// The name of the side of many goes where the result is another metric; it may be taken from the side of one.
+fn result_labels(matching: &Matching, is_other: bool, many: &Labels, one: &Labels) -> Labels {
     let named = |name: &str| matching.labels.iter().any(|label| label == name);
-    let kept = many.filter(|name| matching.card != Cardinality::OneToOne || named(name) == matching.on);
+    let kept = many.filter(|name| {
+        !(is_other && is_of_metric(name))
+            && (matching.card != Cardinality::OneToOne || named(name) == matching.on)
+    });
     if matching.include.is_empty() {
         return kept;
     }

@@ -8,7 +8,7 @@ use crate::error::EvalError;
 use crate::functions::{Function, labels, math, time};
 use crate::histogram::estimate;
 use crate::plan::Node;
-use crate::vector::{Grid, GridSeries, Steps};
+use crate::vector::{Grid, GridSeries, Present, Steps};
 
 impl Finish<'_> {
     pub(super) fn call(
@@ -59,13 +59,15 @@ impl Finish<'_> {
             "histogram_quantile" => {
                 let quantiles = self.arg_numbers(args, 0)?;
                 let grid = self.arg_grid(args, 1)?;
-                Computed::Grid(classic::quantile(&quantiles, &grid, (place(0), place(1)), self.notes)?)
+                let (places, is_named) = ((place(0), place(1)), self.names_stay());
+                Computed::Grid(classic::quantile(&quantiles, &grid, places, is_named, self.notes)?)
             }
             "histogram_quantiles" => Computed::Grid(self.quantiles(args, &place)?),
             "histogram_fraction" => {
                 let (lower, upper) = (self.arg_numbers(args, 0)?, self.arg_numbers(args, 1)?);
                 let grid = self.arg_grid(args, 2)?;
-                Computed::Grid(classic::fraction(&lower, &upper, &grid, self.notes.at(place(2)))?)
+                let is_named = self.names_stay();
+                Computed::Grid(classic::fraction(&lower, &upper, &grid, is_named, self.notes.at(place(2)))?)
             }
             "histogram_count" => Computed::Grid(self.each_histogram(args, |h| h.count)?),
             "histogram_sum" => Computed::Grid(self.each_histogram(args, |h| h.sum)?),
@@ -158,16 +160,36 @@ impl Finish<'_> {
         let grid = self.arg_grid(args, 0)?;
         let label = self.text(Self::arg(args, 1)?)?;
         let mut out = Grid::empty(grid.steps);
+        let is_named = self.names_stay();
         for (i, arg) in args.iter().enumerate().skip(2) {
             let quantiles = self.numbers(arg)?;
-            let value = quantiles.first().copied().unwrap_or(f64::NAN);
-            let mut part = classic::quantile(&quantiles, &grid, (place(i), place(0)), self.notes)?;
-            let text = syntax::number::format_plain(value);
-            part.series.iter_mut().for_each(|series| series.labels = series.labels.with(&label, &text));
-            out.series.append(&mut part.series);
+            let part = classic::quantile(&quantiles, &grid, (place(i), place(0)), is_named, self.notes)?;
+            out.series.extend(labelled(&part, &label, &quantiles));
         }
         out.unite()
     }
+}
+
+/// Series with a label that has the quantile of their steps: a series for each quantile that there is.
+fn labelled(grid: &Grid, label: &str, quantiles: &[f64]) -> Vec<GridSeries> {
+    let mut texts: Vec<(String, Present)> = Vec::new();
+    for (step, q) in quantiles.iter().enumerate() {
+        let text = syntax::number::format_open_metrics(*q);
+        let known = texts.iter().position(|(known, _)| *known == text).unwrap_or_else(|| {
+            texts.push((text, Present::none(quantiles.len())));
+            texts.len() - 1
+        });
+        texts[known].1.set(step);
+    }
+    let mut out = Vec::with_capacity(grid.series.len() * texts.len());
+    for series in &grid.series {
+        for (text, steps) in &texts {
+            let mut one = GridSeries { labels: series.labels.with(label, text), ..series.clone() };
+            one.present.intersect(steps);
+            out.push(one);
+        }
+    }
+    out
 }
 
 #[expect(clippy::cast_precision_loss, reason = "timestamps in milliseconds are below 2^53")]

@@ -8,12 +8,14 @@ use model::histogram::NativeHistogram;
 use syntax::string::quote;
 
 use super::falls::{Falls, Mended};
+use super::quantiles::{self, Columns};
 use crate::annotations::Annotations;
 use crate::ast::Place;
 use crate::error::EvalError;
 use crate::functions::quantile::check_quantile;
 use crate::histogram::estimate;
-use crate::vector::{Grid, GridSeries};
+use crate::leaf::BOUND;
+use crate::vector::{Grid, GridSeries, Present};
 
 /// A bucket: how many observations are at most `upper`.
 #[derive(Clone, Copy, Debug)]
@@ -23,28 +25,37 @@ struct Bucket {
 }
 
 /// By how much counts may differ from bucket to bucket and still be rounding, as a share.
-const TOLERANCE: f64 = 1e-12;
+pub(super) const TOLERANCE: f64 = 1e-12;
 
-/// `q_place` is where the quantile stands, `place` where the histograms do.
+/// `q_place` is where the quantile stands, `place` where the histograms do. What is said names the metric where its name
+/// stays to the end of the query.
 pub(super) fn quantile(
     quantiles: &[f64],
     grid: &Grid,
     (q_place, place): (Place, Place),
+    is_named: bool,
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
     notes.at(q_place);
     quantiles.iter().for_each(|q| check_quantile(*q, notes));
     notes.at(place);
     let mut falls = Falls::default();
+    let mut buckets = Vec::new();
     let result = each(
         grid,
+        is_named,
         notes,
-        |step, buckets, name| {
-            let (quantile, mended) = bucket_quantile(quantiles[step], buckets);
-            if let Some(mended) = mended {
-                falls.add(name, grid.steps.at(step), mended);
+        |family, wanted, result| {
+            let name = name_of(&family.labels, is_named);
+            let rest = quantiles::in_order(quantiles, &family.columns(grid), wanted, result);
+            for step in rest.steps() {
+                family.buckets(grid, step, &mut buckets);
+                let (quantile, mended) = bucket_quantile(quantiles[step], &mut buckets);
+                result.set_float(step, quantile);
+                if let Some(mended) = mended {
+                    falls.add(name, grid.steps.at(step), mended);
+                }
             }
-            quantile
         },
         |step, histogram, name, notes| native_quantile(quantiles[step], histogram, name, notes),
     );
@@ -52,18 +63,61 @@ pub(super) fn quantile(
     result
 }
 
+/// The quantiles of a histogram, of which these are all buckets; none where something is to be said of them, and where they
+/// are none.
+pub(crate) fn quantile_of(quantiles: &[f64], series: &[GridSeries]) -> Option<GridSeries> {
+    let mut members = Vec::with_capacity(series.len());
+    for one in series {
+        members.push((bound(one.labels.get(BOUND)?)?, one));
+    }
+    members.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+    let columns = Columns {
+        uppers: members.iter().map(|(upper, _)| *upper).collect(),
+        series: members.iter().map(|(_, one)| *one).collect(),
+    };
+    if !columns.are_of_histogram() {
+        return None;
+    }
+    let labels = series.first()?.labels.filter(|name| name != BOUND);
+    let steps = quantiles.len();
+    let mut wanted = Present::none(steps);
+    series.iter().for_each(|one| wanted.unite(&one.present));
+    let mut result = GridSeries::absent(labels, steps);
+    let mut buckets = Vec::new();
+    for step in quantiles::in_order(quantiles, &columns, &wanted, &mut result).steps() {
+        buckets.clear();
+        let counts = members.iter().filter_map(|(upper, one)| Some((*upper, one.float(step)?)));
+        buckets.extend(counts.map(|(upper, count)| Bucket { upper, count }));
+        let (quantile, mended) = bucket_quantile(quantiles[step], &mut buckets);
+        if mended.is_some() {
+            return None;
+        }
+        result.set_float(step, quantile);
+    }
+    Some(result)
+}
+
 pub(super) fn fraction(
     lower: &[f64],
     upper: &[f64],
     grid: &Grid,
+    is_named: bool,
     notes: &mut Annotations,
 ) -> Result<Grid, EvalError> {
+    let mut buckets = Vec::new();
     each(
         grid,
+        is_named,
         notes,
-        |step, buckets, _| bucket_fraction(lower[step], upper[step], buckets),
+        |family, wanted, result| {
+            for step in wanted.steps() {
+                family.buckets(grid, step, &mut buckets);
+                result.set_float(step, bucket_fraction(lower[step], upper[step], &mut buckets));
+            }
+        },
         |step, histogram, name, notes| {
-            if has_nan(histogram) {
+            let is_share = lower[step] < upper[step] && histogram.count != 0.0;
+            if is_share && has_nan(histogram) {
                 let text =
                     "input to histogram_fraction has NaN observations, which are excluded from all fractions";
                 notes.info(of_metric(text, name));
@@ -80,8 +134,8 @@ fn has_nan(h: &NativeHistogram) -> bool {
 }
 
 fn native_quantile(q: f64, h: &NativeHistogram, name: &str, notes: &mut Annotations) -> f64 {
-    let quantile = estimate::quantile(q, h);
-    if has_nan(h) && (0.0..=1.0).contains(&q) {
+    let (quantile, is_certain) = estimate::quantile(q, h);
+    if has_nan(h) && (0.0..=1.0).contains(&q) && !is_certain {
         let result = if quantile.is_nan() { "NaN" } else { "skewed higher" };
         let text = format!("input to histogram_quantile has NaN observations, result is {result}");
         notes.info(of_metric(&text, name));
@@ -94,25 +148,60 @@ pub(super) fn of_metric(text: &str, name: &str) -> String {
     if name.is_empty() { text.to_owned() } else { format!("{text} for metric name {}", quote(name)) }
 }
 
+/// A bucket's bound: a decimal number as every exposition writes it, none of the forms that the language has besides.
+fn bound(text: &str) -> Option<f64> {
+    text.parse().ok()
+}
+
+/// The name by which annotations call a metric; empty where they do not name it.
+fn name_of(labels: &Labels, is_named: bool) -> &str {
+    labels.metric_name().filter(|_| is_named).unwrap_or_default()
+}
+
 /// The series of one histogram: their bounds, ascending, and their places.
 struct Family {
     labels: Labels,
     members: Vec<(f64, usize)>,
 }
 
-fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
+impl Family {
+    /// The buckets of a step, as far as there are some.
+    fn buckets(&self, grid: &Grid, step: usize, into: &mut Vec<Bucket>) {
+        into.clear();
+        let counts =
+            self.members.iter().filter_map(|(upper, i)| Some((*upper, grid.series[*i].float(step)?)));
+        into.extend(counts.map(|(upper, count)| Bucket { upper, count }));
+    }
+
+    /// The buckets of all steps.
+    fn columns<'g>(&self, grid: &'g Grid) -> Columns<'g> {
+        Columns {
+            uppers: self.members.iter().map(|(upper, _)| *upper).collect(),
+            series: self.members.iter().map(|(_, i)| &grid.series[*i]).collect(),
+        }
+    }
+
+    /// At which steps there is any bucket.
+    fn presence(&self, grid: &Grid) -> Present {
+        let mut presence = Present::none(grid.steps.count);
+        self.members.iter().for_each(|(_, i)| presence.unite(&grid.series[*i].present));
+        presence
+    }
+}
+
+fn families(grid: &Grid, is_named: bool, notes: &mut Annotations) -> Vec<Family> {
     let mut numbers: HashMap<Labels, usize> = HashMap::new();
     let mut families: Vec<Family> = Vec::new();
     for (i, series) in grid.series.iter().enumerate().filter(|(_, series)| series.present.any()) {
-        let le = series.labels.get("le");
-        let Some(upper) = le.and_then(|le| syntax::number::parse(le).ok()) else {
-            let name = series.labels.metric_name().unwrap_or_default();
+        let le = series.labels.get(BOUND);
+        let Some(upper) = le.and_then(bound) else {
+            let name = name_of(&series.labels, is_named);
             let value = quote(le.unwrap_or_default());
             let text = format!("bucket label \"le\" is missing or has a malformed value of {value}");
             notes.warn(of_metric(&text, name));
             continue;
         };
-        let key = series.labels.filter(|name| name != "le");
+        let key = series.labels.filter(|name| name != BOUND);
         let number = *numbers.entry(key).or_insert_with_key(|labels| {
             families.push(Family { labels: labels.clone(), members: Vec::new() });
             families.len() - 1
@@ -125,57 +214,54 @@ fn families(grid: &Grid, notes: &mut Annotations) -> Vec<Family> {
     families
 }
 
+/// Computes the histograms of both kinds: of the classic ones the steps that are wanted, of the native ones each.
 fn each(
     grid: &Grid,
+    is_named: bool,
     notes: &mut Annotations,
-    mut classic: impl FnMut(usize, &mut Vec<Bucket>, &str) -> f64,
+    mut classic: impl FnMut(&Family, &Present, &mut GridSeries),
     native: impl Fn(usize, &NativeHistogram, &str, &mut Annotations) -> f64,
 ) -> Result<Grid, EvalError> {
     let mut out = Grid::empty(grid.steps);
-    let mut native_at: HashMap<Labels, Vec<usize>> = HashMap::new();
+    let mut native_at: HashMap<Labels, Present> = HashMap::new();
     for series in grid.series.iter().filter(|series| series.has_histograms()) {
         let labels = series.labels.clone();
         let mut result = GridSeries::absent(labels.clone(), grid.steps.count);
         result.name_dropped = true;
         for step in 0..grid.steps.count {
             if let Some(histogram) = series.histogram(step) {
-                let name = labels.metric_name().unwrap_or_default();
+                let name = name_of(&labels, is_named);
                 result.set_float(step, native(step, histogram, name, notes));
-                native_at.entry(labels.clone()).or_default().push(step);
             }
         }
+        native_at.entry(labels).or_insert_with(|| Present::none(grid.steps.count)).unite(&result.present);
         out.series.push(result);
     }
-    let mut buckets: Vec<Bucket> = Vec::new();
-    for family in families(grid, notes) {
-        let labels = family.labels;
-        let name = labels.metric_name().unwrap_or_default();
-        let mut result = GridSeries::absent(labels.clone(), grid.steps.count);
-        result.name_dropped = true;
-        for step in 0..grid.steps.count {
-            buckets.clear();
-            let counts =
-                family.members.iter().filter_map(|(upper, i)| Some((*upper, grid.series[*i].float(step)?)));
-            buckets.extend(counts.map(|(upper, count)| Bucket { upper, count }));
-            if buckets.is_empty() {
-                continue;
-            }
-            if native_at.get(&result.labels).is_some_and(|steps| steps.contains(&step)) {
+    for family in families(grid, is_named, notes) {
+        let mut wanted = family.presence(grid);
+        if let Some(native) = native_at.get(&family.labels) {
+            let mut both = wanted.clone();
+            both.intersect(native);
+            if both.any() {
+                let name = name_of(&family.labels, is_named);
                 notes.warn(of_metric("vector contains a mix of classic and native histograms", name));
-                out.series.iter_mut().filter(|s| s.labels == result.labels).for_each(|s| s.clear(step));
-                continue;
             }
-            result.set_float(step, classic(step, &mut buckets, name));
+            let natives = out.series.iter_mut().filter(|series| series.labels == family.labels);
+            natives.for_each(|series| series.present.subtract(&both));
+            wanted.subtract(&both);
         }
+        let mut result = GridSeries::absent(family.labels.clone(), grid.steps.count);
+        result.name_dropped = true;
+        classic(&family, &wanted, &mut result);
         out.series.push(result);
     }
     out.unite()
 }
 
-/// Joins equal bounds and mends counts that fall, and says what it mended; none where the buckets are no histogram.
-fn prepare(buckets: &mut Vec<Bucket>) -> Option<Option<Mended>> {
+/// Joins equal bounds; false where the buckets are no histogram.
+fn coalesce(buckets: &mut Vec<Bucket>) -> bool {
     if buckets.last().is_none_or(|last| last.upper != f64::INFINITY) {
-        return None;
+        return false;
     }
     buckets.dedup_by(|next, into| {
         let equal = next.upper == into.upper;
@@ -184,6 +270,14 @@ fn prepare(buckets: &mut Vec<Bucket>) -> Option<Option<Mended>> {
         }
         equal
     });
+    true
+}
+
+/// Joins equal bounds and mends counts that fall, and says what it mended; none where the buckets are no histogram.
+fn prepare(buckets: &mut Vec<Bucket>) -> Option<Option<Mended>> {
+    if !coalesce(buckets) {
+        return None;
+    }
     let mut mended = None;
     let mut before = buckets.first()?.count;
     for bucket in buckets.iter_mut().skip(1) {
@@ -218,31 +312,15 @@ fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Mended>) {
 
 /// The quantile of buckets that are a histogram.
 fn within(q: f64, buckets: &[Bucket]) -> f64 {
-    let [.., before_last, last] = buckets else { return f64::NAN };
-    let observations = last.count;
-    if observations == 0.0 || observations.is_nan() {
-        return f64::NAN;
-    }
-    let mut rank = q * observations;
-    let place = buckets[..buckets.len() - 1].partition_point(|bucket| bucket.count < rank);
-    if place == buckets.len() - 1 {
-        return before_last.upper;
-    }
-    let bucket = buckets[place];
-    if place == 0 && bucket.upper <= 0.0 {
-        return bucket.upper;
-    }
-    let (mut lower, mut count) = (0.0, bucket.count);
-    if place > 0 {
-        lower = buckets[place - 1].upper;
-        count -= buckets[place - 1].count;
-        rank -= buckets[place - 1].count;
-    }
-    lower + (bucket.upper - lower) * (rank / count)
+    let [finite @ .., last] = buckets else { return f64::NAN };
+    let rank = q * last.count;
+    let place = finite.partition_point(|bucket| quantiles::is_below(bucket.count, rank));
+    quantiles::between(buckets.len(), |i| buckets[i].upper, |i| buckets[i].count, rank, place)
 }
 
+/// Counts that fall from bucket to bucket are taken as they are.
 fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
-    if prepare(buckets).is_none() {
+    if !coalesce(buckets) {
         return f64::NAN;
     }
     let observations = buckets.last().map_or(0.0, |last| last.count);
@@ -259,13 +337,18 @@ fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
                 return below;
             }
             if at < bucket.upper {
+                // Where a bucket begins that goes on below all numbers is not known: all of it counts as below.
+                if edge.is_infinite() {
+                    return bucket.count;
+                }
                 let inside = bucket.count - below;
-                let open = edge.is_infinite() || bucket.upper.is_infinite();
-                return if open { below } else { below + inside * (at - edge) / (bucket.upper - edge) };
+                let is_open = bucket.upper.is_infinite();
+                return if is_open { below } else { below + inside * (at - edge) / (bucket.upper - edge) };
             }
             (edge, below) = (bucket.upper, bucket.count);
         }
         observations
     };
+    let rank = |at: f64| rank(at).min(observations);
     (rank(upper) - rank(lower)) / observations
 }

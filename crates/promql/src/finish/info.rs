@@ -31,7 +31,7 @@ pub(super) fn enrich(
     let mut out = Grid::empty(base.steps);
     for series in base.series {
         let name = series.labels.metric_name().unwrap_or_default();
-        if selector.names.iter().all(|matcher| matcher.matches(name)) {
+        if selector.is_named && selector.names.iter().all(|matcher| matcher.matches(name)) {
             out.series.push(series);
             continue;
         }
@@ -74,7 +74,7 @@ impl<'a> InfoSeries<'a> {
         for (i, series) in values.series.iter().enumerate() {
             if series.has_histograms() {
                 let message = format!("this should be an info metric, with float samples: {}", series.labels);
-                return Err(EvalError::Type(message));
+                return Err(EvalError::Matching(message));
             }
             let is_same = moments.series.get(i).is_some_and(|moment| moment.labels == series.labels);
             if !is_same {
@@ -100,8 +100,11 @@ impl<'a> InfoSeries<'a> {
                 newest.insert(name, i);
             } else if new.to_bits() == known.to_bits() {
                 return Err(EvalError::Matching(format!(
-                    "found duplicate series for info metric: existing {} @ {known}, new {} @ {new}",
-                    self.values[other].labels, self.values[i].labels,
+                    "found duplicate series for info metric: existing {} @ {:.0}, new {} @ {:.0}",
+                    self.values[other].labels,
+                    known * 1_000.0,
+                    self.values[i].labels,
+                    new * 1_000.0,
                 )));
             }
         }

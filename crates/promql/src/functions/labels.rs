@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use model::Labels;
 use model::labels::METRIC_NAME;
+use model::pattern::translated;
 
 use crate::error::EvalError;
 use crate::vector::Grid;
@@ -16,12 +17,11 @@ pub(crate) fn replace(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
     let [target, replacement, source, expression] = args else {
         return Err(EvalError::Parameter("label_replace takes four texts".to_owned()));
     };
-    let regex = regex::RegexBuilder::new(&format!("^(?s:{expression})$"))
-        .size_limit(MAX_REGEX_BYTES)
-        .build()
-        .map_err(|_| {
-            EvalError::Parameter(format!("invalid regular expression in label_replace(): {expression}"))
-        })?;
+    let invalid =
+        || EvalError::Parameter(format!("invalid regular expression in label_replace(): {expression}"));
+    let engine = translated(expression, true).map_err(|_| invalid())?;
+    let regex = regex::RegexBuilder::new(&format!("^(?s:{engine})$")).size_limit(MAX_REGEX_BYTES).build();
+    let regex = regex.map_err(|_| invalid())?;
     check_label("label_replace", "destination label name", target)?;
     change(grid, target, |labels| {
         let value = labels.get(source).unwrap_or_default();

@@ -47,17 +47,19 @@ pub(crate) fn round(value: f64, nearest: f64) -> f64 {
     (value * inverse + 0.5).floor() / inverse
 }
 
-/// Into the bounds; NaN where a bound is.
+/// Into the bounds, as [`min`] and [`max`] tell.
 pub(crate) fn clamp(value: f64, low: f64, high: f64) -> f64 {
     max(low, min(high, value))
 }
 
-/// The lesser; NaN where one is.
+/// The lesser; NaN where one is and the other is not below all numbers.
 pub(crate) fn min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    let is_least = a == f64::NEG_INFINITY || b == f64::NEG_INFINITY;
+    if (a.is_nan() || b.is_nan()) && !is_least { f64::NAN } else { a.min(b) }
 }
 
-/// The greater; NaN where one is.
+/// The greater; NaN where one is and the other is not above all numbers.
 pub(crate) fn max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    let is_greatest = a == f64::INFINITY || b == f64::INFINITY;
+    if (a.is_nan() || b.is_nan()) && !is_greatest { f64::NAN } else { a.max(b) }
 }

@@ -25,6 +25,22 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     values[lower] * (1.0 - weight) + values[upper] * weight
 }
 
+/// The least and the largest of the numbers that are some.
+pub(crate) fn extremes(numbers: &[f64]) -> (f64, f64) {
+    numbers
+        .iter()
+        .fold((f64::NAN, f64::NAN), |(least, largest), number| (least.min(*number), largest.max(*number)))
+}
+
+/// Warns of quantiles of an aggregation that are none: once of what is no number, and of the largest and the least.
+pub(crate) fn check_quantiles(quantiles: &[f64], notes: &mut Annotations) {
+    if quantiles.iter().any(|q| q.is_nan()) {
+        check_quantile(f64::NAN, notes);
+    }
+    let (least, largest) = extremes(quantiles);
+    [least, largest].into_iter().filter(|q| !q.is_nan()).for_each(|q| check_quantile(q, notes));
+}
+
 /// Warns of a quantile that is none.
 pub(crate) fn check_quantile(q: f64, notes: &mut Annotations) {
     if !(0.0..=1.0).contains(&q) {

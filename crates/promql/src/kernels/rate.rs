@@ -234,8 +234,15 @@ fn histogram_difference(
     };
     // Where the second begins anew, the first says nothing: its buckets need not even be of the same kind.
     let anew = all.len() > 1 && is_reset(1);
-    let relevant = &all[usize::from(anew)..];
-    if relevant.iter().any(|h| histogram::is_custom(h) != histogram::is_custom(last)) {
+    let nothing = |like: &NativeHistogram| NativeHistogram {
+        schema: like.schema,
+        custom_bounds: like.custom_bounds.clone(),
+        ..NativeHistogram::default()
+    };
+    let from = if anew { nothing(&all[1]) } else { first.clone() };
+    // A gauge's samples between the first and the last say nothing.
+    let middle = if kind.counter && all.len() > 2 { &all[1..all.len() - 1] } else { &[] };
+    if [last].into_iter().chain(middle).any(|h| histogram::is_custom(h) != histogram::is_custom(&from)) {
         mixed_schemas(name, notes);
         return None;
     }
@@ -246,15 +253,17 @@ fn histogram_difference(
     if !kind.counter && (!gauge(first) || !gauge(last)) {
         notes.warn(format!("this native histogram metric is not a gauge: {}", quote(name)));
     }
-    let mut difference = if anew { last.clone() } else { histogram::growth(first, last, notes)? };
+    let mut difference = histogram::growth(&from, last, notes)?;
     difference.reset_hint = ResetHint::Gauge;
+    // The coarsest of all resolutions holds for the result.
+    for h in middle {
+        if h.schema < difference.schema {
+            difference = histogram::coarsened(&difference, h)?;
+        }
+    }
     for place in 1 + usize::from(anew)..all.len() {
-        let (before, now) = (&all[place - 1], &all[place]);
-        if is_reset(place) {
-            difference = histogram::add(&difference, before, notes)?;
-        } else if now.schema < difference.schema || now.custom_bounds != difference.custom_bounds {
-            // The coarsest of all resolutions holds for the result.
-            difference = histogram::coarsened(&difference, now)?;
+        if kind.counter && is_reset(place) {
+            difference = histogram::add(&difference, &all[place - 1], notes)?;
         }
     }
     Some(difference)

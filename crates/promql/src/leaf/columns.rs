@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanBufferBuilder, Float64Array, Float64Builder,
-    ListArray, ListBuilder, RecordBatch, StringBuilder, UInt64Builder,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanBufferBuilder, BooleanBuilder, Float64Array,
+    Float64Builder, ListArray, ListBuilder, RecordBatch, StringBuilder, UInt64Builder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
@@ -31,6 +31,24 @@ pub(crate) fn schema(folded: bool) -> SchemaRef {
         fields.push(list("scaled", DataType::Float64));
     }
     Arc::new(Schema::new(fields))
+}
+
+/// The schema of leaves that compute quantiles: which rows are these, and which are buckets that need no joining.
+pub(crate) fn quantiles_schema(folded: bool) -> SchemaRef {
+    let mut fields = schema(folded).fields().to_vec();
+    fields.push(Arc::new(Field::new(IS_QUANTILE, DataType::Boolean, true)));
+    Arc::new(Schema::new(fields))
+}
+
+const IS_QUANTILE: &str = "is_quantile";
+
+/// Histograms that one worker had all series of.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    /// Their buckets, where the worker computed nothing.
+    pub(super) buckets: Vec<GridSeries>,
+    /// Their quantiles.
+    pub(super) quantiles: Vec<GridSeries>,
 }
 
 pub(super) fn list(name: &str, item: DataType) -> Field {
@@ -118,9 +136,10 @@ pub(super) fn write(
     leaf: &Leaf,
     folds: &[(Labels, Fold)],
     series: &[GridSeries],
+    whole: &Whole,
     notes: &Annotations,
 ) -> Result<RecordBatch, EvalError> {
-    let folded = leaf.schema.fields().len() > 4;
+    let folded = matches!(leaf.work, Work::Kernel { reduce: Some(_), .. });
     let mut labels = BinaryBuilder::new();
     let mut values = NumberLists::new();
     let mut histograms = HistogramLists::new();
@@ -136,12 +155,13 @@ pub(super) fn write(
         lost.append_value(fold.lost.iter().map(|value| Some(*value)));
         scaled.append_value(fold.scaled.iter().map(|value| Some(*value)));
     }
-    for series in series {
+    for series in series.iter().chain(&whole.buckets).chain(&whole.quantiles) {
         labels.append_value(series.labels.as_bytes());
         values.push(&series.values, &series.present);
         histograms.push(series.histograms.iter().map(Option::as_deref), !series.histograms.is_empty());
     }
-    let rows = folds.len() + series.len();
+    let parts = folds.len() + series.len();
+    let rows = parts + whole.buckets.len() + whole.quantiles.len();
     let text: Vec<String> = notes.lines().collect();
     if !text.is_empty() {
         labels.append_value([]);
@@ -163,6 +183,14 @@ pub(super) fn write(
         columns.push(Arc::new(counts.finish()));
         columns.push(Arc::new(lost.finish()));
         columns.push(Arc::new(scaled.finish()));
+    }
+    if leaf.quantiles.is_some() {
+        let mut marks = BooleanBuilder::new();
+        marks.append_nulls(parts);
+        marks.append_n(whole.buckets.len(), false);
+        marks.append_n(whole.quantiles.len(), true);
+        marks.append_nulls(columns[0].len() - rows);
+        columns.push(Arc::new(marks.finish()));
     }
     RecordBatch::try_new(leaf.schema(), columns).map_err(|e| error(leaf.number, &e.to_string()))
 }
@@ -216,6 +244,7 @@ pub(super) fn read(
     batch: &RecordBatch,
     mut folds: Option<&mut Folds>,
     series: &mut Vec<GridSeries>,
+    whole: &mut Whole,
     notes: &mut Annotations,
 ) -> Result<(), EvalError> {
     let steps = leaf.windows.steps.count;
@@ -223,6 +252,7 @@ pub(super) fn read(
     let rows = rows(leaf, batch, notes)?;
     let values = list_column(leaf, batch, "values")?;
     let histograms = list_column(leaf, batch, "histograms")?;
+    let marks = batch.column_by_name(IS_QUANTILE).and_then(|column| column.as_boolean_opt());
     for (row, labels) in rows {
         if let Some(folds) = folds.as_mut() {
             let counts = list_column(leaf, batch, "counts")?;
@@ -251,7 +281,11 @@ pub(super) fn read(
                 }
             }
         }
-        series.push(one);
+        match marks.filter(|marks| marks.is_valid(row)).map(|marks| marks.value(row)) {
+            Some(true) => whole.quantiles.push(GridSeries { name_dropped: true, ..one }),
+            Some(false) => whole.buckets.push(one),
+            None => series.push(one),
+        }
     }
     Ok(())
 }

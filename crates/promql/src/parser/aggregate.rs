@@ -56,7 +56,9 @@ impl Parser<'_> {
             None => (None, Place::default()),
         };
         let (grouping, place) = (grouping.unwrap_or_default(), Place(at.start));
-        Ok((Expr::Aggregate(Box::new(Aggregate { op, param, expr, grouping, place, param_place })), span))
+        let whole_place = Place(span.start);
+        let aggregate = Aggregate { op, param, expr, grouping, whole_place, place, param_place };
+        Ok((Expr::Aggregate(Box::new(aggregate)), span))
     }
 
     /// Notes a label's name that is no text; where something else than a literal comes it is looked at later.

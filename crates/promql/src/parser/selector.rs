@@ -97,12 +97,8 @@ impl Parser<'_> {
             return Err(self.unexpected(CONTEXT, "string"));
         }
         let value = self.text_literal()?;
-        let matcher = Matcher::new(&label, op, &value).map_err(|error| {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            let message = format!("error parsing regexp: {reason}: `{value}`");
-            SyntaxError::new(start.to(self.cursor.last_span()), message)
-        })?;
+        let matcher = Matcher::new(&label, op, &value)
+            .map_err(|error| SyntaxError::new(start.to(self.cursor.last_span()), error.to_string()))?;
         matchers.push(matcher);
         Ok(())
     }

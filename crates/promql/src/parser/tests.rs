@@ -78,7 +78,7 @@ fn errors_are_in_prometheus_words() {
         ("(x", "1:3: parse error: unclosed left parenthesis"),
         ("x)", "1:2: parse error: unexpected right parenthesis ')'"),
         ("1 +", "1:4: parse error: unexpected end of input"),
-        ("x{a=~\"(\"}", "1:3: parse error: error parsing regexp: unclosed group: `(`"),
+        ("x{a=~\"(\"}", "1:3: parse error: error parsing regexp: missing closing ): `(`"),
         (
             "1e400",
             "1:1: parse error: error parsing number: strconv.ParseFloat: parsing \"1e400\": value out of range",

@@ -4,7 +4,6 @@ use super::select::Sampled;
 use super::{Node, Planner, RangePlaces, absent, settle};
 use crate::ast::{AggregateOp, Expr, Extended, Grouping, Place};
 use crate::error::EvalError;
-use crate::finish;
 use crate::functions::Function;
 use crate::kernels::{Kernel, RangeFunction};
 use crate::leaf::Work;
@@ -68,6 +67,14 @@ impl Planner {
         {
             return Ok(self.absent(input, args.first(), steps));
         }
+        if let ("histogram_quantile", [Node::Numbers(quantiles), Node::Leaf(leaf)]) =
+            (function.name, &nodes[..])
+            && self.leaves[*leaf].compute_quantiles(quantiles)
+        {
+            let place = |i: usize| places.get(i).copied().unwrap_or_default();
+            let places = (place(0), place(1));
+            return Ok(Node::Quantile { leaf: *leaf, quantiles: quantiles.clone(), places });
+        }
         settle(Node::Call { function, args: nodes, places: places.to_vec(), steps })
     }
 
@@ -98,7 +105,6 @@ impl Planner {
         for arg in args.iter().filter(|arg| arg.value_type() == ValueType::Scalar) {
             params.push(self.node(arg, steps)?);
         }
-        finish::check_range_params(function, &params)?;
         // What is absent is asked of all series together: none of them is named.
         let keep_name = function.keeps_name() || name == "absent_over_time";
         let place_of = |wanted: ValueType| {

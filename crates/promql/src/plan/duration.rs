@@ -7,52 +7,60 @@ use crate::error::EvalError;
 impl Planner {
     /// A duration that may be negative: an offset.
     pub(super) fn offset_ms(&self, duration: Option<&Duration>) -> Result<i64, EvalError> {
-        duration.map_or(Ok(0), |duration| to_ms(self.seconds(duration)))
+        duration.map_or(Ok(0), |duration| to_ms(duration, self.seconds(duration)?))
     }
 
-    /// A duration that must be positive: a range or a step.
+    /// A duration that must be positive: a range. One that is less than a millisecond is nothing.
     pub(super) fn positive_ms(&self, duration: &Duration) -> Result<i64, EvalError> {
-        let ms = to_ms(self.seconds(duration))?;
-        if ms > 0 { Ok(ms) } else { Err(EvalError::Duration("duration must be greater than 0".to_owned())) }
+        let seconds = self.seconds(duration)?;
+        if seconds > 0.0 { to_ms(duration, seconds) } else { Err(refused("duration must be greater than 0")) }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "durations of the language are floats of seconds")]
-    fn seconds(&self, duration: &Duration) -> f64 {
+    fn seconds(&self, duration: &Duration) -> Result<f64, EvalError> {
         let params = &self.params;
-        match duration {
+        Ok(match duration {
             Duration::Seconds(seconds) => *seconds,
             Duration::Step => params.step_ms as f64 / 1000.0,
             Duration::Range => params.end_ms.saturating_sub(params.start_ms) as f64 / 1000.0,
-            Duration::Negative(inner) => -self.seconds(inner),
-            Duration::Min(a, b) => self.seconds(a).min(self.seconds(b)),
-            Duration::Max(a, b) => self.seconds(a).max(self.seconds(b)),
+            Duration::Negative(inner) => -self.seconds(inner)?,
+            Duration::Min(a, b) => self.seconds(a)?.min(self.seconds(b)?),
+            Duration::Max(a, b) => self.seconds(a)?.max(self.seconds(b)?),
             Duration::Binary(op, a, b) => {
-                let (a, b) = (self.seconds(a), self.seconds(b));
+                let (a, b) = (self.seconds(a)?, self.seconds(b)?);
                 match op {
                     BinaryOp::Add => a + b,
                     BinaryOp::Sub => a - b,
                     BinaryOp::Mul => a * b,
+                    BinaryOp::Div if b == 0.0 => return Err(refused("division by zero")),
                     BinaryOp::Div => a / b,
+                    BinaryOp::Mod if b == 0.0 => return Err(refused("modulo by zero")),
                     BinaryOp::Mod => a % b,
                     BinaryOp::Pow => a.powf(b),
                     _ => f64::NAN,
                 }
             }
-        }
+        })
     }
+}
+
+fn refused(why: &str) -> EvalError {
+    EvalError::Duration(why.to_owned())
 }
 
 /// Beyond this no timestamp lies: some 292 thousand years.
 const MAX_SECONDS: f64 = 9.2e12;
 
-fn to_ms(seconds: f64) -> Result<i64, EvalError> {
-    if !seconds.is_finite() {
-        let message = "duration is not a number: it divides by zero or is beyond all bounds";
-        return Err(EvalError::Duration(message.to_owned()));
+/// What is written out is rounded to nanoseconds first; of what is computed, parts of a millisecond are cut off.
+fn to_ms(duration: &Duration, seconds: f64) -> Result<i64, EvalError> {
+    if !seconds.is_finite() || seconds.abs() > MAX_SECONDS {
+        return Err(refused("duration is out of range"));
     }
-    if seconds.abs() > MAX_SECONDS {
-        return Err(EvalError::Duration("duration out of range".to_owned()));
+    if matches!(duration, Duration::Seconds(_)) {
+        #[expect(clippy::cast_possible_truncation, reason = "the bounds were checked")]
+        let ns = (seconds * 1e9).round() as i128;
+        return Ok(i64::try_from(ns / 1_000_000).unwrap_or(i64::MAX));
     }
     #[expect(clippy::cast_possible_truncation, reason = "the bounds were checked")]
-    Ok((seconds * 1000.0).round() as i64)
+    Ok((seconds * 1000.0).trunc() as i64)
 }

@@ -21,6 +21,8 @@ const INFO_METRICS: &str = ".+_info";
 pub(crate) struct InfoSelector {
     /// The conditions on the metric's name.
     pub(crate) names: Vec<Matcher>,
+    /// Whether the query has conditions on it: then series that meet them are themselves none to be enriched.
+    pub(crate) is_named: bool,
     /// The conditions on other labels: where there are any, only these labels are added.
     pub(crate) labels: Vec<Matcher>,
 }
@@ -30,13 +32,14 @@ impl InfoSelector {
         let all = selector.map_or(&[][..], |selector| &selector.matchers);
         let (mut names, labels): (Vec<Matcher>, Vec<Matcher>) =
             all.iter().cloned().partition(|matcher| matcher.name == METRIC_NAME);
-        if names.is_empty() {
+        let is_named = !names.is_empty();
+        if !is_named {
             names.push(Matcher::equal(METRIC_NAME, DEFAULT_METRIC));
         } else if names.iter().all(|m| matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex)) {
             let some = Matcher::new(METRIC_NAME, MatchOp::Regex, INFO_METRICS);
             names.push(some.expect("the expression is valid"));
         }
-        Self { names, labels }
+        Self { names, is_named, labels }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Planner, RangePlaces, Source};
 use crate::ast::{AggregateOp, At, Expr, Extended, Grouping, Moved, Place, Selector};
 use crate::error::EvalError;
 use crate::kernels::{Kernel, Margin, Windows};
-use crate::leaf::{Leaf, Reduce, Work, raw_schema, values_schema};
+use crate::leaf::{BOUND, Leaf, Reduce, Work, quantiles_schema, raw_schema, values_schema};
 use crate::vector::Steps;
 
 /// The step of subqueries that name none.
@@ -69,6 +69,7 @@ impl Planner {
             is_counted: self.is_counted(),
             lookback_ms: self.params.lookback_ms,
             max_samples: self.params.max_samples,
+            quantiles: None,
             schema,
         });
         number
@@ -106,9 +107,10 @@ impl Planner {
             }
             Expr::Subquery(subquery) => {
                 let windows = self.windows(&subquery.moved, self.positive_ms(&subquery.range)?, steps)?;
-                let step_ms = match &subquery.step {
-                    Some(step) => self.positive_ms(step)?,
-                    None => DEFAULT_SUBQUERY_STEP_MS,
+                // A step of less than a millisecond is none.
+                let step_ms = match subquery.step.as_ref().map_or(Ok(0), |step| self.positive_ms(step))? {
+                    0 => DEFAULT_SUBQUERY_STEP_MS,
+                    step_ms => step_ms,
                 };
                 let inner = subquery_steps(&windows, step_ms)?;
                 if inner.count > self.params.max_samples {
@@ -170,5 +172,20 @@ impl Leaf {
             }
             _ => false,
         }
+    }
+
+    /// Has the workers compute quantiles of classic histograms where that gives the same: true if they do from now on.
+    pub(super) fn compute_quantiles(&mut self, quantiles: &[f64]) -> bool {
+        let Work::Kernel { reduce, .. } = &self.work else { return false };
+        let sees_all = match reduce {
+            Some(reduce) => reduce.grouping.keeps(BOUND) && reduce.op != AggregateOp::Count,
+            None => !self.may_clash(),
+        };
+        if self.delayed_names || !sees_all {
+            return false;
+        }
+        self.schema = quantiles_schema(reduce.is_some());
+        self.quantiles = Some(quantiles.to_vec());
+        true
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct MetricsWork {
     set: SeriesSet,
     /// As they are answered, where they are not answered as they are.
     labels: Option<Arc<[Labels]>>,
+    /// Which series are of one histogram, where quantiles are computed.
+    families: Option<Arc<promql::Families>>,
     parts: Vec<Range<usize>>,
     counters: Arc<Counters>,
 }
@@ -42,8 +44,21 @@ impl MetricsWork {
         counters: Arc<Counters>,
     ) -> Self {
         let series = set.labels().len();
-        let parts = split(series, parallelism.min(series / MIN_SERIES_PER_PARTITION + 1));
-        Self { leaf, set, labels, parts, counters }
+        let mut parts = split(series, parallelism.min(series / MIN_SERIES_PER_PARTITION + 1));
+        // Native histograms may belong to the same metrics as classic ones: then all is seen together.
+        let families = if set.has_histograms() {
+            None
+        } else {
+            leaf.families(labels.as_deref().unwrap_or(set.labels()))
+        };
+        if let Some(families) = &families {
+            let within = series / parts.len() / 4;
+            for i in 1..parts.len() {
+                let cut = families.cut_near(parts[i].start, within);
+                (parts[i - 1].end, parts[i].start) = (cut, cut);
+            }
+        }
+        Self { leaf, set, labels, families: families.map(Arc::new), parts, counters }
     }
 }
 
@@ -74,12 +89,13 @@ impl Work for MetricsWork {
     ) -> BoxFuture<'static, Result<Vec<RecordBatch>, QueryError>> {
         let (leaf, set) = (Arc::clone(&self.leaf), (self.set.clone(), self.labels.clone()));
         let (part, counters) = (self.parts[partition].clone(), Arc::clone(&self.counters));
-        Box::pin(evaluate(leaf, set, part, memory, pace, counters))
+        let worker = leaf.worker(self.families.clone().map(|families| (families, part.clone())));
+        Box::pin(evaluate((leaf, worker), set, part, memory, pace, counters))
     }
 }
 
 async fn evaluate(
-    leaf: Arc<promql::Leaf>,
+    (leaf, mut worker): (Arc<promql::Leaf>, promql::Worker),
     (set, labels): (SeriesSet, Option<Arc<[Labels]>>),
     part: Range<usize>,
     mut memory: Memory,
@@ -87,7 +103,6 @@ async fn evaluate(
     counters: Arc<Counters>,
 ) -> Result<Vec<RecordBatch>, QueryError> {
     counters.series.fetch_add(part.len() as u64, Ordering::Relaxed);
-    let mut worker = leaf.worker();
     let mut floats = Runs::new(set.samples(part.clone(), leaf.range()), Arc::clone(&counters));
     let mut histograms = set
         .has_histograms()
@@ -125,7 +140,7 @@ async fn evaluate(
             .unwrap_or(set.labels())
             .get(series as usize)
             .ok_or_else(|| number_out_of_range(series))?;
-        worker.series(labels, samples)?;
+        worker.series(series as usize, labels, samples)?;
         pace.step().await;
     }
     memory.hold(worker.memory_bytes())?;

@@ -271,7 +271,7 @@ fn matching(matcher: Matcher) -> Wanted {
 /// has an empty one in both.
 fn of_label(name: &str, op: Operator, text: &str) -> Said {
     let may_be_empty = name == METRIC_NAME;
-    let made = |op, text: &str| Matcher::new(name, op, text).map(matching);
+    let made = |op, text: &str| Matcher::of_sql(name, op, text).map(matching);
     match op {
         Operator::Eq if text.is_empty() && !may_be_empty => Said::nothing(),
         Operator::Eq => Said::exactly(matching(Matcher::equal(name, text))),
@@ -290,10 +290,10 @@ fn of_label(name: &str, op: Operator, text: &str) -> Said {
 /// A regular expression that is found anywhere in the value, as SQL has it.
 fn searched(name: &str, op: MatchOp, pattern: &str, flags: &str) -> Said {
     // Alone first: one that is not whole must not become whole by what is put around it.
-    if Matcher::new(name, op, pattern).is_err() {
+    if Matcher::of_sql(name, op, pattern).is_err() {
         return Said::nothing();
     }
-    match Matcher::new(name, op, &format!("(?s:.*)(?{flags}-s:{pattern})(?s:.*)")) {
+    match Matcher::of_sql(name, op, &format!("(?s:.*)(?{flags}-s:{pattern})(?s:.*)")) {
         Ok(matcher) => Said::at_most(matching(matcher)),
         Err(_) => Said::nothing(),
     }
@@ -337,7 +337,7 @@ fn one_of(table: TableName, list: &InList) -> Said {
             }
             let pattern: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
             let op = if list.negated { MatchOp::NotRegex } else { MatchOp::Regex };
-            match Matcher::new(&name, op, &format!("(?-s:{})", pattern.join("|"))) {
+            match Matcher::of_sql(&name, op, &format!("(?-s:{})", pattern.join("|"))) {
                 Ok(matcher) => Said { wanted: matching(matcher), is_exact: !list.negated },
                 Err(_) => Said::nothing(),
             }
@@ -387,7 +387,7 @@ fn alike(table: TableName, like: &Like) -> Said {
         Subject::Label(name) => {
             let op = if like.negated { MatchOp::NotRegex } else { MatchOp::Regex };
             let flags = if like.case_insensitive { "i" } else { "" };
-            match Matcher::new(&name, op, &format!("(?{flags}-s:{regex})")) {
+            match Matcher::of_sql(&name, op, &format!("(?{flags}-s:{regex})")) {
                 Ok(matcher) => Said::at_most(matching(matcher)),
                 Err(_) => Said::nothing(),
             }
@@ -416,7 +416,7 @@ fn called(table: TableName, call: &ScalarFunction) -> Said {
 
 fn presence(table: TableName, of: &Expr, op: MatchOp) -> Said {
     match subject(table, of) {
-        Some(Subject::Label(name)) if name != METRIC_NAME => match Matcher::new(&name, op, "") {
+        Some(Subject::Label(name)) if name != METRIC_NAME => match Matcher::of_sql(&name, op, "") {
             Ok(matcher) => Said::exactly(matching(matcher)),
             Err(_) => Said::nothing(),
         },

@@ -14,6 +14,8 @@ mod metrics;
 
 mod promqltest;
 
+mod quantiles;
+
 mod splits;
 
 mod sql;

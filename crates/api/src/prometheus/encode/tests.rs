@@ -62,13 +62,38 @@ fn every_type_has_its_shape() {
         (Value::String(1_000, "a \"b\"".into()), r#"[1,"a \"b\""]"#),
     ];
     for (value, expected) in cases {
-        assert_eq!(String::from_utf8(written(|json| write_value(json, &value))).unwrap(), expected);
+        let pieces = Piece::of(&value, 8);
+        assert_eq!(pieces.len(), 1);
+        let text = String::from_utf8(written(|json| pieces[0].write_result(json, &value))).unwrap();
+        assert_eq!(text, expected);
     }
 }
 
 #[test]
-fn what_it_cost_is_told_when_asked_for() {
-    let answer = PromAnswer {
+fn pieces_are_the_whole_one_after_the_other() {
+    let series = |i: i64| SeriesValues {
+        labels: labels(&[("i", &i.to_string())]),
+        points: (0..MIN_PIECE_SAMPLES as i64 / 2).map(|at| (at * 1_000, Point::Float(i as f64))).collect(),
+    };
+    let answer = PromAnswer { warnings: vec!["w".into()], ..scalar() };
+    let answer = PromAnswer { value: Value::Matrix((0..7).map(series).collect()), ..answer };
+    let text = |at_most: usize| {
+        let pieces = Piece::of(&answer.value, at_most);
+        let written =
+            pieces.iter().map(|piece| written(|json| piece.write(json, &answer, Some(Stats::Sums))));
+        (pieces.len(), written.collect::<Vec<_>>().concat())
+    };
+    let (one, whole) = text(1);
+    assert_eq!(one, 1);
+    assert_eq!(text(2), (2, whole.clone()));
+    assert_eq!(text(100), (3, whole.clone()));
+    let tree: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(tree["data"]["result"].as_array().map(Vec::len), Some(7));
+    assert_eq!(tree["warnings"], serde_json::json!(["w"]));
+}
+
+fn scalar() -> PromAnswer {
+    PromAnswer {
         value: Value::Scalar(1_000, 1.0),
         warnings: vec![],
         infos: vec![],
@@ -80,12 +105,23 @@ fn what_it_cost_is_told_when_asked_for() {
         },
         samples: Some(SampleStats { per_step: vec![(1_000, 40), (2_000, 2)], peak: 7 }),
         held: Held::default(),
+    }
+}
+
+#[test]
+fn what_it_cost_is_told_when_asked_for() {
+    let answer = scalar();
+    let text = |stats| {
+        let pieces = Piece::of(&answer.value, 8);
+        let text = String::from_utf8(written(|json| pieces[0].write(json, &answer, stats))).unwrap();
+        let data =
+            text.strip_prefix(r#"{"status":"success","data":"#).and_then(|text| text.strip_suffix('}'));
+        data.unwrap().to_owned()
     };
-    let text = |stats| String::from_utf8(written(|json| write_answer(json, &answer, stats))).unwrap();
     assert_eq!(text(None), r#"{"resultType":"scalar","result":[1,"1"]}"#);
     let timings = concat!(
         r#"{"resultType":"scalar","result":[1,"1"],"stats":{"timings":{"evalTotalTime":0.0015,"#,
-        r#""queryPreparationTime":0.0005,"innerEvalTime":0.001,"execQueueTime":0.002,"execTotalTime":0.0035}"#,
+        r#""resultSortTime":0,"queryPreparationTime":0.0005,"innerEvalTime":0.001,"execQueueTime":0.002,"execTotalTime":0.0035}"#,
     );
     let sums = r#""totalQueryableSamples":42,"peakSamples":7}}}"#;
     assert_eq!(text(Some(Stats::Sums)), format!("{timings},\"samples\":{{{sums}"));

@@ -43,8 +43,10 @@ fn histogram(family: &Classic<'_>, at: usize) -> Sample {
         Some(Sample::Float(value)) => Some(*value),
         _ => None,
     };
-    let buckets: Vec<(f64, f64)> =
+    let mut buckets: Vec<(f64, f64)> =
         family.buckets.iter().filter_map(|(upper, samples)| Some((*upper, float(samples)?))).collect();
+    // Of two ways to write the same bound, the first holds.
+    buckets.dedup_by(|next, before| next.0 == before.0);
     let Some((_, count)) = buckets.last() else { return Sample::Gap };
     let mut before = 0.0;
     let mut counts: Vec<f64> =
