@@ -8,5 +8,8 @@ fuzz_target!(|text: &str| {
         let printed = expr.to_string();
         let again = promql::parse(&printed, promql::Features::ALL).expect("what is printed parses");
         assert_eq!(again.to_string(), printed);
+        let split =
+            promql::parse(&expr.pretty(), promql::Features::ALL).expect("what is split over lines parses");
+        assert_eq!(split.to_string(), printed);
     }
 });

@@ -2,6 +2,8 @@
 
 mod print;
 
+mod pretty;
+
 use model::Matcher;
 
 use crate::functions::Function;
@@ -22,8 +24,10 @@ impl Eq for Place {}
 /// An expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
-    /// A number; durations as numbers of seconds too.
+    /// A number.
     Number(f64),
+    /// A number that was written as a duration, in seconds.
+    Seconds(f64),
     /// A text.
     Text(String),
     /// A selection of series, one sample each.
@@ -47,7 +51,7 @@ pub enum Expr {
 /// Which series, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
-    /// The metric's name as written before the braces.
+    /// The metric's name where it is written before the braces.
     pub name: Option<String>,
     /// All conditions; the name is one of them.
     pub matchers: Vec<Matcher>,
@@ -115,8 +119,12 @@ pub struct Subquery {
 /// A duration, or an expression of durations.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Duration {
-    /// Seconds.
+    /// A plain number of seconds.
+    Number(f64),
+    /// A number of seconds that was written as a duration.
     Seconds(f64),
+    /// A duration in parentheses.
+    Paren(Box<Duration>),
     /// `step()`: the query's step.
     Step,
     /// `range()`: from the query's start to its end.
@@ -219,6 +227,14 @@ pub struct Binary {
     pub place: Place,
 }
 
+impl Binary {
+    /// Whether both sides are vectors, so that series pair.
+    #[must_use]
+    pub fn is_between_vectors(&self) -> bool {
+        [&self.lhs, &self.rhs].iter().all(|side| side.value_type() == ValueType::Vector)
+    }
+}
+
 /// How the series of two vectors pair.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matching {
@@ -241,6 +257,14 @@ pub struct Fill {
     pub left: Option<f64>,
     /// `fill_right`.
     pub right: Option<f64>,
+}
+
+impl Fill {
+    /// Whether no side has a number.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.left.is_none() && self.right.is_none()
+    }
 }
 
 /// How many series of each side may pair.
@@ -363,7 +387,7 @@ impl Expr {
     #[must_use]
     pub fn value_type(&self) -> ValueType {
         match self {
-            Expr::Number(_) => ValueType::Scalar,
+            Expr::Number(_) | Expr::Seconds(_) => ValueType::Scalar,
             Expr::Text(_) => ValueType::String,
             Expr::Selector(_) | Expr::Aggregate(_) => ValueType::Vector,
             Expr::Range(..) | Expr::Subquery(_) => ValueType::Matrix,
@@ -386,7 +410,7 @@ impl Expr {
 
     fn collect_selectors<'e>(&'e self, selectors: &mut Vec<&'e Selector>) {
         match self {
-            Expr::Number(_) | Expr::Text(_) => {}
+            Expr::Number(_) | Expr::Seconds(_) | Expr::Text(_) => {}
             Expr::Selector(selector) | Expr::Range(selector, _) => selectors.push(selector),
             Expr::Subquery(subquery) => subquery.expr.collect_selectors(selectors),
             Expr::Unary(_, expr) | Expr::Paren(expr) => expr.collect_selectors(selectors),

@@ -4,10 +4,9 @@ use model::Kind;
 use model::error::Classified;
 use syntax::{Position, Span, SyntaxError};
 
-/// A text that is no query. Shown as `line:column: parse error: ...`; what Prometheus finds only when it evaluates the
-/// query is shown without the place.
+/// A text that is no query. Shown as `line:column: parse error: ...`; an empty text has no places.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", place(.position.as_ref()))]
+#[error("{}: parse error: {message}", place(.position.as_ref()))]
 pub struct ParseError {
     /// Where, as people count.
     pub position: Option<Position>,
@@ -19,7 +18,8 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(source: &str, error: SyntaxError) -> Self {
-        Self { position: Some(error.position(source)), span: error.span, message: error.message }
+        let position = (!source.is_empty()).then(|| error.position(source));
+        Self { position, span: error.span, message: error.message }
     }
 
     /// The message with the line of the query and a caret under the place: for terminals.
@@ -30,7 +30,7 @@ impl ParseError {
 }
 
 fn place(position: Option<&Position>) -> String {
-    position.map_or_else(String::new, |position| format!("{position}: parse error: "))
+    position.map_or_else(|| "unknown position".to_owned(), ToString::to_string)
 }
 
 impl Classified for ParseError {

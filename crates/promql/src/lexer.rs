@@ -1,297 +1,356 @@
-//! From text to tokens. Letter case and meaning of words are left to the parser: a keyword may name a label.
+//! From text to tokens, as Prometheus' lexer reads it: outside of braces, inside them, and inside the brackets of a range
+//! other characters and words are known. The first thing that is no token ends the tokens with one that says so; what is
+//! wrong with the tokens before it comes first, so the parser reports it only where it gets there.
+//!
+//! Not here: what a string or a number stands for, and which tokens may follow each other.
+
+mod literal;
+
+mod token;
 
 use syntax::{Span, SyntaxError, Token, string};
 
-/// What a token is; its text is in the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tok {
-    LeftParen,
-    RightParen,
-    LeftBrace,
-    RightBrace,
-    LeftBracket,
-    RightBracket,
-    Comma,
-    Colon,
-    Assign,
-    Equal,
-    NotEqual,
-    MatchRegex,
-    MatchNotRegex,
-    Less,
-    LessEqual,
-    Greater,
-    GreaterEqual,
-    TrimUpper,
-    TrimLower,
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Mod,
-    Pow,
-    At,
-    /// A word without a colon.
-    Word,
-    /// A word with a colon.
-    Metric,
-    Number,
-    Duration,
-    Text,
-}
+pub(crate) use token::{Keyword, Special, Tok};
 
-/// The words that are not names outside of braces and lists of labels.
-pub(crate) const KEYWORDS: [&str; 18] = [
-    "and",
-    "or",
-    "unless",
-    "atan2",
-    "bool",
-    "by",
-    "without",
-    "on",
-    "ignoring",
-    "group_left",
-    "group_right",
-    "offset",
-    "fill",
-    "fill_left",
-    "fill_right",
-    "smoothed",
-    "anchored",
-    "group",
-];
+use crate::ast::BinaryOp;
 
-/// Whether a word could be read as something else than a metric's name.
-pub(crate) fn is_keyword(word: &str) -> bool {
-    let word = word.to_ascii_lowercase();
-    KEYWORDS.contains(&word.as_str())
-        || matches!(word.as_str(), "inf" | "nan" | "start" | "end" | "step" | "range" | "min_of" | "max_of")
-        || crate::ast::AggregateOp::ALL.iter().any(|op| op.as_str() == word)
+/// The tokens of a text.
+pub(crate) struct Lexed {
+    /// The last is [`Tok::Error`] where the text has something that is no token.
+    pub(crate) tokens: Vec<Token<Tok>>,
+    /// What [`Tok::Error`] stands for.
+    pub(crate) error: Option<SyntaxError>,
 }
 
 /// Splits a text into tokens.
-///
-/// # Errors
-/// At the first character that begins no token, and where brackets do not pair.
-pub(crate) fn lex(source: &str) -> Result<Vec<Token<Tok>>, SyntaxError> {
-    let mut lexer = Lexer { source, at: 0, open: Vec::new(), tokens: Vec::new() };
-    while lexer.skip_blank() {
-        lexer.token()?;
+pub(crate) fn lex(source: &str) -> Lexed {
+    let mut lexer = Lexer::new(source);
+    let error = loop {
+        match lexer.next() {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(message) => break Some(SyntaxError::new(Span::new(lexer.start, lexer.at), message)),
+        }
+    };
+    if let Some(error) = &error {
+        lexer.tokens.push(Token { kind: Tok::Error, span: error.span });
     }
-    match lexer.open.last() {
-        Some('(') => Err(lexer.error_at_end("unclosed left parenthesis")),
-        Some('[') => Err(lexer.error_at_end("unclosed left bracket")),
-        Some(_) => Err(lexer.error_at_end("unexpected end of input inside braces")),
-        None => Ok(lexer.tokens),
-    }
+    Lexed { tokens: lexer.tokens, error }
+}
+
+/// Where the lexer stands, which decides what it knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Outside of braces; behind the first number of a bracket, too.
+    Statement,
+    /// Inside braces.
+    Braces,
+    /// Inside brackets, up to the first number.
+    Brackets,
 }
 
 struct Lexer<'s> {
     source: &'s str,
+    /// Where the token that is being read starts.
+    start: usize,
+    /// Up to where it is read.
     at: usize,
-    /// The brackets that are open, the innermost last.
-    open: Vec<char>,
+    state: State,
+    /// How many parentheses are open.
+    parens: usize,
+    in_brackets: bool,
+    /// Whether the bracket that is open had its colon.
+    has_colon: bool,
+    /// Whether a bracket had a number, this one or one before it.
+    has_number: bool,
     tokens: Vec<Token<Tok>>,
 }
 
+/// Whether there may be more; or what is wrong between `start` and `at`.
+type Step = Result<bool, String>;
+
 impl<'s> Lexer<'s> {
-    fn rest(&self) -> &'s str {
-        &self.source[self.at..]
+    fn new(source: &'s str) -> Self {
+        Self {
+            source,
+            start: 0,
+            at: 0,
+            state: State::Statement,
+            parens: 0,
+            in_brackets: false,
+            has_colon: false,
+            has_number: false,
+            tokens: Vec::new(),
+        }
     }
 
-    fn error_at_end(&self, message: &str) -> SyntaxError {
-        SyntaxError::new(Span::at(self.source.len()), message)
+    fn peek(&self) -> Option<char> {
+        self.source[self.at..].chars().next()
     }
 
-    fn error<T>(&self, len: usize, message: String) -> Result<T, SyntaxError> {
-        Err(SyntaxError::new(Span::new(self.at, self.at + len), message))
+    fn bump(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += c.len_utf8();
+        Some(c)
     }
 
-    fn push(&mut self, kind: Tok, len: usize) {
-        self.tokens.push(Token { kind, span: Span::new(self.at, self.at + len) });
-        self.at += len;
+    /// Takes the next character if it is one of these.
+    fn eat(&mut self, is_one: impl Fn(char) -> bool) -> bool {
+        let next = self.peek().filter(|c| is_one(*c));
+        self.at += next.map_or(0, char::len_utf8);
+        next.is_some()
     }
 
-    /// Skips blanks and comments; false at the end.
-    fn skip_blank(&mut self) -> bool {
+    fn eat_while(&mut self, is_one: impl Fn(char) -> bool + Copy) {
+        while self.eat(is_one) {}
+    }
+
+    fn text(&self) -> &'s str {
+        &self.source[self.start..self.at]
+    }
+
+    fn emit(&mut self, kind: Tok) -> Step {
+        self.tokens.push(Token { kind, span: Span::new(self.start, self.at) });
+        self.start = self.at;
+        Ok(true)
+    }
+
+    /// The next token; false at the end.
+    fn next(&mut self) -> Step {
+        self.skip_blank();
+        match self.state {
+            State::Statement => self.statement(),
+            State::Braces => self.inside_braces(),
+            State::Brackets => self.inside_brackets(),
+        }
+    }
+
+    /// Skips blanks, and comments where there may be some.
+    fn skip_blank(&mut self) {
         loop {
-            let trimmed = self.rest().trim_start_matches([' ', '\t', '\n', '\r']);
-            self.at = self.source.len() - trimmed.len();
-            if !trimmed.starts_with('#') {
-                return !trimmed.is_empty();
-            }
-            self.at += trimmed.find('\n').unwrap_or(trimmed.len());
-        }
-    }
-
-    fn token(&mut self) -> Result<(), SyntaxError> {
-        let in_braces = self.open.last() == Some(&'{');
-        let rest = self.rest();
-        let Some(first) = rest.chars().next() else { return Ok(()) };
-        match first {
-            '(' | '[' | '{' if !in_braces => self.open(first),
-            ')' | ']' | '}' => self.close(first),
-            '"' | '\'' | '`' => self.text(first),
-            c if c.is_ascii_alphabetic()
-                || c == '_'
-                || (c == ':' && self.open.last() != Some(&'[') && !in_braces) =>
-            {
-                self.word(in_braces);
-                Ok(())
-            }
-            c if !in_braces && starts_number(rest, c) => self.number(),
-            _ => self.operator(first, in_braces),
-        }
-    }
-
-    fn open(&mut self, c: char) -> Result<(), SyntaxError> {
-        self.open.push(c);
-        self.push(
-            if c == '(' {
-                Tok::LeftParen
-            } else if c == '[' {
-                Tok::LeftBracket
-            } else {
-                Tok::LeftBrace
-            },
-            1,
-        );
-        Ok(())
-    }
-
-    fn close(&mut self, c: char) -> Result<(), SyntaxError> {
-        let (kind, opening, name) = match c {
-            ')' => (Tok::RightParen, '(', "parenthesis"),
-            ']' => (Tok::RightBracket, '[', "bracket"),
-            _ => (Tok::RightBrace, '{', "brace"),
-        };
-        if self.open.last() != Some(&opening) {
-            let inside = self.open.last() == Some(&'{');
-            return match inside {
-                true => self.error(1, format!("unexpected character inside braces: '{c}'")),
-                false => self.error(1, format!("unexpected right {name} '{c}'")),
-            };
-        }
-        self.open.pop();
-        self.push(kind, 1);
-        Ok(())
-    }
-
-    fn text(&mut self, quote: char) -> Result<(), SyntaxError> {
-        match string::literal_len(self.rest()) {
-            Some(len) => {
-                self.push(Tok::Text, len);
-                Ok(())
-            }
-            None if quote == '`' => self.error(self.rest().len(), "unterminated raw string".to_owned()),
-            None => self.error(self.rest().len(), "unterminated quoted string".to_owned()),
-        }
-    }
-
-    fn word(&mut self, in_braces: bool) {
-        let colons = !in_braces && self.open.last() != Some(&'[');
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colons && c == ':');
-        let len = self.rest().find(|c| !is_part(c)).unwrap_or(self.rest().len());
-        let kind = if self.rest()[..len].contains(':') { Tok::Metric } else { Tok::Word };
-        self.push(kind, len);
-    }
-
-    fn number(&mut self) -> Result<(), SyntaxError> {
-        let rest = self.rest();
-        let hex = rest.len() > 1 && rest.as_bytes()[0] == b'0' && matches!(rest.as_bytes()[1], b'x' | b'X');
-        let bytes = rest.as_bytes();
-        let mut len = 0;
-        while let Some(byte) = bytes.get(len) {
-            let after_exponent = len > 0 && {
-                let before = bytes[len - 1].to_ascii_lowercase();
-                (before == b'e' && !hex) || (before == b'p' && hex)
-            };
-            let sign = matches!(byte, b'+' | b'-')
-                && after_exponent
-                && bytes.get(len + 1).is_some_and(u8::is_ascii_digit);
-            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.') || sign) {
+            self.eat_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
+            if self.state == State::Brackets || self.peek() != Some('#') {
                 break;
             }
-            len += 1;
+            self.eat_while(|c| !matches!(c, '\n' | '\r'));
         }
-        let text = &rest[..len];
-        if syntax::number::parse(text).is_ok() {
-            self.push(Tok::Number, len);
-            return Ok(());
-        }
-        // Longer than 64 bits is for the parser to say.
-        let is_duration = !matches!(
-            syntax::duration::parse_prometheus_ms(text),
-            Err(syntax::duration::DurationError::Invalid(_))
-        );
-        if is_duration || looks_like_duration(text) {
-            self.push(Tok::Duration, len);
-            return Ok(());
-        }
-        let shown = rest[..len + rest[len..].chars().next().map_or(0, char::len_utf8)].to_owned();
-        self.error(len, format!("bad number or duration syntax: {}", string::quote(&shown)))
+        self.start = self.at;
     }
 
-    fn operator(&mut self, first: char, in_braces: bool) -> Result<(), SyntaxError> {
-        let rest = self.rest();
-        let two = rest.get(..2).unwrap_or_default();
-        let kind = match (two, first) {
-            ("=~", _) if in_braces => (Tok::MatchRegex, 2),
-            ("!~", _) if in_braces => (Tok::MatchNotRegex, 2),
-            ("!=", _) => (Tok::NotEqual, 2),
-            (_, '=') if in_braces => (Tok::Assign, 1),
-            (_, ',') => (Tok::Comma, 1),
-            (_, c) if in_braces => {
-                return self.error(1, format!("unexpected character inside braces: '{c}'"));
-            }
-            ("==", _) => (Tok::Equal, 2),
-            ("=~", _) => return self.error(2, "unexpected character after '=': '~'".to_owned()),
-            ("<=", _) => (Tok::LessEqual, 2),
-            (">=", _) => (Tok::GreaterEqual, 2),
-            ("</", _) => (Tok::TrimUpper, 2),
-            (">/", _) => (Tok::TrimLower, 2),
-            (_, '=') => (Tok::Assign, 1),
-            (_, '<') => (Tok::Less, 1),
-            (_, '>') => (Tok::Greater, 1),
-            (_, '+') => (Tok::Add, 1),
-            (_, '-') => (Tok::Sub, 1),
-            (_, '*') => (Tok::Mul, 1),
-            (_, '/') => (Tok::Div, 1),
-            (_, '%') => (Tok::Mod, 1),
-            (_, '^') => (Tok::Pow, 1),
-            (_, '@') => (Tok::At, 1),
-            (_, ':') => (Tok::Colon, 1),
-            (_, '!') => {
-                let next = rest.chars().nth(1).map_or("end of input".to_owned(), |c| format!("'{c}'"));
-                return self.error(1, format!("unexpected character after '!': {next}"));
-            }
-            (_, c) => return self.error(c.len_utf8(), format!("unexpected character: '{c}'")),
+    fn statement(&mut self) -> Step {
+        let Some(c) = self.bump() else {
+            return match (self.parens, self.in_brackets) {
+                (1.., _) => Err("unclosed left parenthesis".to_owned()),
+                (0, true) => Err("unclosed left bracket".to_owned()),
+                (0, false) => Ok(false),
+            };
         };
-        self.push(kind.0, kind.1);
-        Ok(())
-    }
-}
-
-fn starts_number(rest: &str, c: char) -> bool {
-    c.is_ascii_digit() || (c == '.' && rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit))
-}
-
-/// Digits and units in turn, in whatever order: the parser says what is wrong with it.
-fn looks_like_duration(text: &str) -> bool {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let behind = &rest[digits..];
-        let unit = ["ms", "s", "m", "h", "d", "w", "y"].into_iter().find(|unit| {
-            behind
-                .strip_prefix(unit)
-                .is_some_and(|next| next.is_empty() || next.as_bytes()[0].is_ascii_digit())
-        });
-        match (digits, unit) {
-            (1.., Some(unit)) => rest = &behind[unit.len()..],
-            _ => return false,
+        match c {
+            ':' if self.in_brackets => self.colon_behind_number(),
+            c if is_alpha(c) && self.in_brackets => match self.duration_word(c) {
+                Some(special) => self.emit(Tok::Special(special)),
+                None => Err(format!("unexpected character: {}, expected ':'", string::quote_char(c))),
+            },
+            c if is_alpha(c) || c == ':' => self.word(),
+            '0'..='9' => self.number(),
+            '.' if self.peek().is_some_and(|next| next.is_ascii_digit()) => self.number(),
+            '"' | '\'' | '`' => self.string(c),
+            '(' | ')' => self.paren(c),
+            '{' => {
+                self.state = State::Braces;
+                self.emit(Tok::LeftBrace)
+            }
+            '[' if self.in_brackets => Err("unexpected left bracket '['".to_owned()),
+            '[' => {
+                (self.state, self.in_brackets, self.has_colon) = (State::Brackets, true, false);
+                self.emit(Tok::LeftBracket)
+            }
+            ']' if !self.in_brackets => Err("unexpected right bracket ']'".to_owned()),
+            ']' => self.right_bracket(),
+            '@' => self.emit(Tok::At),
+            '!' => match self.bump() {
+                Some('=') => self.emit(Tok::Op(BinaryOp::NotEqual)),
+                other => Err(format!("unexpected character after '!': {}", quote_or_end(other))),
+            },
+            _ => self.operator(c),
         }
     }
-    true
+
+    /// The operators of one or two characters.
+    fn operator(&mut self, c: char) -> Step {
+        let kind = match (c, self.peek()) {
+            ('=', Some('~')) => return Err("unexpected character after '=': '~'".to_owned()),
+            ('=', Some('=')) => Tok::Op(BinaryOp::Equal),
+            ('<', Some('=')) => Tok::Op(BinaryOp::LessEqual),
+            ('<', Some('/')) => Tok::Op(BinaryOp::TrimUpper),
+            ('>', Some('=')) => Tok::Op(BinaryOp::GreaterEqual),
+            ('>', Some('/')) => Tok::Op(BinaryOp::TrimLower),
+            ('=', _) => return self.emit(Tok::Assign),
+            ('<', _) => return self.emit(Tok::Op(BinaryOp::Less)),
+            ('>', _) => return self.emit(Tok::Op(BinaryOp::Greater)),
+            (',', _) => return self.emit(Tok::Comma),
+            _ => match arithmetic(c) {
+                Some(op) => return self.emit(Tok::Op(op)),
+                None => return Err(format!("unexpected character: {}", string::quote_char(c))),
+            },
+        };
+        self.bump();
+        self.emit(kind)
+    }
+
+    fn inside_braces(&mut self) -> Step {
+        let Some(c) = self.bump() else { return Err("unexpected end of input inside braces".to_owned()) };
+        match c {
+            c if is_alpha(c) => {
+                self.eat_while(is_alphanumeric);
+                self.emit(Tok::Identifier)
+            }
+            '"' | '\'' | '`' => self.string(c),
+            ',' => self.emit(Tok::Comma),
+            '=' if self.eat(|next| next == '~') => self.emit(Tok::MatchRegex),
+            '=' => self.emit(Tok::Assign),
+            '!' => match self.bump() {
+                Some('~') => self.emit(Tok::MatchNotRegex),
+                Some('=') => self.emit(Tok::Op(BinaryOp::NotEqual)),
+                other => {
+                    Err(format!("unexpected character after '!' inside braces: {}", quote_or_end(other)))
+                }
+            },
+            '}' => {
+                self.state = State::Statement;
+                self.emit(Tok::RightBrace)
+            }
+            '{' => Err("unexpected left brace '{'".to_owned()),
+            _ => Err(format!("unexpected character inside braces: {}", string::quote_char(c))),
+        }
+    }
+
+    fn inside_brackets(&mut self) -> Step {
+        let Some(c) = self.bump() else {
+            return Err("unexpected end of input in duration expression".to_owned());
+        };
+        let unknown = || format!("unexpected character in duration expression: {}", string::quote_char(c));
+        match c {
+            ']' => {
+                self.has_colon = false;
+                self.right_bracket()
+            }
+            ':' => self.colon_before_number(),
+            '(' | ')' => self.paren(c),
+            ',' => self.emit(Tok::Comma),
+            c if is_alpha(c) => match self.duration_word(c) {
+                Some(special) => self.emit(Tok::Special(special)),
+                None => Err(unknown()),
+            },
+            c if c.is_ascii_digit()
+                || (c == '.' && self.peek().is_some_and(|next| next.is_ascii_digit())) =>
+            {
+                (self.has_number, self.state) = (true, State::Statement);
+                self.number()
+            }
+            _ => match arithmetic(c) {
+                Some(op) => self.emit(Tok::Op(op)),
+                None => Err(unknown()),
+            },
+        }
+    }
+
+    fn right_bracket(&mut self) -> Step {
+        (self.in_brackets, self.state) = (false, State::Statement);
+        self.emit(Tok::RightBracket)
+    }
+
+    fn colon_behind_number(&mut self) -> Step {
+        if self.has_colon {
+            return Err("unexpected colon ':'".to_owned());
+        }
+        self.has_colon = true;
+        self.emit(Tok::Colon)
+    }
+
+    /// The errors stand behind the colon.
+    fn colon_before_number(&mut self) -> Step {
+        self.emit(Tok::Colon)?;
+        let wrong = match (self.has_number, self.has_colon) {
+            (false, _) => "unexpected colon before duration in duration expression",
+            (true, true) => "unexpected repeated colon in duration expression",
+            (true, false) => {
+                self.has_colon = true;
+                return Ok(true);
+            }
+        };
+        self.tokens.pop();
+        Err(wrong.to_owned())
+    }
+
+    /// The error of a parenthesis too many stands behind it.
+    fn paren(&mut self, c: char) -> Step {
+        if c == '(' {
+            self.parens += 1;
+            return self.emit(Tok::LeftParen);
+        }
+        if self.parens == 0 {
+            self.start = self.at;
+            return Err("unexpected right parenthesis ')'".to_owned());
+        }
+        self.parens -= 1;
+        self.emit(Tok::RightParen)
+    }
+
+    /// A word, whose first character is taken. `fill` and its kin are names where no parenthesis follows them.
+    fn word(&mut self) -> Step {
+        self.eat_while(|c| is_alphanumeric(c) || c == ':');
+        let word = self.text();
+        match Tok::of_word(word) {
+            Some(Tok::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight))
+                if !self.is_before_paren() =>
+            {
+                self.emit(Tok::Identifier)
+            }
+            Some(kind) => self.emit(kind),
+            None if word.contains(':') => self.emit(Tok::MetricIdentifier),
+            None => self.emit(Tok::Identifier),
+        }
+    }
+
+    fn is_before_paren(&self) -> bool {
+        self.source[self.at..].trim_start_matches([' ', '\t', '\n', '\r']).starts_with('(')
+    }
+
+    /// The rest of a word that stands for a duration, if it is one.
+    fn duration_word(&mut self, first: char) -> Option<Special> {
+        if !matches!(first.to_ascii_lowercase(), 's' | 'r' | 'm') {
+            return None;
+        }
+        self.eat_while(is_alpha);
+        Special::of_duration(self.text())
+    }
 }
+
+fn arithmetic(c: char) -> Option<BinaryOp> {
+    Some(match c {
+        '+' => BinaryOp::Add,
+        '-' => BinaryOp::Sub,
+        '*' => BinaryOp::Mul,
+        '/' => BinaryOp::Div,
+        '%' => BinaryOp::Mod,
+        '^' => BinaryOp::Pow,
+        _ => return None,
+    })
+}
+
+/// The character as Go quotes it; the end is a character that is none.
+fn quote_or_end(c: Option<char>) -> String {
+    string::quote_char(c.unwrap_or(char::REPLACEMENT_CHARACTER))
+}
+
+fn is_alpha(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_'
+}
+
+fn is_alphanumeric(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests;

@@ -254,7 +254,7 @@ impl Planner {
             return Err(EvalError::TooManySamples);
         }
         Ok(match expr {
-            Expr::Number(value) => Node::Numbers(vec![*value; steps.count]),
+            Expr::Number(value) | Expr::Seconds(value) => Node::Numbers(vec![*value; steps.count]),
             Expr::Text(text) => Node::Text(text.clone()),
             Expr::Paren(inner) | Expr::Unary(false, inner) => self.node(inner, steps)?,
             Expr::Unary(true, inner) => settle(Node::Negate(Box::new(self.node(inner, steps)?)))?,

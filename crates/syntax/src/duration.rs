@@ -1,5 +1,7 @@
 //! Durations: Prometheus' (`1h30m`, whole numbers, units falling) and Go's (`1.5h`, any order), both with `d w y`.
 
+use crate::string::quote;
+
 /// Nanoseconds of each unit, by the name it has in a query; longest names first where one begins another.
 const UNITS: [(&str, i64); 10] = [
     ("ns", 1),
@@ -20,8 +22,16 @@ const YEAR_NS: i64 = 365 * 86_400_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// The text is no duration.
-    #[error("not a valid duration string: \"{0}\"")]
+    #[error("not a valid duration string: {}", quote(.0))]
     Invalid(String),
+    /// Behind a number stands something that is no unit.
+    #[error("unknown unit {} in duration {}", quote(.unit), quote(.text))]
+    Unit {
+        /// What stands there.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// It is one, but too long for 64 bits of nanoseconds.
     #[error("duration out of range")]
     OutOfRange,
@@ -41,20 +51,28 @@ pub fn parse_prometheus_ms(text: &str) -> Result<i64, DurationError> {
         ("s", 1_000),
         ("ms", 1),
     ];
+    const MOST_MS: u64 = i64::MAX as u64 / 1_000_000;
     if text == "0" {
         return Ok(0);
     }
     let invalid = || DurationError::Invalid(text.to_owned());
-    let (mut rest, mut from, mut total_ms) = (text, 0, 0_i64);
+    let (mut rest, mut from, mut total_ms) = (text, 0, 0_u64);
     while !rest.is_empty() || from == 0 {
-        let (number, unit, behind) = number_and_unit(rest).ok_or_else(invalid)?;
-        let place = ORDER.iter().skip(from).position(|(name, _)| *name == unit).ok_or_else(invalid)? + from;
-        let number: i64 = number.parse().map_err(|_| invalid())?;
-        let ms = number.checked_mul(ORDER[place].1).ok_or(DurationError::OutOfRange)?;
-        total_ms = total_ms.checked_add(ms).ok_or(DurationError::OutOfRange)?;
-        (rest, from) = (behind, place + 1);
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| invalid())?;
+        let behind = &rest[digits..];
+        let unit = &behind[..behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len())];
+        let place = match ORDER.iter().position(|(name, _)| *name == unit) {
+            _ if unit.is_empty() => return Err(invalid()),
+            None => return Err(DurationError::Unit { unit: unit.to_owned(), text: text.to_owned() }),
+            Some(place) if place < from => return Err(invalid()),
+            Some(place) => place,
+        };
+        let ms = number.checked_mul(ORDER[place].1.unsigned_abs()).ok_or(DurationError::OutOfRange)?;
+        total_ms = total_ms.checked_add(ms).filter(|ms| *ms <= MOST_MS).ok_or(DurationError::OutOfRange)?;
+        (rest, from) = (&behind[unit.len()..], place + 1);
     }
-    if total_ms > i64::MAX / 1_000_000 { Err(DurationError::OutOfRange) } else { Ok(total_ms) }
+    i64::try_from(total_ms).map_err(|_| DurationError::OutOfRange)
 }
 
 /// Parses Go's durations into nanoseconds, with a sign, fractions, units in any order, and `d`, `w`, `y` besides.
@@ -195,6 +213,21 @@ mod tests {
         ];
         for (text, ms) in cases {
             assert_eq!(parse_prometheus_ms(text).ok(), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_duration_is_named() {
+        let cases = [
+            ("1.5m", "unknown unit \".\" in duration \"1.5m\""),
+            ("5y1hs", "unknown unit \"hs\" in duration \"5y1hs\""),
+            ("1m1h", "not a valid duration string: \"1m1h\""),
+            ("7", "not a valid duration string: \"7\""),
+            ("18446744073709551616s", "not a valid duration string: \"18446744073709551616s\""),
+            ("293y", "duration out of range"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(parse_prometheus_ms(text).map_err(|error| error.to_string()), Err(message.to_owned()));
         }
     }
 

@@ -138,7 +138,12 @@ impl<'s> Lexer<'s> {
     fn string(&mut self) -> Result<Tok<'s>, ParseError> {
         let length = syntax::string::literal_len(self.rest())
             .ok_or_else(|| self.error("syntax error: literal not terminated"))?;
-        let text = syntax::string::unquote(&self.rest()[..length]).map_err(|e| self.error(e.to_string()))?;
+        let literal = &self.rest()[..length];
+        let mut text = syntax::string::unquote(literal).map_err(|e| self.error(e.to_string()))?;
+        if literal.starts_with('`') {
+            // Go's raw strings have no carriage returns.
+            text.retain(|c| c != '\r');
+        }
         self.at += length;
         Ok(Tok::String(text))
     }

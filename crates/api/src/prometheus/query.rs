@@ -39,7 +39,7 @@ pub(crate) async fn format(State(door): State<Prometheus>, request: Request) -> 
     let query = asked.parameters.get("query").unwrap_or_default();
     let expr = ::query::parse_promql(query, door.engine.features());
     let expr = expr.map_err(|error| ApiError::parameter("query", error.to_string()))?;
-    Ok(reply::json(written(|json| write_success(json, &[], &[], |json| json.text(&expr.to_string())))))
+    Ok(reply::json(written(|json| write_success(json, &[], &[], |json| json.text(&expr.pretty())))))
 }
 
 async fn answer(door: &Prometheus, asked: &Asked, question: PromQuestion) -> Result<Response, PromError> {

@@ -1,7 +1,7 @@
 //! `parse_query`: the tree of a query as JSON, which user interfaces draw and explain.
 //!
-//! Source: "Parsing a PromQL expression into an abstract syntax tree" of Prometheus 3; durations in milliseconds, 0 where one
-//! is an expression.
+//! Source: "Parsing a PromQL expression into an abstract syntax tree" of Prometheus 3; durations in milliseconds. One that is
+//! an expression is 0, and stands as a tree beside it (`rangeExpr`, `stepExpr`, `offsetExpr`).
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -63,15 +63,21 @@ impl<'j> Node<'j> {
         self
     }
 
-    fn ms(mut self, name: &str, duration: Option<&Duration>) -> Self {
-        let seconds = duration.map_or(0.0, seconds);
-        self.name(name).plain((seconds * 1_000.0).round() as i64);
+    /// A duration that is a number under its name, one that is an expression under its name with `Expr` behind it.
+    fn duration(mut self, name: &str, duration: Option<&Duration>) -> Self {
+        let literal = duration.and_then(literal_seconds);
+        self.name(name).plain((literal.unwrap_or(0.0) * 1_000.0).round() as i64);
+        let json = self.name(&format!("{name}Expr"));
+        match duration.filter(|_| literal.is_none()) {
+            Some(duration) => write_duration(json, duration),
+            None => json.raw("null"),
+        }
         self
     }
 
     /// `timestamp` and `startOrEnd` of an `@`, and `offset`.
     fn moved(self, moved: &Moved) -> Self {
-        let mut node = self.ms("offset", moved.offset.as_ref());
+        let mut node = self.duration("offset", moved.offset.as_ref());
         let json = node.name("timestamp");
         match moved.at {
             Some(At::Timestamp(ms)) => json.plain(ms),
@@ -100,18 +106,49 @@ impl<'j> Node<'j> {
     }
 }
 
-/// The seconds of a duration that is written out; 0 of one that is computed.
-fn seconds(duration: &Duration) -> f64 {
+/// The seconds of a duration that is written as a number.
+fn literal_seconds(duration: &Duration) -> Option<f64> {
     match duration {
-        Duration::Seconds(seconds) => *seconds,
-        Duration::Negative(of) => -seconds(of),
-        _ => 0.0,
+        Duration::Number(seconds) | Duration::Seconds(seconds) => Some(*seconds),
+        _ => None,
     }
+}
+
+fn write_duration(json: &mut Json, duration: &Duration) {
+    if let Some(seconds) = literal_seconds(duration) {
+        let mut node = Node::open(json, "numberLiteral");
+        node.name("val").float(seconds);
+        return node.flag("duration", matches!(duration, Duration::Seconds(_))).close();
+    }
+    let (inner, is_wrapped) = match duration {
+        Duration::Paren(inner) if literal_seconds(inner).is_none() => (&**inner, true),
+        other => (other, matches!(other, Duration::Paren(_))),
+    };
+    let (op, lhs, rhs) = match inner {
+        Duration::Step => ("step", None, None),
+        Duration::Range => ("range", None, None),
+        Duration::Negative(of) => ("-", None, Some(of)),
+        Duration::Min(a, b) => ("min_of", Some(a), Some(b)),
+        Duration::Max(a, b) => ("max_of", Some(a), Some(b)),
+        Duration::Binary(op, a, b) => (op.as_str(), Some(a), Some(b)),
+        // A number in parentheses is told as one with a sign.
+        Duration::Paren(of) => ("+", None, Some(of)),
+        Duration::Number(_) | Duration::Seconds(_) => return,
+    };
+    let mut node = Node::open(json, "durationExpr").text("op", op);
+    for (name, side) in [("lhs", lhs), ("rhs", rhs)] {
+        let json = node.name(name);
+        match side {
+            Some(side) => write_duration(json, side),
+            None => json.raw("null"),
+        }
+    }
+    node.flag("wrapped", is_wrapped).close();
 }
 
 fn write_expr(json: &mut Json, expr: &Expr) {
     match expr {
-        Expr::Number(value) => {
+        Expr::Number(value) | Expr::Seconds(value) => {
             let mut node = Node::open(json, "numberLiteral");
             node.name("val").float(*value);
             node.close();
@@ -119,7 +156,7 @@ fn write_expr(json: &mut Json, expr: &Expr) {
         Expr::Text(text) => Node::open(json, "stringLiteral").text("val", text).close(),
         Expr::Selector(selector) => Node::open(json, "vectorSelector").selector(selector).close(),
         Expr::Range(selector, range) => {
-            Node::open(json, "matrixSelector").ms("range", Some(range)).selector(selector).close();
+            Node::open(json, "matrixSelector").duration("range", Some(range)).selector(selector).close();
         }
         Expr::Subquery(subquery) => write_subquery(json, subquery),
         Expr::Unary(is_negative, of) => {
@@ -157,8 +194,8 @@ fn write_matcher(json: &mut Json, matcher: &Matcher) {
 fn write_subquery(json: &mut Json, subquery: &Subquery) {
     Node::open(json, "subquery")
         .expr("expr", Some(&subquery.expr))
-        .ms("range", Some(&subquery.range))
-        .ms("step", subquery.step.as_ref())
+        .duration("range", Some(&subquery.range))
+        .duration("step", subquery.step.as_ref())
         .moved(&subquery.moved)
         .close();
 }
@@ -170,9 +207,7 @@ fn write_binary(json: &mut Json, binary: &Binary) {
         .expr("rhs", Some(&binary.rhs))
         .flag("bool", binary.bool_modifier);
     let json = node.name("matching");
-    let is_between_vectors =
-        [&binary.lhs, &binary.rhs].iter().all(|side| side.value_type() == query::ValueType::Vector);
-    match is_between_vectors {
+    match binary.is_between_vectors() {
         true => write_matching(json, &binary.matching, binary.op.is_set()),
         false => json.raw("null"),
     }
@@ -198,7 +233,9 @@ fn write_matching(json: &mut Json, matching: &Matching, is_set: bool) {
     for (name, value) in [("\"lhs\":", matching.fill.left), (",\"rhs\":", matching.fill.right)] {
         json.raw(name);
         match value {
-            Some(value) => json.plain(value),
+            Some(value) if value.is_finite() => json.plain(value),
+            // JSON has no number for the others.
+            Some(value) => json.float(value),
             None => json.raw("null"),
         }
     }
@@ -268,12 +305,27 @@ mod tests {
     }
 
     #[test]
-    fn durations_that_are_computed_are_0() {
-        let tree = tree("max_over_time(rate(x[90s])[step()*10:1m] offset -5s) + fill_right(-0.5) y");
-        assert_eq!(tree["matching"]["fillValues"], serde_json::json!({"lhs": null, "rhs": -0.5}));
-        let subquery = &tree["lhs"]["args"][0];
-        assert_eq!((&subquery["range"], &subquery["step"]), (&0.into(), &60_000.into()));
-        assert_eq!(subquery["offset"], -5_000);
-        assert_eq!(subquery["expr"]["args"][0]["range"], 90_000);
+    fn durations_that_are_expressions_stand_as_trees() {
+        let tree = tree("max_over_time(rate(x[1m+30])[(step()*10):] offset -(1m))");
+        let subquery = &tree["args"][0];
+        assert_eq!(
+            (&subquery["range"], &subquery["step"], &subquery["offset"]),
+            (&0.into(), &0.into(), &0.into())
+        );
+        assert_eq!(
+            (&subquery["stepExpr"], &subquery["rangeExpr"]["wrapped"]),
+            (&serde_json::Value::Null, &true.into())
+        );
+        let minute = serde_json::json!({"type": "numberLiteral", "val": "60", "duration": true});
+        let wrapped = |op: &str, rhs: serde_json::Value, is_wrapped: bool| serde_json::json!({"type": "durationExpr", "op": op, "lhs": null, "rhs": rhs, "wrapped": is_wrapped});
+        assert_eq!(subquery["offsetExpr"], wrapped("-", wrapped("+", minute.clone(), true), false));
+        let sum = &subquery["expr"]["args"][0]["rangeExpr"];
+        assert_eq!((&sum["op"], &sum["lhs"], &sum["rhs"]["duration"]), (&"+".into(), &minute, &false.into()));
+    }
+
+    #[test]
+    fn what_stands_in_for_series_is_a_number() {
+        let tree = tree("a + fill_left(-0.5) b");
+        assert_eq!(tree["matching"]["fillValues"], serde_json::json!({"lhs": -0.5, "rhs": null}));
     }
 }

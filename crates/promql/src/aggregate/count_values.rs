@@ -11,7 +11,7 @@ use crate::histogram;
 use crate::vector::{Grid, GridSeries};
 
 pub(super) fn aggregate(label: &str, grouping: &Grouping, grid: &Grid) -> Result<Grid, EvalError> {
-    if label.is_empty() {
+    if label.is_empty() || !string::is_text(label) {
         return Err(EvalError::Parameter(format!("invalid label name {}", string::quote(label))));
     }
     let groups = Groups::of(grouping, &grid.series);

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use model::Labels;
 use model::labels::METRIC_NAME;
 use model::pattern::translated;
+use syntax::string;
 
 use crate::error::EvalError;
 use crate::vector::Grid;
@@ -28,7 +29,7 @@ pub(crate) fn replace(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
         let found = regex.captures(value)?;
         let mut out = String::new();
         found.expand(replacement, &mut out);
-        Some(labels.with(target, &out))
+        Some(labels.with(target, &string::lossy(&out)))
     })
 }
 
@@ -43,12 +44,13 @@ pub(crate) fn join(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
     check_label("label_join", "destination label name", target)?;
     change(grid, target, |labels| {
         let values: Vec<&str> = sources.iter().map(|source| labels.get(source).unwrap_or_default()).collect();
-        Some(labels.with(target, &values.join(separator)))
+        Some(labels.with(target, &string::lossy(&values.join(separator))))
     })
 }
 
 fn check_label(function: &str, what: &str, label: &str) -> Result<(), EvalError> {
-    if label.is_empty() {
+    if label.is_empty() || !string::is_text(label) {
+        let label = string::lossy(label);
         return Err(EvalError::Parameter(format!("invalid {what} in {function}(): {label}")));
     }
     Ok(())

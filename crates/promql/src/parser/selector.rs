@@ -1,105 +1,90 @@
-//! `http_requests_total{job="api"}` and `{"http.requests", job="api"}`.
+//! `http_requests_total{job="api"}` and `{"http.requests", job="api"}`, and texts.
 
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
 use syntax::{Span, SyntaxError, string};
 
 use super::{Node, Parser};
-use crate::ast::{Expr, Moved, Place, Selector};
+use crate::ast::{BinaryOp, Expr, Moved, Place, Selector};
 use crate::lexer::Tok;
+use crate::typecheck;
 
 const CONTEXT: &str = "label matching";
 
 impl Parser<'_> {
-    /// A selector without modifiers, which must not match everything.
-    pub(super) fn selector(&mut self) -> Result<Node, SyntaxError> {
-        let (selector, span) = self.any_selector()?;
-        if selector.matchers.iter().all(Matcher::matches_empty) {
-            let message = "vector selector must contain at least one non-empty matcher";
-            return Err(SyntaxError::new(span, message));
-        }
-        Ok((Expr::Selector(selector), span))
+    /// The text of a string literal, which is the next token.
+    pub(super) fn text_literal(&mut self) -> Result<String, SyntaxError> {
+        let text = string::unquote_any(self.cursor.text()).map_err(|error| {
+            let literal = string::quote(self.cursor.text());
+            SyntaxError::new(self.cursor.span(), format!("error unquoting string {literal}: {error}"))
+        })?;
+        self.cursor.bump();
+        Ok(text)
+    }
+
+    /// A selector without modifiers.
+    pub(super) fn checked_selector(&mut self) -> Result<Node, SyntaxError> {
+        let (selector, span) = self.selector()?;
+        let fault = typecheck::selector(&selector, span);
+        Ok(Node { expr: Expr::Selector(selector), span, fault })
     }
 
     /// A selector without modifiers, whatever it matches.
-    pub(super) fn any_selector(&mut self) -> Result<(Selector, Span), SyntaxError> {
+    pub(super) fn selector(&mut self) -> Result<(Selector, Span), SyntaxError> {
         let start = self.cursor.span();
         let place = Place(start.start);
         let mut selector = Selector { name: None, matchers: Vec::new(), moved: Moved::default(), place };
-        if matches!(self.cursor.peek(), Some(Tok::Word | Tok::Metric)) {
+        if self.cursor.peek().is_some_and(|tok| tok.is_metric()) {
             selector.name = Some(self.cursor.text().to_owned());
             self.cursor.bump();
+        } else if !self.cursor.at(&Tok::LeftBrace) {
+            return Err(self.unexpected());
         }
-        let mut braced_name = None;
         if self.cursor.eat(&Tok::LeftBrace) {
             while !self.cursor.eat(&Tok::RightBrace) {
-                self.matcher(&mut selector.matchers, &mut braced_name)?;
-                if !self.cursor.at(&Tok::RightBrace) {
-                    self.expect(Tok::Comma, CONTEXT, "\",\" or \"}\"")?;
+                selector.matchers.push(self.matcher()?);
+                if !self.cursor.at(&Tok::RightBrace) && !self.cursor.eat(&Tok::Comma) {
+                    return Err(self.unexpected_in((CONTEXT, "\",\" or \"}\"")));
                 }
             }
         }
-        let span = start.to(self.cursor.last_span());
-        let named = selector.name.as_ref().or(braced_name.as_ref());
-        let again = match (&selector.name, &braced_name) {
-            (Some(_), Some(second)) => Some(second.as_str()),
-            _ => None,
-        };
-        let equal_name = selector.matchers.iter().find(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal);
-        let again = again.or(named.and(equal_name).map(|matcher| matcher.value.as_str()));
-        if let (Some(first), Some(second)) = (named, again) {
-            let message = format!(
-                "metric name must not be set twice: {} or {}",
-                string::quote(first),
-                string::quote(second)
-            );
-            return Err(SyntaxError::new(span, message));
-        }
-        selector.name = selector.name.or(braced_name);
         if let Some(name) = &selector.name {
             selector.matchers.push(Matcher::equal(METRIC_NAME, name));
         }
-        Ok((selector, span))
+        Ok((selector, start.to(self.cursor.last_span())))
     }
 
-    fn matcher(&mut self, matchers: &mut Vec<Matcher>, name: &mut Option<String>) -> Result<(), SyntaxError> {
+    /// `a="b"`, `"a.b"=~"c"`, or the metric's name as a text.
+    fn matcher(&mut self) -> Result<Matcher, SyntaxError> {
         let start = self.cursor.span();
-        let quoted = self.cursor.at(&Tok::Text);
+        let is_text = self.cursor.at(&Tok::Text);
         let label = match self.cursor.peek() {
             Some(Tok::Text) => self.text_literal()?,
-            Some(Tok::Word) => {
+            Some(Tok::Identifier) => {
                 let word = self.cursor.text().to_owned();
                 self.cursor.bump();
                 word
             }
-            _ => return Err(self.unexpected(CONTEXT, "identifier or \"}\"")),
+            _ => return Err(self.unexpected_in((CONTEXT, "identifier or \"}\""))),
         };
         let op = match self.cursor.peek() {
             Some(Tok::Assign) => MatchOp::Equal,
-            Some(Tok::NotEqual) => MatchOp::NotEqual,
+            Some(Tok::Op(BinaryOp::NotEqual)) => MatchOp::NotEqual,
             Some(Tok::MatchRegex) => MatchOp::Regex,
             Some(Tok::MatchNotRegex) => MatchOp::NotRegex,
-            Some(Tok::Comma | Tok::RightBrace) if quoted => {
-                if let Some(first) = name.replace(label.clone()) {
-                    let message = format!(
-                        "metric name must not be set twice: {} or {}",
-                        string::quote(&first),
-                        string::quote(&label)
-                    );
-                    return Err(SyntaxError::new(start, message));
-                }
-                return Ok(());
-            }
-            _ => return Err(self.unexpected(CONTEXT, "label matching operator")),
+            _ if is_text => return Ok(Matcher::equal(METRIC_NAME, &label)),
+            _ => return Err(self.unexpected_in((CONTEXT, "label matching operator"))),
         };
         self.cursor.bump();
         if !self.cursor.at(&Tok::Text) {
-            return Err(self.unexpected(CONTEXT, "string"));
+            return Err(self.unexpected_in((CONTEXT, "string")));
         }
         let value = self.text_literal()?;
-        let matcher = Matcher::new(&label, op, &value)
-            .map_err(|error| SyntaxError::new(start.to(self.cursor.last_span()), error.to_string()))?;
-        matchers.push(matcher);
-        Ok(())
+        if matches!(op, MatchOp::Regex | MatchOp::NotRegex) && !string::is_text(&value) {
+            let message = format!("error parsing regexp: invalid UTF-8: `{}`", string::lossy(&value));
+            return Err(SyntaxError::new(start.to(self.cursor.last_span()), message));
+        }
+        let made = Matcher::new(&label, op, &value);
+        made.map_err(|error| SyntaxError::new(start.to(self.cursor.last_span()), error.to_string()))
     }
 }

@@ -20,7 +20,8 @@ impl Planner {
     fn seconds(&self, duration: &Duration) -> Result<f64, EvalError> {
         let params = &self.params;
         Ok(match duration {
-            Duration::Seconds(seconds) => *seconds,
+            Duration::Number(seconds) | Duration::Seconds(seconds) => *seconds,
+            Duration::Paren(inner) => self.seconds(inner)?,
             Duration::Step => params.step_ms as f64 / 1000.0,
             Duration::Range => params.end_ms.saturating_sub(params.start_ms) as f64 / 1000.0,
             Duration::Negative(inner) => -self.seconds(inner)?,
@@ -56,7 +57,7 @@ fn to_ms(duration: &Duration, seconds: f64) -> Result<i64, EvalError> {
     if !seconds.is_finite() || seconds.abs() > MAX_SECONDS {
         return Err(refused("duration is out of range"));
     }
-    if matches!(duration, Duration::Seconds(_)) {
+    if matches!(duration, Duration::Number(_) | Duration::Seconds(_)) {
         #[expect(clippy::cast_possible_truncation, reason = "the bounds were checked")]
         let ns = (seconds * 1e9).round() as i128;
         return Ok(i64::try_from(ns / 1_000_000).unwrap_or(i64::MAX));

@@ -74,7 +74,7 @@ impl Planner {
     /// Adds the modifiers on the way to the first selector of an expression.
     fn follow(&self, expr: &Expr, moment: &mut Moment) -> Result<bool, EvalError> {
         Ok(match expr {
-            Expr::Number(_) | Expr::Text(_) => false,
+            Expr::Number(_) | Expr::Seconds(_) | Expr::Text(_) => false,
             Expr::Selector(selector) | Expr::Range(selector, _) => {
                 self.shift(&selector.moved, moment)?;
                 true

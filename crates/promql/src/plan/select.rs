@@ -35,8 +35,8 @@ impl Planner {
         let kernel = match (of, selector.moved.extended) {
             (Sampled::Timestamp, _) => Kernel::Timestamp,
             (Sampled::Start, _) => Kernel::Start,
-            (Sampled::Value, Some(_)) => Kernel::Smoothed,
-            (Sampled::Value, None) => Kernel::Instant,
+            (Sampled::Value, Some(Extended::Smoothed)) => Kernel::Smoothed,
+            (Sampled::Value, _) => Kernel::Instant,
         };
         let keep_name = of == Sampled::Value;
         let places = RangePlaces { samples: selector.place, param: Place::default() };
