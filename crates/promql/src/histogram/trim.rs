@@ -1,6 +1,6 @@
 //! The operators `</` and `>/`: a histogram without the observations above, or below, a value.
 
-use model::histogram::{NativeHistogram, ResetHint};
+use model::histogram::NativeHistogram;
 
 use super::buckets::{self, Bucket};
 use super::{Spread, compact, estimate, is_custom};
@@ -10,11 +10,9 @@ struct Kept {
     share: f64,
     lower: f64,
     upper: f64,
-    /// The edges between which the whole bucket lies.
-    whole: (f64, f64),
 }
 
-const NOTHING: Kept = Kept { share: 0.0, lower: 0.0, upper: 0.0, whole: (0.0, 0.0) };
+const NOTHING: Kept = Kept { share: 0.0, lower: 0.0, upper: 0.0 };
 
 /// Keeps what lies at or below (`upper`) or above a value; a bucket that the value cuts is divided as quantiles are.
 pub(crate) fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram {
@@ -22,10 +20,9 @@ pub(crate) fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram
     let (mut count, mut sum, mut is_cut) = (0.0, 0.0, false);
     for bucket in buckets::all(h) {
         let kept = if is_custom(h) { custom(&bucket, at, upper) } else { exponential(h, &bucket, at, upper) };
-        is_cut |= kept.share < 1.0 || (kept.lower < at && at < kept.upper);
-        let (low, high) = kept.whole;
-        is_cut |= if upper { at == kept.upper && high > at } else { at == kept.lower && low < at };
         let remaining = bucket.count * kept.share;
+        // Where no count changes, the sum is the one that was told.
+        is_cut |= remaining != bucket.count;
         if remaining > 0.0 {
             count += remaining;
             sum += remaining * estimate::middle(h, &bucket, kept.lower, kept.upper);
@@ -36,19 +33,28 @@ pub(crate) fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram
         return compact(h);
     }
     let mut out = spread.gather();
-    (out.count, out.sum, out.reset_hint) = (count, sum, ResetHint::Gauge);
+    (out.count, out.sum, out.reset_hint) = (count, sum, h.reset_hint);
     compact(&out)
 }
 
+/// The span of the zero bucket: one side of it where all other buckets that have something are of that sign.
+fn zero_span(h: &NativeHistogram) -> (f64, f64) {
+    let has = |counts: &[f64]| counts.iter().any(|count| *count != 0.0);
+    match (has(&h.negative_counts), has(&h.positive_counts)) {
+        (false, true) => (0.0, h.zero_threshold),
+        (true, false) => (-h.zero_threshold, 0.0),
+        _ => (-h.zero_threshold, h.zero_threshold),
+    }
+}
+
 fn exponential(h: &NativeHistogram, bucket: &Bucket, at: f64, upper: bool) -> Kept {
-    let zero = estimate::zero_span(h);
+    let zero = zero_span(h);
     let (low, high) = bucket.edges(zero);
     let below = estimate::share_below(h, bucket, zero, at);
-    let whole = (low, high);
     if upper {
-        Kept { share: below, lower: low, upper: high.min(at), whole }
+        Kept { share: below, lower: low, upper: high.min(at) }
     } else {
-        Kept { share: 1.0 - below, lower: low.max(at), upper: high, whole }
+        Kept { share: 1.0 - below, lower: low.max(at), upper: high }
     }
 }
 
@@ -57,9 +63,9 @@ fn custom(bucket: &Bucket, at: f64, upper: bool) -> Kept {
     let open_below = bucket.lower == f64::NEG_INFINITY;
     let open_above = bucket.upper == f64::INFINITY;
     let (lower, upper_edge) = (bucket.lower, bucket.upper);
-    let at_one = |value: f64| Kept { share: 1.0, lower: value, upper: value, whole: (lower, upper_edge) };
+    let at_one = |value: f64| Kept { share: 1.0, lower: value, upper: value };
     if at.is_infinite() {
-        let all = Kept { share: 1.0, lower, upper: upper_edge, whole: (lower, upper_edge) };
+        let all = Kept { share: 1.0, lower, upper: upper_edge };
         return if (at > 0.0) == upper { all } else { NOTHING };
     }
     if open_above && (upper || open_below) {
@@ -77,10 +83,9 @@ fn custom(bucket: &Bucket, at: f64, upper: bool) -> Kept {
     // The lowest of positive buckets begins at zero, as for quantiles.
     let low = if open_below { 0.0 } else { bucket.lower };
     let below = ((at - low) / (bucket.upper - low)).clamp(0.0, 1.0);
-    let whole = (low, bucket.upper);
     if upper {
-        Kept { share: below, lower: low, upper: bucket.upper.min(at), whole }
+        Kept { share: below, lower: low, upper: bucket.upper.min(at) }
     } else {
-        Kept { share: 1.0 - below, lower: low.max(at), upper: bucket.upper, whole }
+        Kept { share: 1.0 - below, lower: low.max(at), upper: bucket.upper }
     }
 }

@@ -12,8 +12,12 @@ pub(crate) fn near(a: f64, b: f64) -> bool {
     if a == b || (a.is_nan() && b.is_nan()) {
         return true;
     }
-    let difference = (a - b).abs();
-    difference < 1e-6 * (a.abs() + b.abs()) || difference < 1e-12
+    let (difference, both) = ((a - b).abs(), a.abs() + b.abs());
+    // What should be nothing is nothing.
+    if a == 0.0 || b == 0.0 || both < f64::MIN_POSITIVE {
+        return difference < 1e-6 * f64::MIN_POSITIVE;
+    }
+    difference / both.min(f64::MAX) < 1e-6
 }
 
 const MINUTE_MS: i64 = 60_000;
