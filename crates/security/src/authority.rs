@@ -67,6 +67,9 @@ pub enum AuthorityError {
     /// The client may not have what is asked for.
     #[error("{0}")]
     Refused(String),
+    /// The client has no tokens for the audience or tenant that is asked for.
+    #[error("{0}")]
+    Target(String),
     /// A bound of the document.
     #[error("the Authority is full: {0}")]
     Limit(String),

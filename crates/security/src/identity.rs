@@ -21,6 +21,10 @@ pub struct CertificateRule {
     /// Which certificates: `cn:<common name>`, `san:<DNS name, address, URI or mail address>`, `sha256:<of the certificate>`
     /// or `spki:<SHA-256 of the public key>`, both in hexadecimal.
     pub certificate: String,
+    /// The subject of the authority that signed it, as `stella tls inspect` shows it. Where it is left out, any of those whose
+    /// certificates are taken, each of which can give any name.
+    #[serde(default)]
+    pub issuer: Option<String>,
     /// The tenants that it may act for; `*` is every one.
     pub tenants: Vec<String>,
     /// The tenant of requests that name none; the only one of `tenants` where it is left out.
@@ -34,6 +38,7 @@ pub struct CertificateRule {
 #[derive(Clone, Debug)]
 struct Mapping {
     selector: Selector,
+    issuer: Option<String>,
     identity: Identity,
 }
 
@@ -43,6 +48,21 @@ enum Selector {
     Name(String),
     Certificate(String),
     PublicKey(String),
+}
+
+impl Mapping {
+    fn selects(&self, certificate: &PeerCertificate) -> bool {
+        self.selector.selects(certificate)
+            && self.issuer.as_ref().is_none_or(|issuer| *issuer == certificate.issuer)
+    }
+}
+
+impl CertificateRule {
+    /// Whether every authority whose certificates are taken can make somebody what the rule says: it goes by a name alone.
+    #[must_use]
+    pub fn is_by_name(&self) -> bool {
+        self.issuer.is_none() && ["cn:", "san:"].iter().any(|kind| self.certificate.starts_with(kind))
+    }
 }
 
 impl Selector {
@@ -126,7 +146,7 @@ impl Identities {
     ) -> Result<Who, Refusal> {
         let mapped = peer.and_then(|peer| {
             let mut mappings = self.mappings.iter();
-            mappings.find(|mapping| mapping.selector.selects(peer)).map(|mapping| &mapping.identity)
+            mappings.find(|mapping| mapping.selects(peer)).map(|mapping| &mapping.identity)
         });
         if let Some(token) = bearer(headers)? {
             let thumbprint = peer.map(|peer| peer.thumbprint.as_str());
@@ -184,7 +204,7 @@ fn mapping(rule: CertificateRule) -> Result<Mapping, String> {
     }
     let selector = Selector::parse(&rule.certificate)?;
     let identity = Identity { subject: rule.certificate, scopes: rule.scopes, tenant, tenants };
-    Ok(Mapping { selector, identity })
+    Ok(Mapping { selector, issuer: rule.issuer, identity })
 }
 
 /// The token of `Authorization: Bearer`. Another scheme is refused: what it shows is not looked at, and must not count as

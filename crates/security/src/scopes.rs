@@ -25,6 +25,11 @@ pub const TIMELINE: &str = "timeline:read";
 pub const ALL: [&str; 8] =
     [READ, LOGS, TRACES, INGEST, ADMIN, INCIDENT, TIMELINE, crate::authority::http::ADMIN_SCOPE];
 
+/// Those of some scopes that nothing here asks for.
+pub fn unknown<'a>(named: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
+    named.into_iter().map(String::as_str).filter(|scope| !ALL.contains(scope)).collect()
+}
+
 /// What a request came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {

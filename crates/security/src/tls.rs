@@ -11,6 +11,8 @@ pub(crate) mod files;
 
 pub(crate) mod watch;
 
+mod signature;
+
 pub mod server;
 
 pub mod client;

@@ -26,6 +26,7 @@ use crate::bounds::{
     PROVEN_TOKEN_LIFE,
 };
 use external::ExternalIssuer;
+pub(crate) use external::claims::words;
 
 /// Why a token is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum TokenError {
     /// It is bound to a certificate that is not the connection's.
     #[error("the token is bound to another client certificate than the connection's")]
     Certificate,
+    /// It tells its own client who has signed in, and is for no resource.
+    #[error("the token is no access token: an ID token, or one of another type, is for its client alone")]
+    NotAccess,
     /// A claim is missing, or not what it should be.
     #[error("the token's claim is missing or wrong: claim={0}")]
     Claim(&'static str),
@@ -297,7 +301,9 @@ impl Verifier {
                 .map_err(|_| TokenError::Claim("jti"))?;
             return Ok(Known { own: Some(own), ..known(&claims, &external::ClaimNames::default())? });
         };
-        let mut known = known(&signed(token, &external.keys())?, external.claims())?;
+        let claims = signed(token, &external.keys())?;
+        check_type(token, &claims)?;
+        let mut known = known(&claims, external.claims())?;
         known.identity = Arc::new(external.bounded(&known.identity));
         known.is_for_us = external.is_audience(&known.audiences);
         Ok(known)
@@ -396,6 +402,15 @@ fn algorithms(key: &Jwk) -> &'static [Algorithm] {
     }
 }
 
+/// Refuses what is signed by an issuer and is no access token (RFC 9068, section 4; OpenID Connect Core 1.0, section 2).
+fn check_type(token: &str, claims: &Map<String, Value>) -> Result<(), TokenError> {
+    let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+    let kind = header.typ.as_deref().unwrap_or("JWT").to_ascii_lowercase();
+    let is_access = ["jwt", "at+jwt", "application/at+jwt"].contains(&kind.as_str());
+    let tells_of_login = ["nonce", "at_hash", "c_hash"].iter().any(|claim| claims.contains_key(*claim));
+    if is_access && !tells_of_login { Ok(()) } else { Err(TokenError::NotAccess) }
+}
+
 /// Reads the claims, by the names that the issuer gives them.
 fn known(claims: &Map<String, Value>, names: &external::ClaimNames) -> Result<Known, TokenError> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
@@ -411,27 +426,20 @@ fn known(claims: &Map<String, Value>, names: &external::ClaimNames) -> Result<Kn
             Some(cnf.get("x5t#S256").and_then(Value::as_str).ok_or(TokenError::Claim("cnf"))?.to_owned())
         }
     };
-    let tenant = match claims.get(&names.tenant) {
-        None => None,
-        // `*` is no tenant to act for, whatever an issuer calls its organisations.
-        Some(value) => {
-            let tenant = value.as_str().filter(|tenant| *tenant != ANY_TENANT);
-            Some(tenant.ok_or(TokenError::Claim("tenant"))?.to_owned())
-        }
-    };
-    let mut allowed = words(claims, &names.allowed_tenants).ok_or(TokenError::Claim("allowed_tenants"))?;
-    allowed.extend(tenant.as_deref());
-    let mut scopes = words(claims, &names.scope).ok_or(TokenError::Claim("scope"))?;
-    if names.scope == "scope" {
-        scopes.extend(words(claims, "scp").ok_or(TokenError::Claim("scp"))?);
+    // `*` is no tenant to act for, whatever an issuer calls its organisations.
+    let tenant = names.tenant(claims).map_err(|()| TokenError::Claim("tenant"))?;
+    if tenant == Some(ANY_TENANT) {
+        return Err(TokenError::Claim("tenant"));
     }
+    let mut allowed = names.tenants(claims).ok_or(TokenError::Claim("allowed_tenants"))?;
+    allowed.extend(tenant);
     let identity = Identity {
         subject: text("sub").ok_or(TokenError::Claim("sub"))?.to_owned(),
-        scopes: scopes.into_iter().map(str::to_owned).collect(),
+        scopes: names.scopes(claims).ok_or(TokenError::Claim("scope"))?,
         tenants: Tenants::of(allowed),
-        tenant,
+        tenant: tenant.map(str::to_owned),
     };
-    let audiences = words(claims, "aud").ok_or(TokenError::Claim("aud"))?;
+    let audiences = words(claims.get("aud")).ok_or(TokenError::Claim("aud"))?;
     Ok(Known {
         identity: Arc::new(identity),
         audiences: audiences.into_iter().map(str::to_owned).collect(),
@@ -441,16 +449,6 @@ fn known(claims: &Map<String, Value>, names: &external::ClaimNames) -> Result<Kn
         is_for_us: None,
         own: None,
     })
-}
-
-/// Words of a text with spaces between them, or of a list; none where the claim is absent, `None` where it is neither.
-pub(crate) fn words<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<Vec<&'a str>> {
-    match claims.get(name) {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::String(text)) => Some(text.split_ascii_whitespace().collect()),
-        Some(Value::Array(items)) => items.iter().map(Value::as_str).collect(),
-        Some(_) => None,
-    }
 }
 
 /// A moment in Unix seconds; fractions are allowed (RFC 7519, section 2).

@@ -20,6 +20,33 @@ struct Labels {
     subject: String,
 }
 
+/// A list of revoked certificates.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ListLabels {
+    listener: &'static str,
+    issuer: String,
+}
+
+impl CertificateMetrics {
+    fn encode_lists(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let lists = self.listeners.iter().flat_map(|listener| {
+            listener.lists().into_iter().map(|list| (listener.name(), list)).collect::<Vec<_>>()
+        });
+        let lists: Vec<_> = lists.collect();
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let help = "When a CRL in use ends, and its authority has another one";
+        let name = "tls_crl_next_update_timestamp_seconds";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (listener, list) in lists {
+            let labels = ListLabels { listener, issuer: list.subject };
+            ConstGauge::new(list.not_after_s as f64).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for CertificateMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         if self.listeners.is_empty() {
@@ -38,6 +65,6 @@ impl Collector for CertificateMetrics {
                 ConstGauge::new(expiry.not_after_s as f64).encode(family.encode_family(&labels)?)?;
             }
         }
-        Ok(())
+        self.encode_lists(&mut encoder)
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use model::audit::Audit;
 use model::error::Classified;
 use model::limits::LimitsSource;
@@ -80,12 +80,17 @@ pub(crate) fn gateway(
 /// each in its protocol's shape, when they ask for a tenant.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     let refusal = request.extensions().get::<Access>().and_then(|access| access.refusal().cloned());
-    match refusal {
+    let mut response = match refusal {
         Some(refusal) if scopes::concerns_no_tenant(request.uri().path()) => {
             refused(request.uri().path(), &refusal)
         }
         _ => next.run(request).await,
+    };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        // What to show instead (RFC 9110, section 15.5.2).
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"stella\""));
     }
+    response
 }
 
 /// A refusal of a request that no protocol's handler answers.

@@ -84,7 +84,7 @@ pub(super) fn of(name: &str, client: &Client, request: &TokenRequest) -> Result<
     }
     let audience = request.audience.as_ref().or(client.audience.first());
     let audience = audience.filter(|audience| client.audience.contains(*audience)).ok_or_else(|| {
-        AuthorityError::Refused(format!(
+        AuthorityError::Target(format!(
             "{name} has no tokens for another audience than {:?}",
             client.audience
         ))
@@ -131,7 +131,7 @@ pub(super) fn narrowed(claims: &Claims, client: &Client) -> Option<Claims> {
 fn tenant(name: &str, client: &Client, asked: Option<&str>) -> Result<Option<String>, AuthorityError> {
     match (asked, &client.tenant) {
         (Some(asked), _) if client.allows(asked) && asked != ANY_TENANT => Ok(Some(asked.to_owned())),
-        (Some(asked), _) => Err(AuthorityError::Refused(format!(
+        (Some(asked), _) => Err(AuthorityError::Target(format!(
             "{name} may not act for the tenant {asked}: allow it with `client update {name} --allowed-tenants`"
         ))),
         (None, Some(own)) => Ok(Some(own.clone())),

@@ -76,6 +76,7 @@ pub fn router(authority: &Authority) -> Router {
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/.well-known/oauth-authorization-server", get(discovery))
         .merge(admin::router())
+        .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .layer(from_fn_with_state(authority.clone(), watched))
         .with_state(port)
@@ -157,6 +158,7 @@ impl From<AuthorityError> for OAuthError {
     fn from(error: AuthorityError) -> Self {
         let (status, code) = match &error {
             AuthorityError::Refused(_) => (StatusCode::BAD_REQUEST, "invalid_scope"),
+            AuthorityError::Target(_) => (StatusCode::BAD_REQUEST, "invalid_target"),
             AuthorityError::Invalid(_) | AuthorityError::Exists(_) => {
                 (StatusCode::BAD_REQUEST, "invalid_request")
             }
@@ -177,8 +179,12 @@ impl IntoResponse for OAuthError {
         let body = json!({"error": self.code, "error_description": self.description});
         let mut response = (self.status, [(CACHE_CONTROL, "no-store")], axum::Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            let scheme = http::HeaderValue::from_static("Basic realm=\"stella authority\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+            // Operators show a token, clients a secret.
+            let scheme = match self.code {
+                "invalid_token" => "Bearer realm=\"stella authority\", error=\"invalid_token\"",
+                _ => "Basic realm=\"stella authority\"",
+            };
+            response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static(scheme));
         }
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from(seconds));
@@ -186,6 +192,11 @@ impl IntoResponse for OAuthError {
         response.extensions_mut().insert(Because { code: self.code, reason: self.description });
         response
     }
+}
+
+async fn nothing_here() -> Response {
+    let said = "nothing is here: /.well-known/oauth-authorization-server says what there is";
+    (StatusCode::NOT_FOUND, answer(json!({"error": "not_found", "error_description": said}))).into_response()
 }
 
 fn answer(body: Value) -> Response {

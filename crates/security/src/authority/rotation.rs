@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{Algorithm, SigningKey};
 use super::state::{self, PublicKey};
 use super::{Authority, AuthorityError};
-use crate::bounds::KEY_LEAD_S;
+use crate::bounds::{KEY_LEAD_S, MAX_KEYS};
 
 /// The issuer where no server has named one yet.
 pub(super) const DEFAULT_ISSUER: &str = "https://localhost:8440";
@@ -150,6 +150,14 @@ impl Authority {
             })
             .await?;
         self.load_signing_keys()?;
+        let keys = self.inner.register.current().state.keys.len();
+        if keys > MAX_KEYS / 2 {
+            tracing::warn!(
+                keys,
+                most = MAX_KEYS,
+                "there are many signing keys: retire those of nodes that are gone"
+            );
+        }
         self.tell(Action::KeyRotated, |event| event.on(&kid));
         Ok(kid)
     }

@@ -31,7 +31,13 @@ fn certificate(name: &str) -> PeerCertificate {
 fn rule(name: &str, tenants: &[&str], scopes: &[&str]) -> CertificateRule {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let scopes = BTreeSet::from_iter(words(scopes));
-    CertificateRule { certificate: format!("cn:{name}"), tenants: words(tenants), tenant: None, scopes }
+    CertificateRule {
+        issuer: None,
+        certificate: format!("cn:{name}"),
+        tenants: words(tenants),
+        tenant: None,
+        scopes,
+    }
 }
 
 fn gateway(

@@ -47,6 +47,7 @@ fn rules_select_by_name_and_by_hash() {
 #[test]
 fn a_rule_acts_for_its_only_tenant_or_for_the_one_that_it_names() {
     let rule = |tenants: &[&str], tenant: Option<&str>| CertificateRule {
+        issuer: None,
         certificate: "cn:a".into(),
         tenants: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
         tenant: tenant.map(str::to_owned),
@@ -59,6 +60,21 @@ fn a_rule_acts_for_its_only_tenant_or_for_the_one_that_it_names() {
     assert_eq!(acts_for(rule(&["a", "b"], Some("b"))), Ok(Some("b".into())));
     assert_eq!(acts_for(rule(&["*"], Some("b"))), Ok(Some("b".into())));
     assert!(acts_for(rule(&["a"], Some("b"))).is_err());
+}
+
+#[test]
+fn a_rule_with_an_issuer_takes_no_name_of_another_authority() {
+    let rule = |issuer: Option<&str>| CertificateRule {
+        certificate: "cn:collector".into(),
+        issuer: issuer.map(str::to_owned),
+        tenants: vec!["a".into()],
+        tenant: None,
+        scopes: BTreeSet::new(),
+    };
+    for (issuer, expected) in [(None, true), (Some("CN=ca"), true), (Some("CN=other"), false)] {
+        assert_eq!(mapping(rule(issuer)).unwrap().selects(&certificate()), expected, "{issuer:?}");
+        assert_eq!(rule(issuer).is_by_name(), issuer.is_none());
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl ClientTls {
     }
 }
 
-fn load(contents: &Contents) -> Result<Loaded, SecurityError> {
+fn load(contents: &Contents, _in_use: Option<&Loaded>) -> Result<Loaded, SecurityError> {
     let mut files = contents.0.iter();
     let (ca_path, ca) = files.next().expect("the authorities come first");
     let roots = Arc::new(files::roots(ca_path, ca)?);

@@ -9,15 +9,17 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::digest;
 use model::Clock;
 use model::time::NS_PER_S;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
+use rustls_pki_types::CertificateDer;
 
-use super::files;
 use super::peer::PeerCertificate;
+use super::{files, signature};
 use crate::bounds::EXPIRY_WARNING_S;
 use crate::error::SecurityError;
 
@@ -81,8 +83,8 @@ struct Folder<'a> {
 impl Folder<'_> {
     fn authority(&mut self) -> Result<Issuer<'static, KeyPair>, SecurityError> {
         let (cert_path, key_path) = (self.dir.join(CA_FILE), self.dir.join(CA_KEY_FILE));
-        if !self.force && self.is_good(&cert_path, &key_path) {
-            self.made.kept.extend([cert_path.clone(), key_path.clone()]);
+        if !self.force && self.is_good(&cert_path, &key_path, None) {
+            self.keep(&cert_path, &key_path)?;
             let (cert, key) = (files::read(&cert_path)?, files::read(&key_path)?);
             let key = KeyPair::from_pem(&String::from_utf8_lossy(&key))
                 .map_err(|error| SecurityError::file(&key_path, error.to_string()))?;
@@ -109,9 +111,8 @@ impl Folder<'_> {
         authority: &Issuer<'_, KeyPair>,
     ) -> Result<(), SecurityError> {
         let (cert_path, key_path) = (self.dir.join(cert), self.dir.join(key));
-        if !self.force && self.is_good(&cert_path, &key_path) {
-            self.made.kept.extend([cert_path, key_path]);
-            return Ok(());
+        if !self.force && self.is_good(&cert_path, &key_path, Some(&self.dir.join(CA_FILE))) {
+            return self.keep(&cert_path, &key_path);
         }
         let key = KeyPair::generate()?;
         let certificate = parameters.signed_by(&key, authority)?;
@@ -146,18 +147,31 @@ impl Folder<'_> {
         parameters
     }
 
-    /// Whether both files are there and the certificate lasts for a while.
-    fn is_good(&self, cert: &Path, key: &Path) -> bool {
-        let found = files::read(cert).and_then(|bytes| files::certificates(cert, &bytes));
-        let Some(certificate) = found.ok().and_then(|found| PeerCertificate::parse(&found[0]).ok()) else {
-            return false;
-        };
-        key.is_file() && certificate.not_after_s - self.now_s > EXPIRY_WARNING_S
+    /// Whether both files are there and a pair, the authority has signed the certificate, and it lasts for a while.
+    fn is_good(&self, cert: &Path, key: &Path, authority: Option<&Path>) -> bool {
+        let (Some(der), Some(key)) = (first_certificate(cert), key_pair(key)) else { return false };
+        let Ok(certificate) = PeerCertificate::parse(&der) else { return false };
+        let spki = digest::digest(&digest::SHA256, &key.subject_public_key_info());
+        let is_signed = authority.is_none_or(|authority| {
+            first_certificate(authority).is_some_and(|authority| signature::is_issued_by(&der, &authority))
+        });
+        let lasts = certificate.not_after_s - self.now_s > EXPIRY_WARNING_S;
+        is_signed && lasts && certificate.spki_sha256 == hex::encode(spki)
+    }
+
+    /// Keeps a pair, whose key is its owner's alone.
+    fn keep(&mut self, cert: &Path, key: &Path) -> Result<(), SecurityError> {
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(key, private).map_err(|error| SecurityError::write(key, error))?;
+        self.made.kept.extend([cert.to_owned(), key.to_owned()]);
+        Ok(())
     }
 
     /// Writes beside the file and renames, so that nobody reads half of it.
     fn write(&mut self, path: &Path, text: &str, mode: u32) -> Result<(), SecurityError> {
-        let beside = path.with_extension("new");
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
         let written = write_file(&beside, text, mode).and_then(|()| fs::rename(&beside, path));
         written.map_err(|error| SecurityError::write(path, error))?;
         self.made.written.push(path.to_owned());
@@ -166,11 +180,23 @@ impl Folder<'_> {
 }
 
 fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
-    // A file that was left behind keeps its mode when it is opened.
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    // What was left behind goes, and nothing that somebody puts there meanwhile is written to.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+fn first_certificate(path: &Path) -> Option<CertificateDer<'static>> {
+    let bytes = files::read(path).ok()?;
+    files::certificates(path, &bytes).ok()?.into_iter().next()
+}
+
+fn key_pair(path: &Path) -> Option<KeyPair> {
+    KeyPair::from_pem(std::str::from_utf8(&files::read(path).ok()?).ok()?).ok()
 }
 
 fn moment(seconds: i64) -> SystemTime {

@@ -3,30 +3,38 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::peer::{PeerCertificate, serial_hex};
+use super::signature;
 use crate::error::SecurityError;
 
 /// What the files of revocation say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Revocation {
-    /// The lists, for the verifier, which checks their signatures.
+    /// The lists, for the verifier, which checks the signatures of those that it asks.
     pub(crate) lists: Vec<CertificateRevocationListDer<'static>>,
     /// Encoded issuer and serial number of each entry of the lists.
     revoked: HashSet<(Vec<u8>, String)>,
     serials: HashSet<String>,
     public_keys: HashSet<String>,
+    /// Until when each list says what is revoked: its issuer, and Unix seconds.
+    pub(crate) ends: Vec<(String, i64)>,
 }
 
 impl Revocation {
-    /// Adds a file: CRLs as PEM or DER, or else a deny list with a line for each `serial:<hex>` or `spki:<SHA-256 in hex>`
+    /// Adds a file: CRLs as PEM or DER, signed by one of the authorities where their issuer is one of them, or else a deny list with a line for each `serial:<hex>` or `spki:<SHA-256 in hex>`
     /// and comments after `#`.
-    pub(crate) fn add(&mut self, path: &Path, bytes: &[u8]) -> Result<(), SecurityError> {
+    pub(crate) fn add(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        authorities: &[CertificateDer<'_>],
+    ) -> Result<(), SecurityError> {
         if bytes.first() == Some(&0x30) {
-            return self.add_list(path, CertificateRevocationListDer::from(bytes.to_vec()));
+            return self.add_list(path, CertificateRevocationListDer::from(bytes.to_vec()), authorities);
         }
         let text =
             std::str::from_utf8(bytes).map_err(|_| SecurityError::file(path, "neither text nor a CRL"))?;
@@ -36,7 +44,7 @@ impl Revocation {
         let mut found = false;
         for list in CertificateRevocationListDer::pem_slice_iter(bytes) {
             let list = list.map_err(|error| SecurityError::file(path, format!("not a CRL: {error}")))?;
-            self.add_list(path, list)?;
+            self.add_list(path, list, authorities)?;
             found = true;
         }
         if found {
@@ -50,9 +58,21 @@ impl Revocation {
         &mut self,
         path: &Path,
         list: CertificateRevocationListDer<'static>,
+        authorities: &[CertificateDer<'_>],
     ) -> Result<(), SecurityError> {
         let (_, parsed) = CertificateRevocationList::from_der(&list)
             .map_err(|error| SecurityError::file(path, format!("not a CRL: {error}")))?;
+        // With it, every certificate of that authority would be refused in the handshake.
+        if signature::is_list_of(&parsed, authorities) == Some(false) {
+            let reason = format!(
+                "the CRL is not signed by the authority that it names: issuer={:?}",
+                parsed.issuer().to_string()
+            );
+            return Err(SecurityError::file(path, reason));
+        }
+        if let Some(next) = parsed.next_update() {
+            self.ends.push((parsed.issuer().to_string(), next.timestamp()));
+        }
         let issuer = parsed.issuer().as_raw();
         for revoked in parsed.iter_revoked_certificates() {
             self.revoked.insert((issuer.to_vec(), serial_hex(revoked.raw_serial())));

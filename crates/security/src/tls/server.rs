@@ -1,5 +1,6 @@
 //! A listener's side of TLS: its certificate, whose certificates it takes, and the handshake.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,9 +61,23 @@ pub struct Expiry {
     pub not_after_s: i64,
 }
 
+/// When a certificate is good, in Unix seconds.
+#[derive(Clone, Copy)]
+struct Period {
+    from_s: i64,
+    to_s: i64,
+}
+
+impl Period {
+    const fn is_good(self, now_s: i64) -> bool {
+        self.from_s <= now_s && now_s <= self.to_s
+    }
+}
+
 /// What is made of the files.
 struct Loaded {
     config: Arc<ServerConfig>,
+    own: Period,
     revocation: Arc<Revocation>,
     /// The listener's own certificates, and those of the authorities.
     certificates: Vec<Expiry>,
@@ -97,7 +112,16 @@ impl ServerTls {
         let mut paths = vec![files.cert.clone(), files.key.clone()];
         paths.extend(files.ca.clone());
         paths.extend(files.revoked.iter().cloned());
-        let loaded = Watched::open(paths, move |contents| load(contents, has_ca, auth))?;
+        let ticks = Arc::clone(&clock);
+        let loaded = Watched::open(paths, move |contents, in_use: Option<&Loaded>| {
+            let loaded = load(contents, has_ca, auth)?;
+            let now_s = ticks.now().0.div_euclid(NS_PER_S);
+            if in_use.is_some_and(|in_use| in_use.own.is_good(now_s)) && !loaded.own.is_good(now_s) {
+                let reason = "the certificate has ended, or has not begun, and the one in use is good";
+                return Err(SecurityError::file(&contents.0[0].0, reason));
+            }
+            Ok(loaded)
+        })?;
         let tls = Self { name, loaded, handshakes: Semaphore::new(MAX_HANDSHAKES), clock };
         tls.warn_of_expiry();
         Ok(tls)
@@ -145,10 +169,19 @@ impl ServerTls {
         self.now_s() <= peer.not_after_s && !self.loaded.current().revocation.is_revoked(peer)
     }
 
-    /// When the certificates in use end: the listener's own first, then those of the clients' authorities.
+    /// When the certificates in use end: the listener's own, and those of the clients' authorities; of several with one
+    /// subject, that which ends first.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
-        self.loaded.current().certificates.clone()
+        earliest(self.loaded.current().certificates.iter().cloned())
+    }
+
+    /// When the lists of revoked certificates end, by their issuers: their authorities have others by then.
+    #[must_use]
+    pub fn lists(&self) -> Vec<Expiry> {
+        let loaded = self.loaded.current();
+        let ends = loaded.revocation.ends.iter();
+        earliest(ends.map(|(issuer, end_s)| Expiry { subject: issuer.clone(), not_after_s: *end_s }))
     }
 
     /// The listener's name.
@@ -171,6 +204,15 @@ impl ServerTls {
                 tracing::warn!(listener = self.name, subject, days, "a certificate ends soon: renew it");
             }
         }
+        for Expiry { subject: issuer, not_after_s } in self.lists() {
+            if not_after_s < now_s {
+                tracing::warn!(
+                    listener = self.name,
+                    issuer,
+                    "a CRL is older than its authority says: fetch the next one"
+                );
+            }
+        }
     }
 }
 
@@ -191,16 +233,22 @@ fn load(contents: &Contents, has_ca: bool, auth: ClientAuth) -> Result<Loaded, S
     let chain = files::certificates(cert_path, cert)?;
     let key = files::private_key(key_path, key)?;
 
+    let roots = match authorities {
+        Some((path, bytes)) => files::certificates(path, bytes)?,
+        None => Vec::new(),
+    };
     let mut revocation = Revocation::default();
     for (path, bytes) in files {
-        revocation.add(path, bytes)?;
+        revocation.add(path, bytes, &roots)?;
     }
     let revocation = Arc::new(revocation);
+    let leaf = PeerCertificate::parse(&chain[0]).map_err(|reason| SecurityError::file(cert_path, reason))?;
+    let own = Period { from_s: leaf.not_before_s, to_s: leaf.not_after_s };
     let mut certificates = vec![expiry(&chain[0]).map_err(|reason| SecurityError::file(cert_path, reason))?];
     let verifier = match authorities {
         Some((path, bytes)) if auth != ClientAuth::None => {
-            for certificate in files::certificates(path, bytes)? {
-                certificates.push(expiry(&certificate).map_err(|reason| SecurityError::file(path, reason))?);
+            for certificate in &roots {
+                certificates.push(expiry(certificate).map_err(|reason| SecurityError::file(path, reason))?);
             }
             let roots = Arc::new(files::roots(path, bytes)?);
             let builder = WebPkiClientVerifier::builder_with_provider(roots, provider())
@@ -221,7 +269,17 @@ fn load(contents: &Contents, has_ca: bool, auth: ClientAuth) -> Result<Loaded, S
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Sessions belong to this reading of the files: what is revoked by the next one cannot be resumed.
     config.session_storage = ServerSessionMemoryCache::new(MAX_SESSIONS);
-    Ok(Loaded { config: Arc::new(config), revocation, certificates })
+    Ok(Loaded { config: Arc::new(config), own, revocation, certificates })
+}
+
+/// Of several with one subject, that which ends first.
+fn earliest(all: impl Iterator<Item = Expiry>) -> Vec<Expiry> {
+    let mut by_subject = BTreeMap::new();
+    for Expiry { subject, not_after_s } in all {
+        let end_s = by_subject.entry(subject).or_insert(not_after_s);
+        *end_s = (*end_s).min(not_after_s);
+    }
+    by_subject.into_iter().map(|(subject, not_after_s)| Expiry { subject, not_after_s }).collect()
 }
 
 fn expiry(der: &CertificateDer<'_>) -> Result<Expiry, String> {

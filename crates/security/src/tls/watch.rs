@@ -11,7 +11,11 @@ use parking_lot::Mutex;
 use super::files::Contents;
 use crate::error::SecurityError;
 
-type Build<T> = Box<dyn Fn(&Contents) -> Result<T, SecurityError> + Send + Sync>;
+/// What is made of the files, beside what is in use.
+type Build<T> = Box<dyn Fn(&Contents, Option<&T>) -> Result<T, SecurityError> + Send + Sync>;
+
+/// Looks until something broken is tried again, though the files are as they were: it may begin to be good.
+const LOOKS_UNTIL_RETRY: u32 = 60;
 
 /// What was made of some files, and how it is made anew.
 pub(crate) struct Watched<T> {
@@ -32,6 +36,8 @@ struct Seen {
 struct Broken {
     contents: Option<Contents>,
     is_told: bool,
+    /// How often it was found as it was.
+    looks: u32,
 }
 
 /// What a look changed.
@@ -47,10 +53,10 @@ impl<T> Watched<T> {
     /// Reads the files for the first time.
     pub(crate) fn open(
         paths: Vec<PathBuf>,
-        build: impl Fn(&Contents) -> Result<T, SecurityError> + Send + Sync + 'static,
+        build: impl Fn(&Contents, Option<&T>) -> Result<T, SecurityError> + Send + Sync + 'static,
     ) -> Result<Self, SecurityError> {
         let good = Contents::read(&paths)?;
-        let current = ArcSwap::from_pointee(build(&good)?);
+        let current = ArcSwap::from_pointee(build(&good, None)?);
         Ok(Self { paths, build: Box::new(build), current, seen: Mutex::new(Seen { good, broken: None }) })
     }
 
@@ -70,10 +76,16 @@ impl<T> Watched<T> {
         }
         let contents = read.as_ref().ok().cloned();
         let is_known = seen.broken.as_ref().is_some_and(|broken| broken.contents == contents);
-        if is_known && seen.broken.as_ref().is_some_and(|broken| broken.is_told) {
-            return Look::Same;
+        let mut was_told = false;
+        if let Some(broken) = seen.broken.as_mut().filter(|broken| is_known && broken.is_told) {
+            was_told = true;
+            broken.looks += 1;
+            if broken.looks % LOOKS_UNTIL_RETRY != 0 {
+                return Look::Same;
+            }
         }
-        match read.and_then(|contents| Ok(((self.build)(&contents)?, contents))) {
+        let in_use = self.current();
+        match read.and_then(|contents| Ok(((self.build)(&contents, Some(&in_use))?, contents))) {
             Ok((built, contents)) => {
                 self.current.store(Arc::new(built));
                 *seen = Seen { good: contents, broken: None };
@@ -81,11 +93,11 @@ impl<T> Watched<T> {
                 Look::Renewed
             }
             Err(error) => {
-                if is_known {
+                if is_known && !was_told {
                     tracing::error!(name, files = %self, %error,
                         "new certificates are broken and the old ones stay in use: replace the files");
                 }
-                seen.broken = Some(Broken { contents, is_told: is_known });
+                seen.broken = Some(Broken { contents, is_told: is_known, looks: 0 });
                 Look::Same
             }
         }

@@ -1,5 +1,7 @@
 //! Issuers of others: whose keys are in a file, or behind an address, and what their claims are called.
 
+pub(crate) mod claims;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use jsonwebtoken::jwk::JwkSet;
 use model::Clock;
 use model::tenant::OWN_TENANT;
 use serde::Deserialize;
+
+pub use claims::ClaimNames;
 
 use super::renewal::Renewal;
 use super::{Identity, Tenants};
@@ -26,28 +30,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the discovery document is, below the issuer.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
-
-/// What an issuer calls its claims.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClaimNames {
-    /// The tenant that the token acts for.
-    pub tenant: String,
-    /// All tenants that it may act for: a list, or words with spaces between them.
-    pub allowed_tenants: String,
-    /// Scopes: the same. With `scope`, `scp` is read too.
-    pub scope: String,
-}
-
-impl Default for ClaimNames {
-    fn default() -> Self {
-        Self {
-            tenant: "stellaops:tenant".into(),
-            allowed_tenants: "stellaops:allowed_tenants".into(),
-            scope: "scope".into(),
-        }
-    }
-}
 
 /// An issuer, as it is configured.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -113,7 +95,7 @@ impl ExternalIssuer {
         let keys = match &settings.jwks {
             Some(jwks) if !jwks.contains("://") => {
                 let path = PathBuf::from(jwks);
-                Keys::File(Watched::open(vec![path.clone()], move |contents| {
+                Keys::File(Watched::open(vec![path.clone()], move |contents, _| {
                     let bytes = contents.0.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
                     parse(bytes).map_err(|reason| SecurityError::file(&path, reason))
                 })?)
@@ -151,7 +133,7 @@ impl ExternalIssuer {
             (named, Some(tenants)) => named.common(&Tenants::of(tenants.iter().map(String::as_str))),
         };
         Identity {
-            subject: identity.subject.clone(),
+            subject: claims::actor(&self.settings.issuer, &identity.subject),
             scopes: identity.scopes.iter().filter(|scope| may(scope)).cloned().collect(),
             tenant: identity.tenant.clone().filter(|tenant| tenants.allow(tenant)),
             tenants,

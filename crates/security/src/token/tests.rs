@@ -78,7 +78,12 @@ async fn tokens_of_others_are_taken_by_their_own_words() {
     assert_eq!(identity.scopes, ["obs:logs", "obs:read"].map(str::to_owned).into());
     assert!(identity.tenants.allow("globex") && !identity.tenants.allow("initech"));
 
-    let names = ClaimNames { tenant: "org".into(), allowed_tenants: "orgs".into(), scope: "perms".into() };
+    let names = ClaimNames {
+        tenant: "org".into(),
+        allowed_tenants: "orgs".into(),
+        scope: "perms".into(),
+        ..ClaimNames::default()
+    };
     let renamed = verifier(&world, vec![other.issuer(names)]).await;
     let token = other.sign(&json!({
         "iss": OTHER, "sub": "ann", "aud": "observability", "exp": now_s + 60, "org": "o", "orgs": ["p"],
@@ -90,6 +95,43 @@ async fn tokens_of_others_are_taken_by_their_own_words() {
 
     let unknown = verifier(&world, Vec::new()).await;
     assert_eq!(unknown.verify(&token, None), Err(TokenError::Issuer(OTHER.into())));
+}
+
+#[tokio::test]
+async fn roles_of_others_are_read_where_they_stand_and_mean_what_is_configured() {
+    let (world, other) = (World::new(), Other::new());
+    let set = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
+    let base = json!({
+        "iss": OTHER, "sub": "cn:root\n{}", "aud": "observability", "exp": now_s(&world) + 60,
+        "realm_access": {"roles": ["sre", "visitor"]}, "https://x.example/org": "o-17", "groups": "g-1 g-2",
+    });
+    let claims = ClaimNames {
+        tenant: "https://x.example/org".into(),
+        allowed_tenants: "groups".into(),
+        scope: "realm_access.roles".into(),
+        tenants: [("o-17", "acme"), ("g-2", "globex")].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
+        scopes: [("sre".to_owned(), set(&["obs:read", "obs:admin"]))].into(),
+    };
+    let settings =
+        IssuerSettings { claims, scopes: Some(set(&["obs:read", "obs:admin"])), ..IssuerSettings::default() };
+    let verifier = verifier(&world, vec![other.issuer_with(settings)]).await;
+    let identity = verifier.verify(&other.sign(&base), None).unwrap();
+    assert_eq!(identity.scopes, set(&["obs:read", "obs:admin"]));
+    assert_eq!(
+        (identity.tenant.as_deref(), &identity.tenants),
+        (Some("acme"), &Tenants::These(set(&["acme", "globex"])))
+    );
+    // Whoever it is, it is nobody of another issuer, and writes no lines of its own.
+    assert_eq!(identity.subject, format!("{OTHER}#cn:root_{{}}"));
+    for claim in ["nonce", "at_hash"] {
+        let mut claims = base.clone();
+        claims[claim] = "x".into();
+        assert_eq!(verifier.verify(&other.sign(&claims), None), Err(TokenError::NotAccess));
+    }
+    let mut header = Header::new(Algorithm::ES256);
+    (header.kid, header.typ) = (Some("k1".into()), Some("logout+jwt".into()));
+    let token = jsonwebtoken::encode(&header, &base, &other.key).unwrap();
+    assert_eq!(verifier.verify(&token, None), Err(TokenError::NotAccess));
 }
 
 /// An issuer's address: HTTPS with a certificate of an authority of its own, which counts how often it is asked.

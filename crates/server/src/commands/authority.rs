@@ -8,6 +8,7 @@ mod place;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use security::authority::Algorithm;
+use security::scopes;
 use security::tls::inspect;
 
 use super::table::table;
@@ -203,6 +204,7 @@ async fn client(action: &ClientAction) -> anyhow::Result<()> {
     match action {
         ClientAction::Create(create) => {
             let new = create.client()?;
+            doubt_scopes(new.settings.scopes.as_deref());
             let acts_for_nobody = new.settings.tenant.is_none() && new.settings.allowed_tenants.is_none();
             let secret = create.place.reach().await?.create(new).await?;
             print(&format!("client_id={}\nclient_secret={secret}", create.name));
@@ -238,7 +240,9 @@ async fn client(action: &ClientAction) -> anyhow::Result<()> {
             print(&serde_json::to_string_pretty(&client)?);
         }
         ClientAction::Update(update) => {
-            let secret = update.place.find().await?.update(&update.name, update.changes()?).await?;
+            let changes = update.changes()?;
+            doubt_scopes(changes.scopes.as_deref());
+            let secret = update.place.find().await?.update(&update.name, changes).await?;
             if let Some(secret) = secret {
                 print(&format!("client_id={}\nclient_secret={secret}", update.name));
                 note("keep the secret: it is not shown again, and the old one is no longer good");
@@ -252,6 +256,14 @@ async fn client(action: &ClientAction) -> anyhow::Result<()> {
 #[expect(clippy::print_stderr, reason = "what is for people stays out of what is for files")]
 fn note(text: &str) {
     eprintln!("{text}");
+}
+
+/// Says where a scope is named that no request needs: it may be misspelt, or be for something else than this server.
+fn doubt_scopes(named: Option<&[String]>) {
+    let unknown = scopes::unknown(named.unwrap_or_default());
+    if !unknown.is_empty() {
+        note(&format!("no request here needs {}: there are {}", unknown.join(" "), scopes::ALL.join(" ")));
+    }
 }
 
 async fn keys(action: &KeyAction) -> anyhow::Result<()> {

@@ -94,6 +94,7 @@ impl Up {
             config.tls = Some(Tls { cert, key, ca: Some(folder.join(dev::CA_FILE)), ..Tls::default() });
             // Whoever may read the data folder may do everything.
             config.identity.certificates.push(CertificateRule {
+                issuer: None,
                 certificate: format!("cn:{}", dev::CLIENT_NAME),
                 tenants: vec![ANY_TENANT.to_owned()],
                 tenant: config.default_tenant.clone(),

@@ -2,6 +2,7 @@
 
 use security::authority::Issuer;
 use security::identity::CertificateRule;
+use security::tls::inspect;
 use security::token::external::IssuerSettings;
 use serde::Deserialize;
 
@@ -54,6 +55,17 @@ impl Config {
                 self.listen.address,
                 self.issuer().as_str()
             ));
+        }
+        let authorities = self.tls.as_ref().and_then(|tls| inspect::file(tls.ca.as_ref()?).ok());
+        if authorities.is_some_and(|authorities| authorities.len() > 1) {
+            let by_name = self.identity.certificates.iter().filter(|rule| rule.is_by_name());
+            doubts.extend(by_name.map(|rule| {
+                format!(
+                    "identity.certificates: {}: each of the authorities in tls.ca can give this name; say with issuer which one \
+                     is meant",
+                    rule.certificate
+                )
+            }));
         }
         doubts
     }

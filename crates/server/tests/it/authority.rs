@@ -132,10 +132,12 @@ async fn the_commands_of_a_deployment_run_as_they_are_written() {
     let none = client(&certificates(&folder.join("stella-data")), None);
     let bare = none.get(deployment.url("prometheus", "/metrics")).send().await.unwrap();
     assert_eq!(bare.status(), 401, "neither a token nor a certificate");
+    assert_eq!(bare.headers()["www-authenticate"], "Bearer realm=\"stella\"");
     let without = none.get(deployment.url("prometheus", "/metrics")).bearer_auth(token).send().await.unwrap();
     assert_eq!(without.status(), 200, "the token is enough where no certificate is required");
     let query = deployment.ask("prometheus", "/api/v1/query?query=up", Some(token), None).await;
     assert_eq!(query.status(), 401);
+    assert!(query.headers().contains_key("www-authenticate"));
     let said: Value = serde_json::from_str(&query.text().await.unwrap()).unwrap();
     assert!(said["error"].as_str().unwrap().starts_with("TENANT_REQUIRED"), "{said}");
 
@@ -243,6 +245,20 @@ async fn an_operator_does_the_same_over_the_port_of_the_authority() {
     succeed(folder, &format!("stella authority client delete a {at}"));
     assert_eq!(query().await, 401, "the client is gone, and its tokens with it");
     refused(folder, &format!("stella authority client show a {at}"), "client list");
+    let shown = succeed(folder, &format!("stella authority client show op {at}"));
+    assert!(shown.contains("\"has_secret\": true") && !shown.contains("sha256"), "{shown}");
+    refused(folder, &format!("stella authority token revoke nosuchjti {at}"), "neither a token");
+    let claims = succeed(folder, &format!("stella authority token inspect @op.token {at}"));
+    assert!(claims.contains("authority:admin"), "{claims}");
+    // A command that looks makes no Authority, and one from another folder no key.
+    refused(folder, "stella authority client list --data-dir nothing", "--server");
+    let store = "--data-dir nothing --store stella-data/store";
+    refused(folder, &format!("stella authority token issue op --ttl 1h {store}"), "signing keys");
+    assert!(!folder.join("nothing/authority").exists());
+    let keys = succeed(folder, &format!("stella authority key list {store}"));
+    assert_eq!(keys.matches("elsewhere").count(), 2, "{keys}");
+    let kid = keys.split_whitespace().find(|word| word.len() == 43).unwrap();
+    succeed(folder, &format!("stella authority key retire {kid} {store}"));
     let forged = at.replace("@op.token", "x.y.z");
     refused(folder, &format!("stella authority client list {forged}"), "401");
     deployment.stella.stop().await;

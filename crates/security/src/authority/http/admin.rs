@@ -77,7 +77,7 @@ impl IntoResponse for Refused {
         let status = match &self.0 {
             AuthorityError::NoClient(_) | AuthorityError::NoKey(_) => StatusCode::NOT_FOUND,
             AuthorityError::Exists(_) => StatusCode::CONFLICT,
-            AuthorityError::Refused(_) => StatusCode::FORBIDDEN,
+            AuthorityError::Refused(_) | AuthorityError::Target(_) => StatusCode::FORBIDDEN,
             _ => return OAuthError::from(self.0).into_response(),
         };
         let body = json!({"error": "refused", "error_description": self.0.to_string()});

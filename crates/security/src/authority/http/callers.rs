@@ -184,7 +184,7 @@ fn by_assertion(port: &Port, form: &Form, assertion: &str) -> Result<String, OAu
     }
     let issuer = port.authority.issuer();
     let ours = ["", "/token", "/connect/token"].map(|path| format!("{issuer}{path}"));
-    let audiences = token::words(&claims, "aud").unwrap_or_default();
+    let audiences = token::words(claims.get("aud")).unwrap_or_default();
     if !audiences.iter().any(|audience| ours.iter().any(|our| our == audience)) {
         return Err(wrong(&format!("aud must be {issuer} or its token endpoint")));
     }

@@ -39,6 +39,36 @@ fn what_is_there_stays_until_it_ends_or_is_forced_out() {
 }
 
 #[test]
+fn what_is_no_pair_is_made_anew_and_keys_are_their_owners() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let clock = ManualClock::new(TimestampNs(NOW_S * NS_PER_S));
+    let mended = || make(dir.path(), "dev", false, &clock).unwrap().written;
+    assert_eq!(mended().len(), 14);
+    let pair = |service: &str| [at(&format!("{service}-dev.key")), at(&format!("{service}-dev.crt"))];
+    // The key of another, none, one that others may read, and a file beside that leads elsewhere.
+    fs::copy(at("loki-dev.key"), at("tempo-dev.key")).unwrap();
+    assert_eq!(mended(), pair("tempo"));
+    fs::write(at("prometheus-dev.key"), "").unwrap();
+    fs::write(at("victim"), "mine").unwrap();
+    std::os::unix::fs::symlink(at("victim"), at("prometheus-dev.key.new")).unwrap();
+    assert_eq!(mended(), pair("prometheus"));
+    assert_eq!(fs::read_to_string(at("victim")).unwrap(), "mine");
+    fs::set_permissions(at("collector-dev.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(mended().is_empty());
+    assert_eq!(mode(&at("collector-dev.key")), 0o600);
+    // A pair of another authority, and an authority that is no pair.
+    let other = tempfile::tempdir().unwrap();
+    make(other.path(), "dev", false, &clock).unwrap();
+    for name in ["client.crt", "client.key"] {
+        fs::copy(other.path().join(name), at(name)).unwrap();
+    }
+    assert_eq!(mended(), [at("client.key"), at("client.crt")]);
+    fs::copy(other.path().join(CA_FILE), at(CA_FILE)).unwrap();
+    assert_eq!(mended().len(), 14, "nothing that the old one signed is trusted");
+}
+
+#[test]
 fn names_and_periods_are_in_the_certificates() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(TimestampNs(NOW_S * NS_PER_S));

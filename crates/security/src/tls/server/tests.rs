@@ -371,3 +371,39 @@ async fn nothing_is_lost_while_pairs_are_exchanged_again_and_again() {
     assert_eq!(seen.lock().len() as u64, sent, "every number that was answered was seen");
     assert!(sent > rotations as u64 / 4, "data flowed: {sent}");
 }
+
+#[tokio::test]
+async fn what_would_end_the_service_does_not_replace_what_works() {
+    let (folder, foreign) = (Folder::new(), Folder::new());
+    let files = folder.files(&["list.crl"]);
+    folder.revoke("list.crl", &["01"]);
+    let now_s = jiff::Timestamp::now().as_second();
+    let clock = Arc::new(ManualClock::new(TimestampNs(now_s * NS_PER_S)));
+    let server = ServerTls::open("loki", &files, ClientAuth::Required, Arc::clone(&clock) as _).unwrap();
+    let client = folder.own_client();
+    assert!(meet(&server, &client).await.is_ok());
+    // A list with the authority's name that another one signed: the handshakes of all would fail.
+    foreign.revoke("list.crl", &["02"]);
+    fs::copy(foreign.path("list.crl"), folder.path("list.crl")).unwrap();
+    assert_eq!([server.look(), server.look()], [Look::Same, Look::Same]);
+    assert!(meet(&server, &client).await.is_ok());
+    folder.revoke("list.crl", &["01"]);
+    assert_eq!(server.lists().len(), 1);
+    // A pair that has not begun: it is taken when it has.
+    let later = ManualClock::new(TimestampNs((now_s + 86_400) * NS_PER_S));
+    dev::make(folder.dir.path(), "dev", true, &later).unwrap();
+    folder.revoke("list.crl", &["01"]);
+    assert_eq!([server.look(), server.look()], [Look::Same, Look::Same]);
+    clock.set(TimestampNs((now_s + 86_400) * NS_PER_S));
+    assert!((0..200).any(|_| server.look() == Look::Renewed));
+    // Two authorities of one name, as in their rotation, are told as one.
+    let both = [folder.path(dev::CA_FILE), foreign.path(dev::CA_FILE)].map(|path| fs::read(path).unwrap());
+    fs::write(folder.path(dev::CA_FILE), both.concat()).unwrap();
+    assert_eq!(server.look(), Look::Renewed);
+    let subjects: Vec<_> = server.expiries().into_iter().map(|expiry| expiry.subject).collect();
+    assert_eq!(
+        subjects.iter().collect::<std::collections::BTreeSet<_>>().len(),
+        subjects.len(),
+        "{subjects:?}"
+    );
+}
