@@ -3,6 +3,8 @@
 
 mod classic;
 
+mod fixed;
+
 mod histogram;
 
 mod result;

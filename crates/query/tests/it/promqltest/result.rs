@@ -3,6 +3,7 @@
 use model::Labels;
 use query::{Point, PromAnswer, PromRequest, Value, ValueType};
 
+use super::fixed;
 use super::histogram;
 use super::script::{Case, Sample};
 use super::store::Store;
@@ -22,8 +23,8 @@ pub(crate) fn near(a: f64, b: f64) -> bool {
 
 const MINUTE_MS: i64 = 60_000;
 
-/// Asks and compares; else what is wrong. What is asked at one moment is asked over a range around it too, where it
-/// must be the same.
+/// Asks and compares; else what is wrong. What is asked at one moment is asked over a range around it too, and bound
+/// to that moment over a range of others; there it must be the same.
 pub(crate) async fn check(store: &Store, case: &Case) -> Result<(), String> {
     let request = PromRequest {
         start_ms: case.start_ms,
@@ -59,14 +60,30 @@ pub(crate) async fn check(store: &Store, case: &Case) -> Result<(), String> {
         ..request
     };
     let around = store.ask(&case.query, around).await.map_err(|error| format!("over a range: {error}"))?;
-    compare(case, &middle(case, &answer, around.value)).map_err(|why| format!("over a range: {why}"))
+    let around = at_moment(case, case.start_ms, &answer, &around.value);
+    compare(case, &around).map_err(|why| format!("over a range: {why}"))?;
+    bound(store, case, request, &answer).await
 }
 
-/// The points of the moment that is asked for.
-fn middle(case: &Case, instant: &PromAnswer, range: Value) -> Value {
-    let Value::Matrix(series) = range else { return range };
+/// The same at any time, where all is bound to the moment that was asked for.
+async fn bound(store: &Store, case: &Case, request: PromRequest, instant: &PromAnswer) -> Result<(), String> {
+    let Some(query) = fixed::fixed(&case.query, case.start_ms) else { return Ok(()) };
+    let (step_ms, most) = if case.start_ms == 0 { (1000, 1) } else { ((case.start_ms / 5).abs().max(1), 50) };
+    let request =
+        PromRequest { start_ms: -most * step_ms, end_ms: most * step_ms, step_ms: Some(step_ms), ..request };
+    let answer = store.ask(&query, request).await.map_err(|error| format!("bound, {query}: {error}"))?;
+    for at_ms in (-most..=most).map(|times| times * step_ms) {
+        let then = at_moment(case, at_ms, instant, &answer.value);
+        compare(case, &then).map_err(|why| format!("bound, at {at_ms}, {query}: {why}"))?;
+    }
+    Ok(())
+}
+
+/// The points of one moment, as if they had been asked for at the case's.
+fn at_moment(case: &Case, at_ms: i64, instant: &PromAnswer, range: &Value) -> Value {
+    let Value::Matrix(series) = range else { return range.clone() };
     let at = |series: &query::SeriesValues| {
-        series.points.iter().find(|(at, _)| *at == case.start_ms).map(|(_, point)| point.clone())
+        series.points.iter().find(|(at, _)| *at == at_ms).map(|(_, point)| point.clone())
     };
     if instant.value.value_type() == ValueType::Scalar {
         let number = series.first().and_then(at).and_then(|point| point.float());
@@ -97,6 +114,7 @@ fn compare(case: &Case, value: &Value) -> Result<(), String> {
             let wanted: Vec<_> =
                 case.series.iter().filter(|(_, samples)| samples.iter().any(|s| *s != Sample::Gap)).collect();
             series.len() == wanted.len()
+                && series.is_sorted_by(|a, b| a.labels < b.labels)
                 && wanted.iter().all(|(labels, samples)| {
                     series.iter().any(|have| {
                         have.labels == *labels && points(samples, &have.points, start_ms, step_ms)

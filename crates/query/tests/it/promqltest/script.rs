@@ -183,8 +183,8 @@ fn eval(number: usize, line: &str, body: &[&str]) -> Result<Block, String> {
     match word(&mut rest) {
         "eval" => {}
         "eval_fail" => case.fails = Some(Text::Any),
-        "eval_warn" => (case.warnings, case.infos) = (any, Said::Nothing),
-        "eval_info" => (case.warnings, case.infos) = (Said::Nothing, any),
+        "eval_warn" => case.warnings = any,
+        "eval_info" => case.infos = any,
         "eval_ordered" => case.ordered = true,
         other => return Err(format!("unknown command {other}")),
     }
