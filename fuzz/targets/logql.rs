@@ -1,4 +1,5 @@
-//! LogQL: what parses reads back from what it prints.
+//! LogQL: what parses reads back from what it prints. Operators are printed with parentheses, so that what is nearly too
+//! deep may be too deep then.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     if let Ok(expr) = logql::parse(text) {
         let printed = expr.to_string();
-        let again = logql::parse(&printed).expect("what is printed parses");
-        assert_eq!(again.to_string(), printed);
+        match logql::parse(&printed) {
+            Ok(again) => assert_eq!(again.to_string(), printed),
+            Err(error) => assert!(error.to_string().contains("too complex"), "{printed}: {error}"),
+        }
     }
 });
