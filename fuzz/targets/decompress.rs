@@ -1,14 +1,12 @@
 //! Every content encoding: no panic, and never more than the bound.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use bytes::Bytes;
 use wire::Encoding;
 
 const MAX_DECODED: usize = 1 << 20;
 
-fuzz_target!(|data: &[u8]| {
+stella_fuzz::target!(|data: &[u8]| {
     for name in ["identity", "gzip", "deflate", "zstd", "snappy"] {
         let encodings = Encoding::parse(name).expect("the name is one of an encoding");
         for encoding in encodings {

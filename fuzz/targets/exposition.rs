@@ -1,11 +1,9 @@
 //! Prometheus text and OpenMetrics.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use collector::exposition::{Format, Target, parse};
 
-fuzz_target!(|text: &str| {
+stella_fuzz::target!(|text: &str| {
     for format in [Format::PrometheusText, Format::OpenMetrics] {
         let _ = parse(text, &Target { format, labels: &[("job", "j")], timestamp_ms: 0 });
     }

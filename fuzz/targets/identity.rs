@@ -1,11 +1,10 @@
 //! What a request shows of its identity: headers and tokens of every kind are read or refused, and nobody who proves
 //! nothing acts for a tenant.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use libfuzzer_sys::fuzz_target;
 use model::audit::Audit;
 use model::limits::{Limits, SameLimits};
 use model::time::{ManualClock, TimestampNs};
@@ -35,7 +34,7 @@ fn parts() -> &'static (Authority, Gateway) {
     })
 }
 
-fuzz_target!(|data: &[u8]| {
+stella_fuzz::target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = token::own(&parts().0, text);
     }

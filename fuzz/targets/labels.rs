@@ -1,9 +1,7 @@
 //! Canonical label bytes: what is accepted is canonical.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
+stella_fuzz::target!(|data: &[u8]| {
     if let Ok(labels) = model::Labels::from_bytes(data) {
         assert_eq!(model::Labels::from_pairs(labels.iter()), labels);
     }

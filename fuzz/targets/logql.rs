@@ -1,10 +1,8 @@
 //! LogQL: what parses reads back from what it prints. Operators are printed with parentheses, so that what is nearly too
 //! deep may be too deep then.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
+stella_fuzz::target!(|text: &str| {
     if let Ok(expr) = logql::parse(text) {
         let printed = expr.to_string();
         match logql::parse(&printed) {

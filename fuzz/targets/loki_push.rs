@@ -1,12 +1,10 @@
 //! Loki pushes, protobuf and JSON, and the labels in them.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use wire::WireError;
 use wire::loki::{JsonPush, PushView};
 
-fuzz_target!(|data: &[u8]| {
+stella_fuzz::target!(|data: &[u8]| {
     let _ = JsonPush::from_body(data);
     for stream in PushView::new(data).streams().map_while(Result::ok) {
         let _ = stream.label_pairs();

@@ -1,16 +1,15 @@
 //! A manifest: bytes that are none are damage, and so is JSON with a checksum that fits but with other content; the
 //! engine opens all the same.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use std::sync::Arc;
 
-use libfuzzer_sys::fuzz_target;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use storage::Checksum;
 use storage::verify::Verification;
 
-fuzz_target!(|json: &[u8]| {
+stella_fuzz::target!(|json: &[u8]| {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
     runtime.block_on(async {
         let store = Arc::new(InMemory::new());

@@ -1,7 +1,5 @@
 //! OTLP bodies, protobuf and JSON, of the three signals, read through to their last field.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use bytes::Bytes;
 use wire::WireError;
@@ -38,7 +36,7 @@ fn read(request: RequestView<'_>) -> Result<(), WireError> {
     Ok(())
 }
 
-fuzz_target!(|data: &[u8]| {
+stella_fuzz::target!(|data: &[u8]| {
     let body = Bytes::copy_from_slice(data);
     for format in [Format::Protobuf, Format::Json] {
         let _ = decode_metrics(format, &body);

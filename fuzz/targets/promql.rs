@@ -1,9 +1,7 @@
 //! PromQL: what parses reads back from what it prints.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
+stella_fuzz::target!(|text: &str| {
     if let Ok(expr) = promql::parse(text, promql::Features::ALL) {
         let printed = expr.to_string();
         let again = promql::parse(&printed, promql::Features::ALL).expect("what is printed parses");

@@ -1,11 +1,9 @@
 //! Remote write 1.0 and 2.0 requests, read through to their last field.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use wire::remote_write::{v1, v2};
 
-fuzz_target!(|data: &[u8]| {
+stella_fuzz::target!(|data: &[u8]| {
     for field in v1::RequestView::new(data).map_while(Result::ok) {
         match field {
             v1::RequestField::Metadata(metadata) => drop(metadata.read()),

@@ -1,7 +1,6 @@
 //! A segment's file: whatever its footer says, looking at it ends with a report or an error.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
-use libfuzzer_sys::fuzz_target;
 use model::{Signal, TenantId};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
@@ -9,7 +8,7 @@ use storage::inspect::inspect_segment;
 
 const ID: &str = "01J9Z3W6E8R4T2Y0V7X5A1B3C8";
 
-fuzz_target!(|bytes: &[u8]| {
+stella_fuzz::target!(|bytes: &[u8]| {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
     runtime.block_on(async {
         let store = InMemory::new();

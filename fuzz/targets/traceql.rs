@@ -1,9 +1,7 @@
 //! TraceQL: what parses reads back from what it prints; unfinished text gives a filter or none.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
+stella_fuzz::target!(|text: &str| {
     let _ = traceql::parse_valid_matchers(text);
     if let Ok(query) = traceql::parse(text) {
         let printed = query.to_string();

@@ -1,11 +1,10 @@
 //! A file of the log: bytes behind its header, and the same bytes as the tables of a record whose frame and checksum
 //! fit. Whatever they are, reading ends, and what is no record is reported.
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use libfuzzer_sys::fuzz_target;
 use object_store::memory::InMemory;
 use storage::verify::Verification;
 
@@ -26,7 +25,7 @@ fn record(signal: u8, block: &[u8]) -> Vec<u8> {
     [b"SREC".as_slice(), &length, &checksum.to_le_bytes(), &body].concat()
 }
 
-fuzz_target!(|bytes: &[u8]| {
+stella_fuzz::target!(|bytes: &[u8]| {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
     let folder: PathBuf = std::env::temp_dir().join(format!("stella-fuzz-wal-{}", std::process::id()));
     let wal = folder.join("wal");

@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, run: &Run) -> anyhow::Result<ExitCode> 
     }
     let chosen = if run.targets.is_empty() { &known } else { &run.targets };
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.current_dir(&workspace.root).args(["build", "--package", "stella-fuzz"]);
+    build.current_dir(&workspace.root).args(["build", "--package", "stella-fuzz", "--features", "libfuzzer"]);
     for target in chosen {
         build.args(["--bin", target]);
     }

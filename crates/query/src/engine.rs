@@ -29,7 +29,7 @@ use crate::leaf::{Counters, LeafExec, Work, from_datafusion};
 use crate::memory::{PoolLimits, QueryPool, Reads, SharedBudget};
 use crate::pace::Pace;
 use crate::settings::QuerySettings;
-use crate::turns::{Turn, Turns};
+use crate::turns::{Asker, Turn, Turns};
 
 /// Evaluates queries of all tenants; cheap to clone.
 #[derive(Clone)]
@@ -150,9 +150,8 @@ impl QueryEngine {
     {
         let (timeout, timeout_ms) = timeout(context.limits().query(signal), timeout_ns)?;
         let turn = async {
-            let most = context.limits().query(signal).max_concurrent;
             let asked_ns = self.inner.clock.monotonic_ns();
-            let turn = self.inner.turns.take((context.tenant().clone(), signal), most).await?;
+            let turn = self.turn(context, signal).await?;
             let running = self.running((context, signal), turn, asked_ns);
             let work = query(self.clone(), context.clone(), Arc::new(running));
             // The set stops the query when this future is dropped: at its time-out, or when the caller has gone.
@@ -189,9 +188,8 @@ impl QueryEngine {
         let (timeout, timeout_ms) = timeout(context.limits().query(signal), timeout_ns)?;
         let (engine, context) = (self.clone(), context.clone());
         let work = async move {
-            let most = context.limits().query(signal).max_concurrent;
             let asked_ns = engine.inner.clock.monotonic_ns();
-            let turn = engine.inner.turns.take((context.tenant().clone(), signal), most).await?;
+            let turn = engine.turn(&context, signal).await?;
             let running = engine.running((&context, signal), turn, asked_ns);
             query(engine.clone(), context, Arc::new(running)).await
         };
@@ -206,11 +204,20 @@ impl QueryEngine {
         Ok(Started { task, timeout, timeout_ms })
     }
 
+    /// Waits for a turn of each tenant that is read.
+    async fn turn(&self, context: &TenantContext, signal: Signal) -> Result<Turn, QueryError> {
+        let askers = context.members().iter().map(|member| Asker {
+            tenant: member.tenant().clone(),
+            most: member.limits().query(signal).max_concurrent,
+        });
+        self.inner.turns.take(context.tenant(), askers.collect(), signal).await
+    }
+
     fn running(&self, (context, signal): (&TenantContext, Signal), turn: Turn, asked_ns: u64) -> Running {
         let started_ns = self.inner.clock.monotonic_ns();
         let limits = PoolLimits::new(context.limits(), self.inner.settings.memory_bytes);
-        let budget = self.budget(context.tenant());
-        let pool = Arc::new(QueryPool::new(Arc::clone(&self.inner.memory), budget, limits));
+        let budgets = context.members().iter().map(|member| self.budget(member.tenant())).collect();
+        let pool = Arc::new(QueryPool::new(Arc::clone(&self.inner.memory), budgets, limits));
         let memory: Arc<dyn MemoryPool> = Arc::clone(&pool) as _;
         let reads = Reads::new(&memory, signal, context.limits().query(signal).max_bytes_read);
         Running {

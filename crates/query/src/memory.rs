@@ -61,20 +61,26 @@ impl PoolLimits {
 #[derive(Debug)]
 pub(crate) struct QueryPool {
     all: Arc<SharedBudget>,
-    tenant: Arc<SharedBudget>,
+    /// Of each tenant that the query reads: it counts whole in every one.
+    tenants: Vec<Arc<SharedBudget>>,
     limits: PoolLimits,
     used: AtomicUsize,
     peak: AtomicUsize,
 }
 
 impl QueryPool {
-    pub(crate) fn new(all: Arc<SharedBudget>, tenant: Arc<SharedBudget>, limits: PoolLimits) -> Self {
-        Self { all, tenant, limits, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    pub(crate) fn new(all: Arc<SharedBudget>, tenants: Vec<Arc<SharedBudget>>, limits: PoolLimits) -> Self {
+        Self { all, tenants, limits, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
     }
 
     /// The most that was held at once, in bytes.
     pub(crate) fn peak_bytes(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Those that it shares memory with.
+    fn shared(&self) -> impl Iterator<Item = &SharedBudget> {
+        self.tenants.iter().chain([&self.all]).map(AsRef::as_ref)
     }
 
     fn note_peak(&self, used: usize) {
@@ -95,15 +101,17 @@ impl MemoryPool for QueryPool {
 
     fn grow(&self, _reservation: &MemoryReservation, additional: usize) {
         let used = self.used.fetch_add(additional, Ordering::Relaxed) + additional;
-        self.tenant.used.fetch_add(additional, Ordering::Relaxed);
-        self.all.used.fetch_add(additional, Ordering::Relaxed);
+        for budget in self.shared() {
+            budget.used.fetch_add(additional, Ordering::Relaxed);
+        }
         self.note_peak(used);
     }
 
     fn shrink(&self, _reservation: &MemoryReservation, shrink: usize) {
         self.used.fetch_sub(shrink, Ordering::Relaxed);
-        self.tenant.used.fetch_sub(shrink, Ordering::Relaxed);
-        self.all.used.fetch_sub(shrink, Ordering::Relaxed);
+        for budget in self.shared() {
+            budget.used.fetch_sub(shrink, Ordering::Relaxed);
+        }
     }
 
     fn try_grow(&self, _reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -123,17 +131,18 @@ impl MemoryPool for QueryPool {
                 pressure.high_bytes()
             )));
         }
-        let shared = [
-            (&self.tenant, "the tenant's queries together", "tenant_query_memory_bytes", tenant_bytes),
-            (&self.all, "all queries together", "queries_memory_bytes", all_bytes),
-        ];
-        for (place, (budget, who, key, limit)) in shared.iter().enumerate() {
-            if let Err(held) = take(&budget.used, additional, *limit) {
+        for (place, budget) in self.shared().enumerate() {
+            let (who, key, limit) = if place < self.tenants.len() {
+                ("the tenant's queries together", "tenant_query_memory_bytes", tenant_bytes)
+            } else {
+                ("all queries together", "queries_memory_bytes", all_bytes)
+            };
+            if let Err(held) = take(&budget.used, additional, limit) {
                 self.used.fetch_sub(additional, Ordering::Relaxed);
-                for (taken, ..) in &shared[..place] {
+                for taken in self.shared().take(place) {
                     taken.used.fetch_sub(additional, Ordering::Relaxed);
                 }
-                let message = exhausted(who, key, held, additional, *limit);
+                let message = exhausted(who, key, held, additional, limit);
                 return Err(DataFusionError::ResourcesExhausted(message));
             }
         }
@@ -202,7 +211,7 @@ mod tests {
     const LIMITS: PoolLimits = PoolLimits { query_bytes: 100, tenant_bytes: 150, all_bytes: 180 };
 
     fn pool(all: &Arc<SharedBudget>, tenant: &Arc<SharedBudget>) -> Arc<dyn MemoryPool> {
-        Arc::new(QueryPool::new(Arc::clone(all), Arc::clone(tenant), LIMITS))
+        Arc::new(QueryPool::new(Arc::clone(all), vec![Arc::clone(tenant)], LIMITS))
     }
 
     #[test]

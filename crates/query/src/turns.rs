@@ -22,27 +22,32 @@ pub(crate) struct Turns {
     state: Mutex<State>,
 }
 
+/// A tenant whose turn a query takes, and how many of its signal the tenant may have at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) tenant: TenantId,
+    pub(crate) most: Option<usize>,
+}
+
 #[derive(Debug)]
 struct State {
     free: usize,
     next_ticket: u64,
-    tenants: HashMap<TenantId, Queue>,
+    /// Of the tenants for which queries run.
+    running: HashMap<TenantId, Running>,
+    /// Those who wait, by whom they ask for: a tenant, or several at once.
+    queues: HashMap<TenantId, VecDeque<Waiting>>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    /// By signal, in the order of [`Signal::ALL`].
-    running: [usize; 3],
-    waiting: VecDeque<Waiting>,
-}
+/// How many run for a tenant, by signal, in the order of [`Signal::ALL`].
+type Running = [usize; 3];
 
 /// A query that waits.
 #[derive(Debug)]
 struct Waiting {
     ticket: u64,
     signal: Signal,
-    /// How many of the signal the tenant may have at once.
-    most: usize,
+    askers: Arc<[Asker]>,
     sender: oneshot::Sender<Turn>,
 }
 
@@ -50,7 +55,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Turn {
     turns: Arc<Turns>,
-    tenant: TenantId,
+    askers: Arc<[Asker]>,
     signal: Signal,
 }
 
@@ -58,102 +63,122 @@ impl Turns {
     pub(crate) fn new(total: usize) -> Arc<Self> {
         let total = total.max(1);
         let per_tenant = (total - total.div_ceil(4)).max(1);
-        let state = State { free: total, next_ticket: 0, tenants: HashMap::new() };
+        let state = State { free: total, next_ticket: 0, running: HashMap::new(), queues: HashMap::new() };
         Arc::new(Self { per_tenant, state: Mutex::new(state) })
     }
 
-    /// Waits for a turn; of the tenant's signal at most so many run at once. Who stops waiting loses nothing but its place.
+    /// Waits for a turn of a tenant, or of several: it counts as one of each of them. Who stops waiting loses nothing but its
+    /// place.
     ///
     /// # Errors
-    /// When too many queries of the tenant wait already.
+    /// When too many queries of the same tenants wait already.
     pub(crate) async fn take(
         self: &Arc<Self>,
-        (tenant, signal): (TenantId, Signal),
-        most: Option<usize>,
+        queue: &TenantId,
+        askers: Vec<Asker>,
+        signal: Signal,
     ) -> Result<Turn, QueryError> {
-        let most = most.unwrap_or(usize::MAX).max(1);
+        let askers: Arc<[Asker]> = askers.into();
         let waiting = {
             let mut guard = self.state.lock();
             let state = &mut *guard;
-            let queue = state.tenants.entry(tenant.clone()).or_default();
-            queue.waiting.retain(|waiting| !waiting.sender.is_closed());
-            let has_room = queue.has_room(self.per_tenant, signal, most);
-            if state.free > 0 && has_room && queue.next(self.per_tenant).is_none() {
-                state.free -= 1;
-                queue.running[signal as usize] += 1;
-                return Ok(Turn { turns: Arc::clone(self), tenant, signal });
+            let waiting = state.queues.entry(queue.clone()).or_default();
+            waiting.retain(|waiting| !waiting.sender.is_closed());
+            let nobody_waits = self.next_of(&state.running, waiting).is_none();
+            if state.free > 0 && nobody_waits && self.has_room(&state.running, &askers, signal) {
+                if waiting.is_empty() {
+                    state.queues.remove(queue);
+                }
+                state.run(&askers, signal);
+                return Ok(Turn { turns: Arc::clone(self), askers, signal });
             }
-            if queue.waiting.len() >= MAX_WAITING_PER_TENANT {
+            if waiting.len() >= MAX_WAITING_PER_TENANT {
                 return Err(QueryError::Limited(format!(
                     "too many queries of the tenant wait for a turn: waiting={MAX_WAITING_PER_TENANT}; \
                      ask again later"
                 )));
             }
             let (sender, receiver) = oneshot::channel();
-            queue.waiting.push_back(Waiting { ticket: state.next_ticket, signal, most, sender });
+            waiting.push_back(Waiting { ticket: state.next_ticket, signal, askers, sender });
             state.next_ticket += 1;
             receiver
         };
         waiting.await.map_err(|_| QueryError::Internal("a turn was not handed over".into()))
     }
 
-    fn give_back(self: &Arc<Self>, tenant: &TenantId, signal: Signal) {
+    fn give_back(self: &Arc<Self>, askers: &[Asker], signal: Signal) {
         let mut returned = Vec::new();
         {
             let mut state = self.state.lock();
-            state.free += 1;
-            if let Some(queue) = state.tenants.get_mut(tenant) {
-                queue.running[signal as usize] -= 1;
-            }
-            while let Some((tenant, waiting)) = state.next(self.per_tenant) {
-                let turn = Turn { turns: Arc::clone(self), tenant, signal: waiting.signal };
+            state.end(askers, signal);
+            while let Some(waiting) = self.next(&mut state) {
+                let turn = Turn { turns: Arc::clone(self), askers: waiting.askers, signal: waiting.signal };
                 returned.extend(waiting.sender.send(turn).err());
             }
-            state.tenants.retain(|_, queue| queue.all() > 0 || !queue.waiting.is_empty());
+            state.queues.retain(|_, queue| !queue.is_empty());
         }
         // Of those who wait no longer; each comes back here, so not under the lock.
         drop(returned);
     }
-}
 
-impl Queue {
-    /// How many run.
-    fn all(&self) -> usize {
-        self.running.iter().sum()
+    /// Whether another query may run beside those that do.
+    fn has_room(&self, running: &HashMap<TenantId, Running>, askers: &[Asker], signal: Signal) -> bool {
+        askers.iter().all(|asker| {
+            let running = running.get(&asker.tenant).copied().unwrap_or_default();
+            let most = asker.most.unwrap_or(usize::MAX).max(1);
+            running.iter().sum::<usize>() < self.per_tenant && running[signal as usize] < most
+        })
     }
 
-    /// Whether another query of a signal may run beside those that do.
-    fn has_room(&self, per_tenant: usize, signal: Signal, most: usize) -> bool {
-        self.all() < per_tenant && self.running[signal as usize] < most
+    /// The place of the first in a queue that may run.
+    fn next_of(&self, running: &HashMap<TenantId, Running>, queue: &VecDeque<Waiting>) -> Option<usize> {
+        queue.iter().position(|waiting| self.has_room(running, &waiting.askers, waiting.signal))
     }
 
-    /// The place of the first that may run.
-    fn next(&self, per_tenant: usize) -> Option<usize> {
-        self.waiting.iter().position(|waiting| self.has_room(per_tenant, waiting.signal, waiting.most))
+    /// Takes the one who waits that comes next, where a turn is free for it.
+    fn next(&self, state: &mut State) -> Option<Waiting> {
+        if state.free == 0 {
+            return None;
+        }
+        let State { running, queues, .. } = &mut *state;
+        let all = |asker: &Asker| running.get(&asker.tenant).map_or(0, |running| running.iter().sum());
+        let first = queues.values_mut().filter_map(|queue| {
+            let place = self.next_of(running, queue)?;
+            let waiting = queue.get(place)?;
+            let most_running: usize = waiting.askers.iter().map(all).max()?;
+            Some(((most_running, waiting.ticket), place, queue))
+        });
+        let (_, place, queue) = first.min_by_key(|(rank, ..)| *rank)?;
+        let waiting = queue.remove(place)?;
+        state.run(&waiting.askers, waiting.signal);
+        Some(waiting)
     }
 }
 
 impl State {
-    /// Takes the one who waits that comes next, where a turn is free for it.
-    fn next(&mut self, per_tenant: usize) -> Option<(TenantId, Waiting)> {
-        if self.free == 0 {
-            return None;
-        }
-        let first = self.tenants.iter_mut().filter_map(|(tenant, queue)| {
-            let place = queue.next(per_tenant)?;
-            Some(((queue.all(), queue.waiting.get(place)?.ticket), place, tenant, queue))
-        });
-        let (_, place, tenant, queue) = first.min_by_key(|(rank, ..)| *rank)?;
-        let waiting = queue.waiting.remove(place)?;
-        queue.running[waiting.signal as usize] += 1;
+    fn run(&mut self, askers: &[Asker], signal: Signal) {
         self.free -= 1;
-        Some((tenant.clone(), waiting))
+        for asker in askers {
+            self.running.entry(asker.tenant.clone()).or_default()[signal as usize] += 1;
+        }
+    }
+
+    fn end(&mut self, askers: &[Asker], signal: Signal) {
+        self.free += 1;
+        for asker in askers {
+            if let Some(running) = self.running.get_mut(&asker.tenant) {
+                running[signal as usize] -= 1;
+                if *running == Running::default() {
+                    self.running.remove(&asker.tenant);
+                }
+            }
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.give_back(&self.tenant, self.signal);
+        self.turns.give_back(&self.askers, self.signal);
     }
 }
 
@@ -163,19 +188,30 @@ mod tests {
 
     use super::*;
 
-    fn tenant(name: &str) -> (TenantId, Signal) {
-        (TenantId::parse(name).unwrap(), Signal::Metrics)
+    /// A turn of the tenants, of which each may have so many.
+    async fn take_of(
+        turns: &Arc<Turns>,
+        names: &str,
+        most: Option<usize>,
+        signal: Signal,
+    ) -> Result<Turn, QueryError> {
+        let tenants = names.split(',').map(|name| TenantId::parse(name).unwrap());
+        let askers = tenants.map(|tenant| Asker { tenant, most }).collect();
+        turns.take(&TenantId::parse(&names.replace(',', "_")).unwrap(), askers, signal).await
+    }
+
+    async fn take(turns: &Arc<Turns>, names: &str) -> Result<Turn, QueryError> {
+        take_of(turns, names, None, Signal::Metrics).await
     }
 
     #[tokio::test]
     async fn one_tenant_never_has_every_turn() {
         let turns = Turns::new(4);
-        let (heavy, light) = (tenant("heavy"), tenant("light"));
         let mut held: Vec<Turn> =
-            (0..3).map(|_| turns.take(heavy.clone(), None).now_or_never().unwrap().unwrap()).collect();
-        let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(turns.take(heavy.clone(), None))).collect();
+            (0..3).map(|_| take(&turns, "heavy").now_or_never().unwrap().unwrap()).collect();
+        let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(take(&turns, "heavy"))).collect();
         assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
-        let other = turns.take(light, None).now_or_never().expect("a turn is kept for others").unwrap();
+        let other = take(&turns, "light").now_or_never().expect("a turn is kept for others").unwrap();
         drop(other);
         held.pop();
         let mut handed = waiting.iter_mut().map(|one| one.as_mut().now_or_never());
@@ -187,10 +223,9 @@ mod tests {
     #[tokio::test]
     async fn the_tenant_with_the_fewest_running_comes_first() {
         let turns = Turns::new(2);
-        let (a, b) =
-            (turns.take(tenant("a"), None).await.unwrap(), turns.take(tenant("b"), None).await.unwrap());
-        let mut a_waits = Box::pin(turns.take(tenant("a"), None));
-        let mut b_waits = Box::pin(turns.take(tenant("b"), None));
+        let (a, b) = (take(&turns, "a").await.unwrap(), take(&turns, "b").await.unwrap());
+        let mut a_waits = Box::pin(take(&turns, "a"));
+        let mut b_waits = Box::pin(take(&turns, "b"));
         assert!(a_waits.as_mut().now_or_never().is_none() && b_waits.as_mut().now_or_never().is_none());
         drop(b);
         assert!(a_waits.as_mut().now_or_never().is_none(), "it has one already");
@@ -202,40 +237,63 @@ mod tests {
     #[tokio::test]
     async fn a_tenant_has_as_many_turns_as_it_may() {
         let turns = Turns::new(8);
-        let first = turns.take(tenant("a"), Some(1)).now_or_never().unwrap().unwrap();
-        let mut second = Box::pin(turns.take(tenant("a"), Some(1)));
+        let first = take_of(&turns, "a", Some(1), Signal::Metrics).now_or_never().unwrap().unwrap();
+        let mut second = Box::pin(take_of(&turns, "a", Some(1), Signal::Metrics));
         assert!(second.as_mut().now_or_never().is_none());
-        let _other = turns.take(tenant("b"), None).now_or_never().expect("others do not wait").unwrap();
-        let logs = (tenant("a").0, Signal::Logs);
-        let _logs = turns.take(logs, Some(1)).now_or_never().expect("another signal is by itself").unwrap();
+        let _other = take(&turns, "b").now_or_never().expect("others do not wait").unwrap();
+        let logs = take_of(&turns, "a", Some(1), Signal::Logs);
+        let _logs = logs.now_or_never().expect("another signal is by itself").unwrap();
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         assert!(second.as_mut().now_or_never().is_some());
     }
 
     #[tokio::test]
+    async fn a_turn_of_several_tenants_is_one_of_each() {
+        let turns = Turns::new(8);
+        let both = take_of(&turns, "a,b", Some(1), Signal::Metrics).now_or_never().unwrap().unwrap();
+        for names in ["a", "b", "a,c", "b,c"] {
+            let another = take_of(&turns, names, Some(1), Signal::Metrics).now_or_never();
+            assert!(another.is_none(), "{names} runs beside a query of a and b");
+        }
+        let mut waits = Box::pin(take_of(&turns, "a,c", Some(1), Signal::Metrics));
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(both);
+        assert!(waits.as_mut().now_or_never().is_some());
+        let held: Vec<_> = ["a", "a,b", "a,c", "a,b,c", "a", "a"]
+            .map(|names| take(&turns, names).now_or_never().unwrap().unwrap())
+            .into();
+        assert!(take(&turns, "a,d").now_or_never().is_none(), "a has as many as one tenant may have");
+        assert!(take(&turns, "d").now_or_never().is_some(), "a turn is kept for others");
+        drop(held);
+    }
+
+    #[tokio::test]
     async fn who_stops_waiting_leaves_nothing_behind() {
         let turns = Turns::new(1);
-        let held = turns.take(tenant("a"), None).await.unwrap();
+        let held = take(&turns, "a").await.unwrap();
         for _ in 0..2 * MAX_WAITING_PER_TENANT {
-            assert!(turns.take(tenant("a"), None).now_or_never().is_none());
+            assert!(take(&turns, "a").now_or_never().is_none());
         }
-        let mut waits = Box::pin(turns.take(tenant("b"), None));
+        let mut waits = Box::pin(take(&turns, "b"));
         assert!(waits.as_mut().now_or_never().is_none());
         drop(held);
         drop(waits.as_mut().now_or_never().expect("the turn is handed over"));
-        assert!(turns.state.lock().tenants.is_empty(), "tenants that ask for nothing are forgotten");
-        assert_eq!(turns.state.lock().free, 1);
+        let state = turns.state.lock();
+        assert!(
+            state.queues.is_empty() && state.running.is_empty(),
+            "tenants that ask for nothing are forgotten"
+        );
+        assert_eq!(state.free, 1);
     }
 
     #[tokio::test]
     async fn not_more_may_wait_than_there_is_room_for() {
         let turns = Turns::new(1);
-        let _held = turns.take(tenant("a"), None).await.unwrap();
-        let mut waiting: Vec<_> =
-            (0..MAX_WAITING_PER_TENANT).map(|_| Box::pin(turns.take(tenant("a"), None))).collect();
+        let _held = take(&turns, "a").await.unwrap();
+        let mut waiting: Vec<_> = (0..MAX_WAITING_PER_TENANT).map(|_| Box::pin(take(&turns, "a"))).collect();
         assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
-        let refused = turns.take(tenant("a"), None).await.unwrap_err();
+        let refused = take(&turns, "a").await.unwrap_err();
         assert!(matches!(refused, QueryError::Limited(_)), "{refused}");
     }
 }

@@ -66,8 +66,9 @@ pub struct Asking<'a> {
 
 /// Decides whom a request acts for. Cheap to clone.
 ///
-/// A caller that has proven who it is acts for the tenant that the headers choose, or that the data names, or that its token
-/// or certificate names; each must be one that it is allowed. A caller that is believed acts for the tenant of the headers,
+/// A caller that has proven who it is acts for the tenant that the headers choose, or else that the data names, or else that
+/// its token or certificate names; each must be one that it is allowed, and data that names another tenant than the headers is
+/// refused. A caller that is believed acts for the tenant of the headers,
 /// or that the data names, or the configured default. Headers that disagree are refused, and so is a name that
 /// is not a tenant id; neither falls back to a later source. Several tenants, `a|b`, can be read at once where the caller may
 /// read each of them.
@@ -270,8 +271,8 @@ impl Told {
     }
 }
 
-/// The tenant that a known caller acts for. Data that names another tenant than the request goes there where the caller is
-/// allowed to; it never goes to a tenant that it does not name.
+/// The tenant that a known caller acts for. Data that names another tenant than the token or certificate goes there where the
+/// caller is allowed to; where a header has chosen, as a gateway's does for those behind it, no data leads out of that choice.
 fn known(identity: &Identity, asked: Option<&TenantId>, named: Option<&str>) -> Result<TenantId, Refusal> {
     let allowed = |tenant: TenantId| {
         if identity.tenants.allow(tenant.as_str()) {
@@ -283,8 +284,11 @@ fn known(identity: &Identity, asked: Option<&TenantId>, named: Option<&str>) -> 
     // A header that asks for too much is refused, whatever the data says.
     let asked = asked.cloned().map(allowed).transpose()?;
     match (named, asked, &identity.tenant) {
-        (Some(named), ..) => allowed(TenantId::parse(named)?),
-        (None, Some(asked), _) => Ok(asked),
+        (Some(named), Some(asked), _) if named != asked.as_str() => {
+            Err(Refusal::TenantMismatch(TenantId::parse(named)?.as_str().to_owned()))
+        }
+        (Some(named), None, _) => allowed(TenantId::parse(named)?),
+        (_, Some(asked), _) => Ok(asked),
         (None, None, Some(own)) => Ok(TenantId::parse(own)?),
         (None, None, None) => Err(Refusal::TenantRequired),
     }
