@@ -35,7 +35,6 @@ pub(crate) struct Loki {
     clock: Arc<dyn Clock>,
     build: Arc<BuildInfo>,
     /// The origins whose pages may tail.
-    allowed_origins: Arc<[String]>,
     tails: Arc<tail::Tails>,
     /// When this is cancelled, tails end.
     stop: CancellationToken,
@@ -50,8 +49,7 @@ pub fn loki(
     stop: CancellationToken,
 ) -> Router {
     let build = Arc::new(settings.build.clone());
-    let allowed_origins = settings.allowed_origins.clone().into();
-    let door = Loki { engine, clock, build, allowed_origins, tails: Arc::default(), stop };
+    let door = Loki { engine, clock, build, tails: Arc::default(), stop };
     let names = get(labels::names).post(labels::names);
     let router = Router::new()
         .route("/loki/api/v1/query", get(query::instant).post(query::instant))

@@ -37,6 +37,12 @@ pub enum TenantIdError {
 }
 
 impl TenantId {
+    /// The tenant of what the server says of itself.
+    #[must_use]
+    pub fn own() -> Self {
+        Self(OWN_TENANT.into())
+    }
+
     /// Checks and takes a name.
     ///
     /// # Errors
@@ -180,6 +186,9 @@ pub enum Refusal {
     /// The caller is known and may not do this; with what it would need.
     #[error("the caller may not do this: it needs {0}")]
     ScopeMismatch(String),
+    /// A page of another host asks for more than an answer, in the name of whoever looks at it.
+    #[error("pages of this origin may not do this: origin={0}; listen.cors_origins names those that may")]
+    ForeignOrigin(String),
 }
 
 impl Refusal {
@@ -193,6 +202,7 @@ impl Refusal {
             Refusal::Unauthenticated(_) => "ERR_UNAUTHENTICATED",
             Refusal::TooManyFailures(_) => "ERR_TOO_MANY_FAILURES",
             Refusal::ScopeMismatch(_) => "ERR_SCOPE_MISMATCH",
+            Refusal::ForeignOrigin(_) => "ERR_ORIGIN_MISMATCH",
         }
     }
 }
@@ -203,7 +213,10 @@ impl Classified for Refusal {
             Refusal::TenantRequired | Refusal::Unauthenticated(_) => Kind::Unauthorized,
             Refusal::InvalidTenant(_) | Refusal::SeveralTenants(_) => Kind::Invalid,
             Refusal::TooManyFailures(_) => Kind::Limited,
-            Refusal::TenantMismatch(_) | Refusal::OwnTenant(_) | Refusal::ScopeMismatch(_) => Kind::Forbidden,
+            Refusal::TenantMismatch(_)
+            | Refusal::OwnTenant(_)
+            | Refusal::ScopeMismatch(_)
+            | Refusal::ForeignOrigin(_) => Kind::Forbidden,
         }
     }
 }

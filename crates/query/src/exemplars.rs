@@ -9,6 +9,7 @@ use model::{AttributeRef, Labels, Signal, TenantContext, TimeRange};
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::federation;
+use crate::limits::within_lookback;
 use crate::prom::parse_promql;
 
 /// A single measurement.
@@ -43,6 +44,7 @@ impl QueryEngine {
         range: TimeRange,
     ) -> Result<Vec<SeriesExemplars>, QueryError> {
         let expr = parse_promql(query, self.features())?;
+        let range = within_lookback(context.limits().query(Signal::Metrics), self.now(), range);
         let selectors: Vec<_> = expr.selectors().iter().map(|selector| selector.matchers.clone()).collect();
         self.run((context, Signal::Metrics), None, move |_engine, context, running| async move {
             let mut pace = running.pace();

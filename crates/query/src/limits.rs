@@ -66,6 +66,24 @@ pub(crate) fn within_lookback(limits: &QueryLimits, now: TimestampNs, range: Tim
     }
 }
 
+/// The part of a range whose names are listed. A list of streams' labels is refused like a query where it asks for too long
+/// a time, as Loki does; those of series and spans, for which clients name no times, are of the end of it.
+pub(crate) fn listed(
+    context: &TenantContext,
+    signal: Signal,
+    now: TimestampNs,
+    asked: TimeRange,
+) -> Result<TimeRange, QueryError> {
+    let limits = context.limits().query(signal);
+    let range = within_lookback(limits, now, asked);
+    if signal == Signal::Logs {
+        return check_length(signal, "max_query_length", limits.max_length_ns, range).map(|()| range);
+    }
+    let last_ns = range.end_ns.min(now.0);
+    let first_ns = limits.max_length_ns.map_or(i64::MIN, |most_ns| last_ns.saturating_sub(most_ns));
+    Ok(TimeRange::new(range.start_ns.max(first_ns), range.end_ns))
+}
+
 /// Checks how many series a query reads.
 pub(crate) fn check_series(context: &TenantContext, signal: Signal, series: usize) -> Result<(), QueryError> {
     match context.limits().query(signal).max_series {

@@ -8,7 +8,7 @@ use crate::answer::Limited;
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::federation::{self, TENANT_LABEL};
-use crate::limits::within_lookback;
+use crate::limits::listed;
 
 /// What carries labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<Labels>>, QueryError> {
         let sets = any(sets);
-        let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
+        let range = listed(context, of.signal(), self.now(), range)?;
         self.run((context, of.signal()), None, move |_engine, context, running| async move {
             let mut found: BTreeSet<Labels> = BTreeSet::new();
             for member in context.members() {
@@ -81,7 +81,7 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let sets = any(sets);
-        let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
+        let range = listed(context, of.signal(), self.now(), range)?;
         self.run((context, of.signal()), None, move |_engine, context, running| async move {
             let mut found: BTreeSet<String> = BTreeSet::new();
             for member in context.members() {
@@ -120,7 +120,7 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let (name, sets) = (name.to_owned(), any(sets));
-        let range = within_lookback(context.limits().query(of.signal()), self.now(), range);
+        let range = listed(context, of.signal(), self.now(), range)?;
         self.run((context, of.signal()), None, move |_engine, context, running| async move {
             let mut found: BTreeSet<String> = BTreeSet::new();
             for member in context.members() {

@@ -180,7 +180,10 @@ impl ReadMemory for Reads {
     fn take(&self, bytes: usize) -> std::result::Result<(), Refusal> {
         let read = self.read.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         if let Some(most) = self.max_bytes.filter(|most| read > *most) {
-            let key = "max_query_bytes_read";
+            let key = match self.signal {
+                Signal::Traces => "read.max_query_bytes_read",
+                Signal::Metrics | Signal::Logs => "max_query_bytes_read",
+            };
             return Err(Box::new(over(self.signal, key, &read.to_string(), &most.to_string())));
         }
         self.held.try_grow(bytes).map_err(|error| Box::new(from_datafusion(&error)) as _)

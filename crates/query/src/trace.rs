@@ -15,7 +15,7 @@ use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::federation::{self, TENANT_LABEL};
 use crate::leaf::traces::{START_COLUMN, Traces, TracesWork, joined};
-use crate::limits::check_length;
+use crate::limits::{check_length, listed, within_lookback};
 use crate::request::{Tag, TagScope, TagSearch, TraceRequest};
 use crate::tags::{TagNames, TagValues, view};
 
@@ -97,6 +97,7 @@ impl QueryEngine {
         trace_id: [u8; 16],
         range: TimeRange,
     ) -> Result<Option<RecordBatch>, QueryError> {
+        let range = within_lookback(&context.limits().traces.query, self.now(), range);
         self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
             let mut found = Vec::new();
             for member in context.members() {
@@ -178,8 +179,9 @@ impl QueryEngine {
         let asked = plan.leaf.range();
         let most_ns = context.limits().traces.query.max_length_ns;
         check_length(Signal::Traces, "read.max_search_duration", most_ns, asked)?;
-        let scanned =
+        let around =
             TimeRange::new(asked.start_ns.saturating_sub(MARGIN_NS), asked.end_ns.saturating_add(MARGIN_NS));
+        let scanned = within_lookback(&context.limits().traces.query, self.now(), around);
         let mut worker = plan.leaf.worker();
         for (member, own) in context.members().iter().zip(of_members) {
             let snapshot = running.storage.traces(member, scanned).await?;
@@ -215,6 +217,7 @@ impl QueryEngine {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<(Vec<(TagScope, Vec<String>)>, QueryStats), QueryError> {
+        let range = listed(context, Signal::Traces, self.now(), range)?;
         self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
             let mut names = TagNames::default();
             if scope != Some(TagScope::Intrinsic) {
@@ -250,6 +253,7 @@ impl QueryEngine {
         limit: Option<usize>,
     ) -> Result<(Vec<TagValue>, QueryStats), QueryError> {
         let filter = filter.and_then(traceql::parse_valid_matchers);
+        let range = listed(context, Signal::Traces, self.now(), range)?;
         let tag = tag.clone();
         self.run((context, Signal::Traces), None, move |_engine, context, running| async move {
             let is_of_tenant = context.is_several() && is_tenant(&tag);

@@ -12,13 +12,15 @@ use futures::future::{BoxFuture, Either};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request};
 use model::audit::{Action, Audit, Event};
-use model::limits::LimitsSource;
+use model::limits::{Limits, LimitsSource};
 use model::tenant::{
     Access, Admit, Caller, MAX_TENANTS_READ, OWN_TENANT, Refusal, TenantContext, TenantId, TenantIdError,
 };
 use tower::{Layer, Service};
 
+use crate::authority::ANY_TENANT;
 use crate::identity::{Identities, Who};
+use crate::origin;
 use crate::scopes::{self, Deed, Door, Need};
 use crate::tls::PeerCertificate;
 use crate::token::{Identity, Tenants};
@@ -78,6 +80,7 @@ pub struct Gateway {
     default_tenant: Option<TenantId>,
     limits: Arc<dyn LimitsSource>,
     audit: Audit,
+    origins: Arc<[String]>,
 }
 
 impl Gateway {
@@ -90,7 +93,15 @@ impl Gateway {
         limits: Arc<dyn LimitsSource>,
         audit: Audit,
     ) -> Self {
-        Self { identities: Arc::new(identities), default_tenant, limits, audit }
+        Self { identities: Arc::new(identities), default_tenant, limits, audit, origins: Arc::default() }
+    }
+
+    /// The same, where pages of these origins may change something too; `*` stands for every origin. Without it only pages of
+    /// the server's own host may.
+    #[must_use]
+    pub fn with_origins(mut self, origins: &[String]) -> Self {
+        self.origins = origins.into();
+        self
     }
 
     /// The layer that puts an [`Access`] into the extensions of every request through a door, HTTP and gRPC alike.
@@ -106,6 +117,15 @@ impl Gateway {
         TenantContext::new(tenant, limits)
     }
 
+    /// The right of the server to write what it records of others' deeds: kept as long as is said at this moment, while no limit
+    /// of what may be sent is meant for it.
+    #[must_use]
+    pub fn recording(&self) -> TenantContext {
+        let tenant = TenantId::own();
+        let Limits { retention, keep_rules, .. } = (*self.limits.limits(&tenant)).clone();
+        TenantContext::new(tenant, Arc::new(Limits { retention, keep_rules, ..Limits::default() }))
+    }
+
     /// What a request may act for.
     #[must_use]
     pub fn access(&self, request: &Asking<'_>) -> Access {
@@ -116,12 +136,7 @@ impl Gateway {
     fn decide(&self, request: &Asking<'_>) -> (Access, Option<TenantId>, Sight) {
         let needed = scopes::needed(request.door, request.method, request.path);
         let identified = self.identities.who(request.headers, request.peer, request.source);
-        let who = identified.clone().and_then(|who| match &who {
-            Who::Known(identity) if !needed.is_met(|scope| identity.scopes.contains(scope)) => {
-                Err(Refusal::ScopeMismatch(needed.describe()))
-            }
-            _ => Ok(who),
-        });
+        let who = identified.clone().and_then(|who| self.may_ask(request, needed, who));
         // What asks for no scope is answered to everybody, and acts for nobody.
         let refusal = who.as_ref().err().filter(|_| needed != Need::Nothing).cloned();
         let told = Told::of(request, &identified);
@@ -160,6 +175,26 @@ impl Gateway {
             context(caller, named).inspect_err(|refusal| gateway.tell(&told, refusal))
         });
         (Access::new(caller, admit).refusing(refusal), tenant, sight)
+    }
+
+    /// Whether a caller may do what it asks for, whichever tenant it is about.
+    fn may_ask(&self, request: &Asking<'_>, needed: Need, who: Who) -> Result<Who, Refusal> {
+        if scopes::is_no_question(request.method, request.path, needed)
+            && let Some(origin) = origin::foreign(request.headers, &self.origins)
+        {
+            return Err(Refusal::ForeignOrigin(origin));
+        }
+        match &who {
+            Who::Known(identity) if !needed.is_met(|scope| identity.scopes.contains(scope)) => {
+                Err(Refusal::ScopeMismatch(needed.describe()))
+            }
+            Who::Known(identity)
+                if scopes::concerns_all_tenants(request.path) && identity.tenants.are_some() =>
+            {
+                Err(Refusal::TenantMismatch(ANY_TENANT.to_owned()))
+            }
+            _ => Ok(who),
+        }
     }
 
     /// Tells that a request is refused.

@@ -11,6 +11,8 @@ pub mod token;
 
 pub mod identity;
 
+pub mod origin;
+
 pub mod scopes;
 
 pub mod gateway;

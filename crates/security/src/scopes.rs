@@ -174,6 +174,20 @@ pub fn deed(door: Door, method: &Method, path: &str) -> Deed {
     }
 }
 
+/// Whether a request does more than ask: it changes what is kept or how the server runs, or lasts. Telemetry that is pushed
+/// is of types that no page sends without the server's leave.
+#[must_use]
+pub fn is_no_question(method: &Method, path: &str, needed: Need) -> bool {
+    let changes = matches!(needed, INCIDENTS | Need::One(&[ADMIN]));
+    changes && !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) || lasts(path)
+}
+
+/// Whether what is done at a path is done to all tenants at once, so that who operates some of them may not do it.
+#[must_use]
+pub fn concerns_all_tenants(path: &str) -> bool {
+    ["/-/reload", "/-/quit", "/telemetry/retention/run/all"].contains(&path)
+}
+
 /// Whether what is answered at a path lasts for longer than an answer.
 #[must_use]
 pub fn lasts(path: &str) -> bool {

@@ -93,6 +93,12 @@ impl Tenants {
         }
     }
 
+    /// Whether they are some and not all: what concerns the whole server is not theirs.
+    #[must_use]
+    pub fn are_some(&self) -> bool {
+        matches!(self, Self::These(tenants) if !tenants.is_empty())
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

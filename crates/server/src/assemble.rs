@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::middleware::from_fn;
 use model::audit::Audit;
 use model::limits::LimitsSource;
-use model::{Clock, Ingest, Pressure, TenantId};
+use model::{Clock, Ingest, Pressure};
 use prometheus_client::registry::Registry;
 use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
@@ -35,7 +35,7 @@ use crate::listeners::Listener;
 use crate::memory::{Budget, MemoryMetrics, Part};
 use crate::overrides::Overrides;
 use crate::own::layer::OwnRecords;
-use crate::own::{self, writer::OwnWriter};
+use crate::own::writer::OwnWriter;
 use crate::process::ProcessMetrics;
 use crate::requests::RequestMetrics;
 use crate::status::activity::Activity;
@@ -90,7 +90,8 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let settings = query_settings(config, budget, cores, near_limit.clone())?;
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
-    let status = figures(config, &storage, &limits, &clock);
+    let origins = Arc::new(Origins { overrides: Arc::clone(&overrides), base: config.limits() });
+    let status = figures(config, &storage, &limits, &clock, &origins);
     registry.register_collector(Box::new(StatusMetrics(status.clone())));
     let activity = Arc::clone(&status.activity);
     let ingest: Arc<dyn Ingest> = Arc::clone(&activity) as _;
@@ -101,7 +102,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     }
     let (gateway, issuers) =
         who::gateway(config, &authority, Arc::clone(&limits), Arc::clone(&clock), audit.clone())?;
-    let keeping = keeping(config, &storage, &clock, &gateway, &audit);
+    let keeping = keeping(config, (&storage, &clock), &gateway, &audit, origins);
     let (ingests, ticks) = (Arc::clone(&ingest), Arc::clone(&clock));
     let stop = CancellationToken::new();
     let told = Told {
@@ -123,13 +124,12 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let listeners = ports.open(doors, &secured, &audit).await?;
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
-    let reserved = TenantId::parse(own::TENANT)?;
     let own = records.map(|records| {
         let instance = addresses.first().map_or_else(String::new, |(_, address)| address.to_string());
-        let (ingest, context) = (Arc::clone(&ingest), gateway.own(reserved.clone()));
-        (OwnWriter { ingest, context, clock, exposition, instance }, records)
+        let (ingest, gateway) = (Arc::clone(&ingest), gateway.clone());
+        (OwnWriter { ingest, gateway, clock, exposition, instance }, records)
     });
-    let events = (AuditWriter { ingest, context: gateway.own(reserved), objects: store.objects() }, events);
+    let events = (AuditWriter { ingest, gateway, objects: store.objects() }, events);
     pressure::watch(near_limit, stop.clone()).context("cannot watch the memory")?;
     Ok(Assembled {
         storage,
@@ -213,18 +213,19 @@ fn register_parts(registry: &mut Registry, storage: &Storage, store: &Store, ove
 /// What the doors of deletions, holds and retention need.
 fn keeping(
     config: &Config,
-    storage: &Storage,
-    clock: &Arc<dyn Clock>,
+    parts: (&Storage, &Arc<dyn Clock>),
     gateway: &Gateway,
     audit: &Audit,
+    origins: Arc<Origins>,
 ) -> Keeping {
+    let (storage, clock) = parts;
     Keeping {
         storage: storage.clone(),
         clock: Arc::clone(clock),
         gateway: gateway.clone(),
         cancel_period_ns: config.retention.delete_cancel_period.as_ns(),
         audit: audit.clone(),
-        origins: Arc::new(Origins { folder: config.tenants(), base: config.limits() }),
+        origins,
     }
 }
 
@@ -234,12 +235,13 @@ fn figures(
     storage: &Storage,
     limits: &Arc<dyn LimitsSource>,
     clock: &Arc<dyn Clock>,
+    origins: &Arc<Origins>,
 ) -> Status {
     Status {
         storage: storage.clone(),
         activity: Arc::new(Activity::open(Arc::new(storage.clone()), Arc::clone(clock), &config.data_dir)),
         limits: Arc::clone(limits),
-        origins: Arc::new(Origins { folder: config.tenants(), base: config.limits() }),
+        origins: Arc::clone(origins),
         clock: Arc::clone(clock),
     }
 }

@@ -15,6 +15,7 @@ use query::QueryEngine;
 use security::authority::Authority;
 use security::gateway::Sight;
 use security::scopes::Door as Through;
+use security::token::Tenants;
 use storage::Storage;
 use tokio_util::sync::CancellationToken;
 
@@ -193,12 +194,17 @@ pub(crate) fn operations(
     routes.fallback(nothing_here)
 }
 
-/// Writes everything that is in memory as segments, and answers when it is done: the flush of Loki and Tempo. The engine
+/// Writes everything that is in memory as segments, and answers when it is done: the flush of Loki and Tempo. Who operates
+/// some tenants has theirs written. The engine
 /// writes a head once, however many ask.
 fn flush(storage: &Storage) -> MethodRouter {
     let storage = storage.clone();
-    post(move || async move {
-        match storage.flush().await {
+    post(move |sight: Option<Extension<Sight>>| async move {
+        let flushed = match sight.map(|Extension(sight)| sight.tenants).filter(Tenants::are_some) {
+            Some(own) => storage.flush_of(|tenant| own.allow(tenant.as_str())).await,
+            None => storage.flush().await,
+        };
+        match flushed {
             Ok(()) => StatusCode::NO_CONTENT.into_response(),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
         }

@@ -15,7 +15,6 @@ mod incidents;
 
 mod plan;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -26,6 +25,7 @@ use security::gateway::Gateway;
 use storage::Storage;
 
 use crate::config::Role;
+use crate::overrides::Overrides;
 
 pub use holds::{HoldAnswer, HoldOrder};
 pub use incidents::{DEFAULT_TTL, HeldFigures, IncidentAnswer, IncidentOrder, IncidentReport};
@@ -61,11 +61,11 @@ pub(crate) struct Keeping {
     pub(crate) origins: Arc<Origins>,
 }
 
-/// The files that say how long things are kept.
+/// What says how long things are kept.
 #[derive(Debug)]
 pub(crate) struct Origins {
-    /// The folder of overrides.
-    pub(crate) folder: PathBuf,
+    /// The limits in force.
+    pub(crate) overrides: Arc<Overrides>,
     /// What holds where they say nothing.
     pub(crate) base: Limits,
 }

@@ -1,7 +1,8 @@
 //! The limits of tenants, as the files of one folder have them: read when the server starts, looked at every few seconds,
 //! and in force without a restart. A file that is broken leaves what was read of it before.
 //!
-//! What a tenant's own entry does not say is as the entry `*` has it, else as `stella.yaml` has it, else the default.
+//! What a tenant's own entry does not say is as the entry `*` has it, else as `stella.yaml` has it, else the default. The
+//! server's own tenant has no part in `*`: what tenants may send and how long it is kept says nothing of the audit.
 
 mod spellings;
 
@@ -54,10 +55,18 @@ pub struct Overrides {
 }
 
 /// What is in force at one moment.
-#[derive(Debug)]
 struct Snapshot {
     everyone: Arc<Limits>,
     tenants: HashMap<TenantId, Arc<Limits>>,
+    /// What of the files it was made of.
+    files: Vec<ReadFile>,
+}
+
+/// A file as it was read.
+struct ReadFile {
+    keys: &'static Keys,
+    path: PathBuf,
+    file: Arc<File>,
 }
 
 /// A file, and what was read of it.
@@ -65,7 +74,7 @@ struct Source {
     keys: &'static Keys,
     path: PathBuf,
     seen: Option<Seen>,
-    file: File,
+    file: Arc<File>,
     /// What is wrong with what is there now.
     broken: Option<String>,
 }
@@ -144,7 +153,7 @@ impl Overrides {
                 Found::Missing | Found::Same => (None, File::default()),
             };
             warn(&path, &file);
-            sources.push(Source { keys, path, seen, file, broken: None });
+            sources.push(Source { keys, path, seen, file: Arc::new(file), broken: None });
         }
         let current = ArcSwap::from_pointee(snapshot(&base, &sources));
         let overrides =
@@ -181,6 +190,12 @@ impl Overrides {
     #[must_use]
     pub fn broken(&self) -> Vec<String> {
         self.sources.lock().iter().filter_map(|source| source.broken.clone()).collect()
+    }
+
+    /// Every limit of a tenant that is in force, with the line that sets it.
+    #[must_use]
+    pub fn explain(&self, tenant: &TenantId) -> Vec<Explained> {
+        explain::explain_read(&self.current.load().files, &self.base, tenant, |_, _| Origin::Default)
     }
 
     /// Looks at the files once. What is new comes into force, which is told; what is broken does not.
@@ -250,7 +265,7 @@ impl LimitsSource for Overrides {
 
 impl fmt::Debug for Overrides {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Overrides").field("current", &self.current.load()).finish_non_exhaustive()
+        f.debug_struct("Overrides").field("tenants", &self.current.load().tenants).finish_non_exhaustive()
     }
 }
 
@@ -268,7 +283,7 @@ impl Source {
         };
         let is_new = self.seen.as_ref().is_none_or(|before| before.text != seen.text);
         if is_new {
-            self.file = parse(self.keys, &self.path, &seen)?;
+            self.file = Arc::new(parse(self.keys, &self.path, &seen)?);
         }
         let was_broken = self.broken.take().is_some();
         self.seen = Some(seen);
@@ -322,9 +337,17 @@ fn snapshot(base: &Limits, sources: &[Source]) -> Snapshot {
         }
         Arc::new(limits)
     };
-    let tenants: BTreeSet<&TenantId> = sources.iter().flat_map(|source| source.file.tenants()).collect();
+    // The server's own tenant has no part in what is said of all.
+    let own = TenantId::own();
+    let named = sources.iter().flat_map(|source| source.file.tenants());
+    let tenants: BTreeSet<&TenantId> = named.chain([&own]).collect();
     let tenants = tenants.into_iter().map(|tenant| (tenant.clone(), of(Some(tenant)))).collect();
-    Snapshot { everyone: of(None), tenants }
+    let read = |source: &Source| ReadFile {
+        keys: source.keys,
+        path: source.path.clone(),
+        file: Arc::clone(&source.file),
+    };
+    Snapshot { everyone: of(None), tenants, files: sources.iter().map(read).collect() }
 }
 
 #[cfg(test)]

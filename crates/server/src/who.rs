@@ -73,24 +73,35 @@ pub(crate) fn gateway(
     let believes = config.tls.is_none();
     let identities = Identities::new(verifier, config.identity.certificates.clone(), believes)
         .map_err(|reason| anyhow::anyhow!("identity.certificates: {reason}"))?;
-    Ok((Gateway::new(identities, config.default_tenant()?, limits, audit), issuers))
+    let gateway = Gateway::new(identities, config.default_tenant()?, limits, audit);
+    Ok((gateway.with_origins(&config.listen.cors_origins), issuers))
 }
 
-/// Answers requests that concern no tenant and that the caller may not make. All others are refused by their handlers,
-/// each in its protocol's shape, when they ask for a tenant.
+/// Answers requests that the caller may not make. Those that concern a tenant are refused by their handlers, each in its
+/// protocol's shape, when they ask for it; what a handler answered without asking is not given out.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     let refusal = request.extensions().get::<Access>().and_then(|access| access.refusal().cloned());
-    let mut response = match refusal {
-        Some(refusal) if scopes::concerns_no_tenant(request.uri().path()) => {
-            refused(request.uri().path(), &refusal)
-        }
-        _ => next.run(request).await,
+    let mut answer = match refusal {
+        Some(refusal) => refusing(request, next, &refusal).await,
+        None => next.run(request).await,
     };
-    if response.status() == StatusCode::UNAUTHORIZED {
+    if answer.status() == StatusCode::UNAUTHORIZED {
         // What to show instead (RFC 9110, section 15.5.2).
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"stella\""));
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"stella\""));
     }
-    response
+    answer
+}
+
+async fn refusing(request: Request, next: Next, refusal: &Refusal) -> Response {
+    let path = request.uri().path().to_owned();
+    if scopes::concerns_no_tenant(&path) {
+        return refused(&path, refusal);
+    }
+    let answer = next.run(request).await;
+    let content_type = answer.headers().get(CONTENT_TYPE);
+    let is_grpc = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let is_refused = [401, 403, 429].contains(&answer.status().as_u16());
+    if is_grpc || is_refused { answer } else { refused(&path, refusal) }
 }
 
 /// A refusal of a request that no protocol's handler answers.

@@ -80,7 +80,7 @@ impl Engine {
         let _one_pass = self.compacting.acquire().await.map_err(|_| StorageError::Closed)?;
         let mut report = CompactionReport::default();
         let mut failed = HashSet::new();
-        let mut first = match self.erase(at_once, &mut report).await {
+        let mut first = match self.erase(self.tenants.all(), at_once, &mut report).await {
             Err(StorageError::Closed) => return Err(StorageError::Closed),
             erased => erased,
         };

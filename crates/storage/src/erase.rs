@@ -19,7 +19,7 @@ use crate::read::select::picked;
 use crate::retention::AtOnce;
 use crate::segment::picked::Told;
 use crate::storage::Engine;
-use model::Signal;
+use model::{Signal, TenantId};
 
 /// A segment may hold rows that outlived their period for one of so many parts of the period, or of its own time.
 const OUTLIVED_PER_PERIOD: i64 = 4;
@@ -64,14 +64,23 @@ impl Outlived {
 }
 
 impl Engine {
-    /// Works off what is due of all tenants. `at_once` does not wait until much of a segment has outlived its period.
+    /// Works off what is due of one tenant, and counts the segments that were rewritten.
+    pub(crate) async fn erase_of(&self, tenant: &TenantId) -> Result<usize, StorageError> {
+        let _one_pass = self.compacting.acquire().await.map_err(|_| StorageError::Closed)?;
+        let mut report = CompactionReport::default();
+        let own = self.tenants.all().into_iter().filter(|partition| partition.id.tenant == *tenant);
+        self.erase(own, &AtOnce::Nobody, &mut report).await.map(|()| report.erased)
+    }
+
+    /// Works off what is due. `at_once` does not wait until much of a segment has outlived its period.
     pub(crate) async fn erase(
         &self,
+        partitions: impl IntoIterator<Item = Arc<Partition>>,
         at_once: &AtOnce,
         report: &mut CompactionReport,
     ) -> Result<(), StorageError> {
         let mut first = Ok(());
-        for partition in self.tenants.all() {
+        for partition in partitions {
             let is_at_once = at_once.is_for(&partition.id.tenant);
             match Box::pin(self.erase_partition(&partition, is_at_once, report)).await {
                 Ok(()) => {}

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
+use model::TenantId;
+
 use crate::bounds::FLUSH_CONCURRENCY;
 use crate::building::Pace;
 use crate::error::StorageError;
@@ -60,6 +62,13 @@ impl Engine {
     /// Flushes every head.
     pub(crate) async fn flush_all(&self) -> Result<(), StorageError> {
         self.flush_partitions(self.tenants.all()).await
+    }
+
+    /// The same of some tenants only.
+    pub(crate) async fn flush_of(&self, is_meant: impl Fn(&TenantId) -> bool) -> Result<(), StorageError> {
+        let mut partitions = self.tenants.all();
+        partitions.retain(|partition| is_meant(&partition.id.tenant));
+        self.flush_partitions(partitions).await
     }
 
     async fn flush_partitions(&self, partitions: Vec<Arc<Partition>>) -> Result<(), StorageError> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use model::Clock;
 use model::time::NS_PER_MS;
+use model::{Clock, TenantContext, TenantId};
 use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, Semaphore};
@@ -184,12 +184,28 @@ impl Storage {
         self.engine.flush_all().await
     }
 
+    /// The same of some tenants only.
+    ///
+    /// # Errors
+    /// As [`Storage::flush`].
+    pub async fn flush_of(&self, is_meant: impl Fn(&TenantId) -> bool) -> Result<(), StorageError> {
+        self.engine.flush_of(is_meant).await
+    }
+
     /// Merges segments of all tenants until no merge is due.
     ///
     /// # Errors
     /// The first failure; the other tenants' segments are merged all the same, and what failed is as it was before.
     pub async fn compact(&self) -> Result<CompactionReport, StorageError> {
         self.engine.compact(&AtOnce::Nobody).await
+    }
+
+    /// Takes hidden rows that are due out of a tenant's segments; how many were rewritten.
+    ///
+    /// # Errors
+    /// The first failure; the other segments are rewritten all the same.
+    pub async fn erase(&self, ctx: &TenantContext) -> Result<usize, StorageError> {
+        self.engine.erase_of(ctx.tenant()).await
     }
 
     /// One pass of retention and sweep over all tenants.

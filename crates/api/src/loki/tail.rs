@@ -116,7 +116,7 @@ pub(super) async fn tail(State(door): State<Loki>, mut request: Request) -> Resu
             ApiError::Request("this is a WebSocket: ask to upgrade to it, with HTTP/1.1".into()).into()
         );
     };
-    let response = match websocket::accept(&asked.headers, &door.allowed_origins) {
+    let response = match websocket::accept(&asked.headers) {
         Ok(response) => response,
         Err(refused) => return Ok(axum::response::IntoResponse::into_response(refused)),
     };

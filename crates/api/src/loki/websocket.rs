@@ -6,9 +6,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{
-    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -73,9 +71,8 @@ impl IntoResponse for NotOne {
 /// The answer to a handshake, after which the connection is a WebSocket.
 ///
 /// # Errors
-/// When the request is no handshake, or comes from a page of an origin that is neither this host nor allowed: browsers send
-/// their user's certificate along with any page's handshake.
-pub(super) fn accept(headers: &HeaderMap, allowed_origins: &[String]) -> Result<Response, NotOne> {
+/// When the request is no handshake.
+pub(super) fn accept(headers: &HeaderMap) -> Result<Response, NotOne> {
     if !has_word(headers, CONNECTION, "upgrade") || !has_word(headers, UPGRADE, "websocket") {
         return Err(NotOne("this is a WebSocket: ask to upgrade to it, with HTTP/1.1"));
     }
@@ -85,9 +82,6 @@ pub(super) fn accept(headers: &HeaderMap, allowed_origins: &[String]) -> Result<
     let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
     let is_key = |key: &&str| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == KEY_BYTES);
     let key = key.filter(is_key).ok_or(NotOne("Sec-WebSocket-Key is missing or none"))?;
-    if !is_own_origin(headers, allowed_origins) {
-        return Err(NotOne("pages of this origin may not ask"));
-    }
     let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{KEY_SUFFIX}").as_bytes());
     let accept = HeaderValue::from_str(&STANDARD.encode(digest)).expect("Base64 is a header's value");
     let headers = [
@@ -101,16 +95,6 @@ pub(super) fn accept(headers: &HeaderMap, allowed_origins: &[String]) -> Result<
 fn has_word(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
-}
-
-fn is_own_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if !headers.contains_key(ORIGIN) {
-        return true;
-    }
-    let Some(origin) = text(ORIGIN) else { return false };
-    let host = origin.split_once("://").map(|(_, host)| host);
-    allowed.iter().any(|one| one == "*" || one == origin) || (host.is_some() && host == text(HOST))
 }
 
 /// What a client says.

@@ -141,6 +141,9 @@ async fn a_tenants_limits_of_queries_are_named_with_who_can_raise_them() {
     let error = engine.logql(&a, "{app=\"shop\"}", asked(61)).await.unwrap_err().to_string();
     assert!(error.contains("max_query_length=60s, asked for 61s"), "{error}");
     assert!(error.contains("have the operator raise max_query_length in loki-overrides.yaml"), "{error}");
+    let range = TimeRange::new(end_ns - 61 * NS_PER_S, end_ns);
+    let names = engine.label_names(&a, Labelled::Streams, &[], range, None).await.unwrap_err().to_string();
+    assert!(names.contains("max_query_length=60s, asked for 61s"), "{names}");
     let error = engine.logql(&a, "{app=\"shop\"}", asked(60)).await.unwrap_err().to_string();
     assert!(error.contains("max_query_bytes_read=10, asked for "), "{error}");
 }

@@ -124,6 +124,11 @@ async fn series_and_ranges_over_a_tenants_limits_are_refused() {
     let request = PromRequest { start_ms: NOW_MS - 7_200_000, step_ms: Some(60_000), ..instant(NOW_MS) };
     let error = engine.promql(&a, "vector(1)", request).await.unwrap_err().to_string();
     assert!(error.contains("raise max_query_length in metrics-overrides.yaml"), "{error}");
+    let listed = engine.label_names(&a, Labelled::Series, &[], TimeRange::ALL, None).await.unwrap();
+    assert!(
+        listed.value.iter().any(|name| name == "pod"),
+        "lists are of the time that may be asked for: {listed:?}"
+    );
     let inside = PromRequest { start_ms: NOW_MS - 3_600_000, step_ms: Some(60_000), ..instant(NOW_MS) };
     engine.promql(&a, "rate(requests_total{pod=\"p001\"}[30m])", inside).await.unwrap();
     let around = "sum_over_time(requests_total{pod=\"p001\"}[2h])";

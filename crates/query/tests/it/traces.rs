@@ -128,6 +128,18 @@ async fn searches_over_more_time_than_a_tenant_may_ask_for_are_refused() {
     assert!(matches!(&error, QueryError::Execution(m) if m.contains(wanted)), "{error}");
 }
 
+#[tokio::test]
+async fn spans_further_back_than_a_tenant_may_look_are_not_seen() {
+    let mut limits = Limits::default();
+    limits.traces.query.max_lookback_ns = Some(NS_PER_S / 2);
+    let (fixture, strict) = (Fixture::new().await, Fixture::with_limits(limits).await);
+    for (fixture, seen) in [(fixture, 2), (strict, 0)] {
+        fixture.write("a", traces(2)).await;
+        let (engine, a) = (fixture.engine(1), fixture.context("a"));
+        assert_eq!(engine.traceql_search(&a, "{}", request(20)).await.unwrap().traces.len(), seen);
+    }
+}
+
 /// A trace whose two spans have something of everything that can be asked for, and one without.
 fn rich() -> Batch {
     let mut builder = TraceBatchBuilder::default();

@@ -251,6 +251,51 @@ async fn each_scope_opens_its_own_requests_alone() {
     }
 }
 
+#[tokio::test]
+async fn what_is_done_to_all_tenants_is_not_for_those_of_some() {
+    let world = World::new();
+    let verifier = world.verifier(&world.node().await);
+    let rules = vec![rule("one", &["a"], &["obs:admin"]), rule("all", &["*"], &["obs:admin"])];
+    let gateway = gateway(verifier, rules, None, false);
+    for path in ["/-/reload", "/-/quit", "/telemetry/retention/run/all"] {
+        let asked = |name| {
+            let headers = headers(&[(ORG_ID_HEADER, "a")]);
+            let peer = certificate(name);
+            ask(&gateway, (Door::Prometheus, Method::POST, path), &headers, Some(&peer), None)
+        };
+        assert_eq!([asked("one"), asked("all")], ["ERR_TENANT_MISMATCH", "a"], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_hosts_change_nothing() {
+    let world = World::new();
+    let verifier = world.verifier(&world.node().await);
+    let rules = vec![rule("one", &["a"], &["obs:admin", "obs:read", "obs:logs", "obs:incident"])];
+    let gateway = gateway(verifier, rules, None, false).with_origins(&["https://grafana.example".to_owned()]);
+    let asked = |door, method: Method, path, origin: &str| {
+        let headers = headers(&[("host", "logs:3100"), ("origin", origin)]);
+        ask(&gateway, (door, method, path), &headers, Some(&certificate("one")), None)
+    };
+    for (door, method, path) in [
+        (Door::Prometheus, Method::POST, "/api/v1/admin/tsdb/delete_series"),
+        (Door::Loki, Method::DELETE, "/loki/api/v1/delete"),
+        (Door::Loki, Method::GET, "/loki/api/v1/tail"),
+        (Door::Tempo, Method::POST, "/telemetry/incidents/mode"),
+        (Door::Tempo, Method::POST, "/flush"),
+    ] {
+        assert_eq!(
+            asked(door, method.clone(), path, "https://evil.example"),
+            "ERR_ORIGIN_MISMATCH",
+            "{path}"
+        );
+        assert_eq!(asked(door, method.clone(), path, "https://logs:3100"), "a", "{path}");
+        assert_eq!(asked(door, method, path, "https://grafana.example"), "a", "{path}");
+    }
+    let question = asked(Door::Prometheus, Method::POST, "/api/v1/query_range", "https://evil.example");
+    assert_eq!(question, "a", "an answer is not given to the page, which its browser sees to");
+}
+
 /// A client with these scopes for a tenant, and a token of it.
 async fn token(authority: &Authority, name: &str, settings: Changes, certificate: Option<&str>) -> String {
     authority.create_client(NewClient { name: name.to_owned(), settings }).await.unwrap();

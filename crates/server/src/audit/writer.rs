@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::ingest::IngestError;
-use model::{Batch, Ingest, TenantContext};
+use model::{Batch, Ingest};
 use object_store::{ObjectStore, ObjectStoreExt};
+use security::gateway::Gateway;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +28,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct AuditWriter {
     /// Where events go.
     pub(crate) ingest: Arc<dyn Ingest>,
-    /// The right to write them there.
-    pub(crate) context: TenantContext,
+    /// Gives the right to write them there.
+    pub(crate) gateway: Gateway,
     /// Where commands leave theirs.
     pub(crate) objects: Arc<dyn ObjectStore>,
 }
@@ -93,9 +94,16 @@ impl AuditWriter {
         }
         let mut is_told = false;
         loop {
-            let error = match self.ingest.ingest(&self.context, Batch::Logs(lines::batch(&told))).await {
+            let error = match self
+                .ingest
+                .ingest(&self.gateway.recording(), Batch::Logs(lines::batch(&told)))
+                .await
+            {
                 Ok(receipt) => {
-                    events.metrics.dropped.inc_by(receipt.rejected() as u64);
+                    if receipt.rejected() > 0 {
+                        tracing::error!(rejections = ?receipt.rejections, "audit events are lost: they were rejected");
+                        events.metrics.dropped.inc_by(receipt.rejected() as u64);
+                    }
                     return true;
                 }
                 Err(error) => error,
@@ -109,6 +117,7 @@ impl AuditWriter {
                 tracing::warn!(%error, events = told.len(), "audit events are not written");
             }
             if !may_pass || stop.is_cancelled() {
+                tracing::error!(%error, events = told.len(), "audit events are lost: they cannot be written");
                 events.metrics.dropped.inc_by(told.len() as u64);
                 return false;
             }

@@ -60,9 +60,9 @@ pub(super) async fn clean_tombstones(
     request: Request,
 ) -> Result<StatusCode, PromFailure> {
     let asked = Asked::read(request).await?;
-    let report = keeping.storage.compact().await?;
+    let rewritten = keeping.storage.erase(&asked.context).await?;
     let event = asked.event(Action::TombstonesCleaned, "metrics");
-    keeping.audit.record(event.with("segments_rewritten", report.erased.to_string()));
+    keeping.audit.record(event.with("segments_rewritten", rewritten.to_string()));
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,13 +1,14 @@
 //! The effective limits of a tenant with where each comes from, and everything in the files that a person should know.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::{Limits, Signal, TenantId};
 use serde::Serialize;
 
 use super::file::File;
 use super::keys::FILES;
-use super::{Found, OverridesError, Seen, read};
+use super::{Found, OverridesError, ReadFile, Seen, read};
 
 /// Where a limit comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,10 +63,24 @@ pub fn explain(
     tenant: &TenantId,
     base_origin: impl Fn(Signal, &str) -> Origin,
 ) -> Result<Vec<Explained>, OverridesError> {
-    let mut explained = Vec::new();
+    let mut files = Vec::with_capacity(FILES.len());
     for keys in FILES {
         let path = folder.join(keys.file);
-        let file = open(keys, &path)?;
+        let file = Arc::new(open(keys, &path)?);
+        files.push(ReadFile { keys, path, file });
+    }
+    Ok(explain_read(&files, base, tenant, base_origin))
+}
+
+/// The same of files that were read.
+pub(super) fn explain_read(
+    files: &[ReadFile],
+    base: &Limits,
+    tenant: &TenantId,
+    base_origin: impl Fn(Signal, &str) -> Origin,
+) -> Vec<Explained> {
+    let mut explained = Vec::new();
+    for ReadFile { keys, path, file } in files {
         let mut limits = base.clone();
         let mut set = Vec::new();
         for setting in file.settings(Some(tenant)) {
@@ -86,7 +101,7 @@ pub fn explain(
             explained.push(Explained { signal, key: key.name, value, about: key.about, origin });
         }
     }
-    Ok(explained)
+    explained
 }
 
 /// What is wrong with the files of a folder, and what in them has no effect.

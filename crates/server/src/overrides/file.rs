@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::tenant::OWN_TENANT;
 use model::{Limits, TenantId};
 
 use super::keys::{Key, Keys};
@@ -73,7 +74,9 @@ impl File {
     /// What holds for a tenant, in the order in which it is set: what is later replaces what is before.
     pub(super) fn settings(&self, tenant: Option<&TenantId>) -> impl Iterator<Item = &Setting> {
         let own = tenant.and_then(|tenant| self.tenants.get(tenant));
-        self.everyone.iter().chain(own.into_iter().flatten())
+        let is_servers = tenant.is_some_and(|tenant| tenant.as_str() == OWN_TENANT);
+        let everyone = if is_servers { &[] } else { self.everyone.as_slice() };
+        everyone.iter().chain(own.into_iter().flatten())
     }
 }
 

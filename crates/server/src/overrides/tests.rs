@@ -92,6 +92,7 @@ fn limits_are_explained_with_file_and_line() {
     let tenant = TenantId::parse("acme").unwrap();
     let base = |_, _: &str| Origin::Default;
     let all = explain(folder.0.path(), &Limits::default(), &tenant, base).unwrap();
+    assert_eq!(folder.open().unwrap().explain(&tenant), all, "what is in force is what is in the files");
     let of = |signal: &str, key: &str| all.iter().find(|e| e.signal == signal && e.key == key).unwrap();
     let retention = of("logs", "retention_period");
     assert_eq!(retention.value, "10m");
@@ -102,6 +103,20 @@ fn limits_are_explained_with_file_and_line() {
     assert_eq!(of("logs", "max_line_size").value, "256KB");
     let burst = of("logs", "ingestion_burst_size_mb");
     assert_eq!((burst.value.as_str(), &burst.origin), ("3", &Origin::Default), "it follows from the rate");
+}
+
+#[test]
+fn what_is_said_of_all_tenants_is_not_said_of_the_servers_own() {
+    let folder = Folder::new();
+    let all = "overrides:\n  \"*\":\n    retention_period: 10m\n    max_line_size: 60\n";
+    folder.write("loki-overrides.yaml", all);
+    let overrides = folder.open().unwrap();
+    let own = TenantId::own();
+    assert_eq!(*overrides.limits(&own), Limits::default());
+    assert!(overrides.explain(&own).iter().all(|limit| limit.origin == Origin::Default));
+    folder.write("loki-overrides.yaml", &format!("{all}  stella:\n    retention_period: 20m\n"));
+    overrides.look(&Audit::default());
+    assert_eq!([period_s(&overrides, "stella"), period_s(&overrides, "acme")], [Some(1_200), Some(600)]);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use collector::exposition::{Format, Target, parse};
 use model::labels::METRIC_NAME;
 use model::metric::{MetricBatchBuilder, MetricType, SeriesInfo};
-use model::{Batch, Clock, Ingest, Labels, TenantContext};
+use model::{Batch, Clock, Ingest, Labels, TenantId};
+use security::gateway::Gateway;
 use tokio_util::sync::CancellationToken;
 
 use super::SERVICE;
@@ -25,8 +26,8 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(15);
 pub(crate) struct OwnWriter {
     /// Where the telemetry goes.
     pub(crate) ingest: Arc<dyn Ingest>,
-    /// The right to write it there.
-    pub(crate) context: TenantContext,
+    /// Gives the right to write it there.
+    pub(crate) gateway: Gateway,
     /// The time of metrics.
     pub(crate) clock: Arc<dyn Clock>,
     /// The metrics.
@@ -104,7 +105,7 @@ impl OwnWriter {
 
     async fn write(&self, batch: Batch) {
         // An error is not logged through `tracing`'s layer again at this level: it would feed itself.
-        if let Err(error) = self.ingest.ingest(&self.context, batch).await {
+        if let Err(error) = self.ingest.ingest(&self.gateway.own(TenantId::own()), batch).await {
             tracing::debug!(%error, "the server's own telemetry was not written");
         }
     }

@@ -8,7 +8,7 @@ use storage::Usage;
 
 use super::Status;
 use super::activity::Lately;
-use crate::overrides::{self, Explained, Origin};
+use crate::overrides::{Explained, Origin};
 
 /// Seconds of a slot of the last hour, for rates.
 const HOUR_S: u64 = 3_600;
@@ -50,11 +50,9 @@ impl Status {
         Value::Object(told)
     }
 
-    /// The limits of a signal. A file that is broken at this moment explains nothing: what is in force stays in force.
+    /// The limits of a signal that are in force.
     fn explained(&self, tenant: &TenantId, signal: Signal) -> Vec<Explained> {
-        let origins = &self.origins;
-        let all = overrides::explain(&origins.folder, &origins.base, tenant, |_, _| Origin::Default);
-        let all = all.unwrap_or_default().into_iter();
+        let all = self.origins.overrides.explain(tenant).into_iter();
         all.filter(|limit| limit.signal == signal.as_str()).collect()
     }
 }

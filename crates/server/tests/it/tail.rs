@@ -153,7 +153,7 @@ async fn what_cannot_be_tailed_is_refused_in_plain_text() {
         (QUERY, "X-Scope-OrgID: acme|globex\r\n", 400),
         (QUERY, "X-Scope-OrgID: a/b\r\n", 400),
         (QUERY, "X-Scope-OrgID: acme\r\nX-Scope-OrgID: globex\r\n", 403),
-        (QUERY, "X-Scope-OrgID: acme\r\nOrigin: https://evil.example\r\n", 400),
+        (QUERY, "X-Scope-OrgID: acme\r\nOrigin: https://evil.example\r\n", 403),
         ("query=%7Bapp%3D", "X-Scope-OrgID: acme\r\n", 400),
         ("query=rate(%7Bapp%3D%22x%22%7D%5B1m%5D)", "X-Scope-OrgID: acme\r\n", 400),
         ("query=%7Bapp%3D%22x%22%7D&delay_for=6", "X-Scope-OrgID: acme\r\n", 400),

@@ -114,7 +114,7 @@ impl Here {
                 self.place
             ));
         }
-        Ok(self.outbox.deliver().await?)
+        self.outbox.deliver().await
     }
 }
 

@@ -20,7 +20,7 @@ pub(in crate::overrides) const KEYS: Keys = Keys {
     without: &WITHOUT,
 };
 
-const SET: [Key; 8] = [
+const SET: [Key; 12] = [
     both(
         ["ingestion.rate_limit_bytes", "ingestion_rate_limit_bytes"],
         Slot::RateBytes(|l| &mut l.traces.intake.rate_per_s),
@@ -53,6 +53,26 @@ const SET: [Key; 8] = [
         ["read.max_search_duration", "max_search_duration"],
         Slot::MaxDuration(|l| &mut l.traces.query.max_length_ns),
         "start to end of a search",
+    ),
+    both(
+        ["read.max_search_lookback", "max_search_lookback"],
+        Slot::MaxDuration(|l| &mut l.traces.query.max_lookback_ns),
+        "older data is not seen",
+    ),
+    both(
+        ["read.query_timeout", "query_timeout"],
+        Slot::Time(|l| &mut l.traces.query.timeout_ns),
+        "time of a search",
+    ),
+    both(
+        ["read.max_concurrent_queries", "max_concurrent_queries"],
+        Slot::MaxCount(|l| &mut l.traces.query.max_concurrent),
+        "searches at once",
+    ),
+    both(
+        ["read.max_query_bytes_read", "max_query_bytes_read"],
+        Slot::MaxBytes(|l| &mut l.traces.query.max_bytes_read),
+        "bytes a search reads",
     ),
     both(
         ["compaction.block_retention", "block_retention"],
