@@ -1,13 +1,15 @@
 //! The engine put together: opening, background work, snapshots for reads, shutdown.
 
+mod on_demand;
+
 use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use model::Clock;
 use model::time::NS_PER_MS;
-use model::{Clock, TenantContext, TenantId};
 use object_store::ObjectStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, Semaphore};
@@ -17,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use crate::bounds::{
     DISK_TICK_MS, EXAMINE_INTERVAL_MS, FLUSH_TICK_MS, LOCK_PAUSE_MS, MAX_NODE_FILE_BYTES, READ_BATCH_BYTES,
 };
-use crate::compact::CompactionReport;
 use crate::disk::{self, Disk, Lock};
 use crate::error::StorageError;
 use crate::ids::Ids;
@@ -27,7 +28,7 @@ use crate::metrics::{BySignal, Metrics};
 use crate::partition::PartitionId;
 use crate::quarantine::Suspects;
 use crate::read::memory::Bounded;
-use crate::retention::{AtOnce, RetentionReport};
+use crate::retention::AtOnce;
 use crate::room::Room;
 use crate::runtime::{Runtime, blocking};
 use crate::segment::blocks::Tail;
@@ -174,65 +175,6 @@ impl Storage {
             () = self.engine.replay.finished() => {}
             () = self.engine.stopping.cancelled() => {}
         }
-    }
-
-    /// Writes all heads as segments and deletes the log files that are no longer needed.
-    ///
-    /// # Errors
-    /// The first failure; the other heads are flushed all the same, and what failed stays in memory and in the log.
-    pub async fn flush(&self) -> Result<(), StorageError> {
-        self.engine.flush_all().await
-    }
-
-    /// The same of some tenants only.
-    ///
-    /// # Errors
-    /// As [`Storage::flush`].
-    pub async fn flush_of(&self, is_meant: impl Fn(&TenantId) -> bool) -> Result<(), StorageError> {
-        self.engine.flush_of(is_meant).await
-    }
-
-    /// Merges segments of all tenants until no merge is due.
-    ///
-    /// # Errors
-    /// The first failure; the other tenants' segments are merged all the same, and what failed is as it was before.
-    pub async fn compact(&self) -> Result<CompactionReport, StorageError> {
-        self.engine.compact(&AtOnce::Nobody).await
-    }
-
-    /// Takes hidden rows that are due out of a tenant's segments; how many were rewritten.
-    ///
-    /// # Errors
-    /// The first failure; the other segments are rewritten all the same.
-    pub async fn erase(&self, ctx: &TenantContext) -> Result<usize, StorageError> {
-        self.engine.erase_of(ctx.tenant()).await
-    }
-
-    /// One pass of retention and sweep over all tenants.
-    ///
-    /// # Errors
-    /// The first failure; the other tenants are looked after all the same.
-    pub async fn retain(&self) -> Result<RetentionReport, StorageError> {
-        self.engine.retain(&AtOnce::Nobody).await
-    }
-
-    /// Does all that is due of retention now: heads are flushed, shortened periods act without their grace, hidden rows are
-    /// taken out of segments, and what nobody has named for the grace is deleted.
-    ///
-    /// # Errors
-    /// The first failure; the other tenants are looked after all the same.
-    pub async fn retain_at_once(&self, at_once: &AtOnce) -> Result<RetentionReport, StorageError> {
-        self.engine.flush_all().await?;
-        let expired = self.engine.retain(at_once).await;
-        let rewritten = self.engine.compact(at_once).await;
-        let mut report = expired?;
-        report.segments_rewritten = rewritten?.erased;
-        let swept = self.engine.retain(at_once).await?;
-        report.segments_expired += swept.segments_expired;
-        report.objects_deleted += swept.objects_deleted;
-        report.bytes_deleted += swept.bytes_deleted;
-        report.expired_bytes_present = swept.expired_bytes_present;
-        Ok(report)
     }
 
     /// Refuses further writes, ends the background work, flushes all heads and closes the log. Reads go on.
