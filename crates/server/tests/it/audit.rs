@@ -93,8 +93,12 @@ async fn what_was_done_and_refused_is_read_with_one_scope() {
         .find(|line| line.starts_with("stella_audit_events_total{action=\"request.refused\"}"));
     let counted: u64 = counted.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(counted >= 22, "all are counted: {counted}");
+    refusals_leave_nothing_else(&deployment, &reader).await;
+    deployment.stella.stop().await;
+}
 
-    // They leave no lines and no spans besides: nobody fills the disk by being refused.
+/// Refusals leave no lines and no spans besides their events: nobody fills the disk by being refused.
+async fn refusals_leave_nothing_else(deployment: &Deployment, reader: &str) {
     let spans = async |status: u16| {
         let query = format!(
             "{{ name = \"GET /loki/api/v1/query_range\" && span.http.response.status_code = {status} }}"
@@ -107,10 +111,10 @@ async fn what_was_done_and_refused_is_read_with_one_scope() {
     };
     eventually("answers leave spans", async || (spans(200).await > 0).then_some(())).await;
     assert_eq!(spans(403).await, 0);
-    let said = ask(&reader, "stella", "{service_name=\"stella\"} |= \"request refused\"").await;
-    let said: Value = serde_json::from_str(&said.1).unwrap();
+    let query = lines("{service_name=\"stella\"} |= \"request refused\"");
+    let said = deployment.ask("loki", &query, Some(reader), Some("stella")).await.text().await.unwrap();
+    let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["data"]["result"].as_array().map(Vec::len), Some(0), "{said}");
-    deployment.stella.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
