@@ -44,6 +44,8 @@ impl Retention {
 pub struct KeepRule {
     /// Labels of a series or stream; of spans `name`, `resource.<key>`, `span.<key>`, or a key of either.
     pub matchers: Vec<Matcher>,
+    /// Whether it is of every tenant: the tenant's own go before it, whatever the priorities.
+    pub of_everyone: bool,
     /// Of the rules that fit the one with the highest holds.
     pub priority: i64,
     /// The period; `None` keeps it for ever.
@@ -172,8 +174,35 @@ pub struct LogLimits {
     pub max_query_entries: usize,
     /// Tails that may be open at once.
     pub max_tails: Option<usize>,
-    /// Whether lines are deleted on request.
-    pub deletes_on_request: bool,
+    /// What becomes of lines whose deletion is asked for.
+    pub deletions: DeletionMode,
+}
+
+/// What becomes of lines whose deletion is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionMode {
+    /// It is refused.
+    Disabled,
+    /// No query gives them out, and they stay in the store.
+    FilterOnly,
+    /// No query gives them out, and they go from the store.
+    #[default]
+    FilterAndDelete,
+}
+
+impl DeletionMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Disabled, Self::FilterOnly, Self::FilterAndDelete];
+
+    /// The name that Loki gives it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::FilterOnly => "filter-only",
+            Self::FilterAndDelete => "filter-and-delete",
+        }
+    }
 }
 
 /// Limits of spans.
@@ -353,7 +382,7 @@ impl Default for Limits {
                 query: QueryLimits { max_series: Some(500), ..query },
                 max_query_entries: 5_000,
                 max_tails: Some(10),
-                deletes_on_request: true,
+                deletions: DeletionMode::FilterAndDelete,
             },
             traces: TraceLimits { intake, max_trace_bytes: None, max_attribute_bytes: 16 << 10, query },
             query_memory_bytes: 1 << 30,

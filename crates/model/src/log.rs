@@ -29,6 +29,12 @@ pub static ENTRIES_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
+/// The label that names a stream's service. Receivers add it: limits of a tenant do not count it.
+pub const SERVICE_NAME: &str = "service_name";
+
+/// The structured metadata that carries a line's level. Receivers add it: limits of a tenant do not count it.
+pub const DETECTED_LEVEL: &str = "detected_level";
+
 /// Lines of one tenant, in any order.
 #[derive(Clone, Debug)]
 pub struct LogBatch {

@@ -19,7 +19,10 @@ pub enum QueryError {
     #[error("{0}")]
     Limited(String),
     /// The query took longer than it may.
-    #[error("query timed out: timeout_ms={timeout_ms}; ask for less, or have the limit raised")]
+    #[error(
+        "query timed out: timeout_ms={timeout_ms}; ask for less, or have the operator raise query_timeout in the tenant's \
+         overrides, or query.timeout in stella.yaml"
+    )]
     Timeout {
         /// The time that it had.
         timeout_ms: i64,

@@ -4,11 +4,13 @@
 //! Who may ask is the gateway's to say; a context of one tenant never gets the label.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use model::attributes::{AttributesBuilder, AttributesView};
 use model::{AttributeRef, Labels, Matcher, TenantContext};
+use traceql::{ROOT_NOT_RECEIVED, TraceMatch};
 
 use crate::error::QueryError;
 
@@ -110,6 +112,40 @@ pub(crate) fn name_in_data<'a>(context: &TenantContext, name: &'a str) -> Option
 /// A label's name as it is answered.
 pub(crate) fn name_as_answered<'a>(context: &TenantContext, name: &'a str) -> &'a str {
     if context.is_several() && name == TENANT_LABEL { ORIGINAL_LABEL } else { name }
+}
+
+/// Traces that several tenants have a part of, once each, in the place of the first part. What was asked for was met by the
+/// parts, each by itself.
+pub(crate) fn whole(parts: Vec<TraceMatch>) -> Vec<TraceMatch> {
+    let mut places: HashMap<[u8; 16], usize> = HashMap::new();
+    let mut traces: Vec<TraceMatch> = Vec::with_capacity(parts.len());
+    for part in parts {
+        let place = *places.entry(part.trace_id).or_insert(traces.len());
+        let Some(whole) = traces.get_mut(place) else {
+            traces.push(part);
+            continue;
+        };
+        if whole.root_service_name == ROOT_NOT_RECEIVED {
+            (whole.root_service_name, whole.root_trace_name) = (part.root_service_name, part.root_trace_name);
+        }
+        let end_ns = |trace: (i64, i64)| trace.0.saturating_add(trace.1);
+        let last_ns =
+            end_ns((whole.start_ns, whole.duration_ns)).max(end_ns((part.start_ns, part.duration_ns)));
+        whole.start_ns = whole.start_ns.min(part.start_ns);
+        whole.duration_ns = last_ns.saturating_sub(whole.start_ns);
+        whole.span_sets.extend(part.span_sets);
+        for (service, stats) in part.service_stats {
+            match whole.service_stats.iter_mut().find(|(name, _)| *name == service) {
+                Some((_, all)) => {
+                    all.span_count += stats.span_count;
+                    all.error_count += stats.error_count;
+                }
+                None => whole.service_stats.push((service, stats)),
+            }
+        }
+        whole.service_stats.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    traces
 }
 
 #[cfg(test)]

@@ -198,8 +198,9 @@ impl QueryEngine {
                 worker.trace(&federation::spans(context, member, trace)?)?;
             }
         }
+        let traces = traceql::finish(plan, vec![worker.finish()]);
         Ok(TraceAnswer {
-            traces: traceql::finish(plan, vec![worker.finish()]),
+            traces: if context.is_several() { federation::whole(traces) } else { traces },
             stats: running.stats(),
             held: Held::new(running),
         })

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use model::TenantId;
 use model::tenant::Refusal;
 use serde::Deserialize;
 
+use crate::authority::ANY_TENANT;
 use crate::tls::PeerCertificate;
 use crate::token::guarded::Guarded;
 use crate::token::{Identity, Tenants, Verifier};
@@ -97,6 +99,20 @@ impl Selector {
             }
             Self::PublicKey(hash) => *hash == certificate.spki_sha256,
         }
+    }
+}
+
+impl CertificateRule {
+    /// Checks what its type does not say: what it selects, and for whom.
+    ///
+    /// # Errors
+    /// When the rule cannot be, or would never let anybody in.
+    pub fn check(&self) -> Result<(), String> {
+        for tenant in self.tenants.iter().filter(|tenant| *tenant != ANY_TENANT) {
+            TenantId::parse(tenant)
+                .map_err(|error| format!("certificate={:?}: {error}", self.certificate))?;
+        }
+        mapping(self.clone()).map(drop)
     }
 }
 

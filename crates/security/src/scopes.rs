@@ -165,8 +165,10 @@ pub enum Deed {
 /// What a request does.
 #[must_use]
 pub fn deed(door: Door, method: &Method, path: &str) -> Deed {
+    let only_looks = matches!(*method, Method::GET | Method::HEAD);
     match needed(door, method, path) {
-        PUSH_LOGS | PUSH_TRACES | PUSH_METRICS | INCIDENTS | Need::One(&[ADMIN]) => Deed::Changes,
+        PUSH_LOGS | PUSH_TRACES | PUSH_METRICS => Deed::Changes,
+        INCIDENTS | Need::One(&[ADMIN]) if !only_looks => Deed::Changes,
         _ if matches!(door, Door::OtlpGrpc | Door::OtlpHttp) => Deed::Changes,
         READ_LOGS => Deed::ReadsLogs,
         Need::All(_) => Deed::ReadsAll,

@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{self, AuditWriter, Events};
 use crate::certificates::CertificateMetrics;
 use crate::clock::SystemClock;
-use crate::config::{Config, Fsync, Role};
+use crate::config::{Config, Fsync, Role, make_private};
 use crate::doors::Told;
 use crate::exposition::Exposition;
-use crate::keeping::{Keeping, Origins};
+use crate::keeping::{self, Keeping, Origins};
 use crate::lifecycle::Lifecycle;
 use crate::listeners::Listener;
 use crate::memory::{Budget, MemoryMetrics, Part};
@@ -51,7 +51,7 @@ const QUERY_BYTES: usize = 16 << 20;
 
 /// A server whose ports are open and that has not answered anything yet.
 pub struct Assembled {
-    storage: Storage,
+    keeping: Keeping,
     listeners: Vec<Listener>,
     addresses: Vec<(&'static str, SocketAddr)>,
     own: Option<(OwnWriter, OwnRecords)>,
@@ -132,7 +132,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let events = (AuditWriter { ingest, gateway, objects: store.objects() }, events);
     pressure::watch(near_limit, stop.clone()).context("cannot watch the memory")?;
     Ok(Assembled {
-        storage,
+        keeping: parts.keeping,
         listeners,
         addresses,
         own,
@@ -196,6 +196,8 @@ async fn open_storage(
     (clock, limits): (&Arc<dyn Clock>, &Arc<dyn LimitsSource>),
     seed: u64,
 ) -> anyhow::Result<(Store, Storage)> {
+    // It has everybody's data.
+    make_private(&config.data_dir)?;
     let store = who::open_store(config, clock)?;
     store.probe().await?;
     let components = storage::Components::new(Arc::clone(clock), store.objects(), Arc::clone(limits), seed);
@@ -329,6 +331,7 @@ impl Assembled {
         looking.spawn(async move { self.authority.keep_fresh().await });
         let (overrides, tells) = self.overrides;
         looking.spawn(overrides.keep_fresh(tells));
+        looking.spawn(keeping::watch(self.keeping.clone()));
         for issuer in self.issuers {
             looking.spawn(async move { issuer.keep_fresh().await });
         }
@@ -360,7 +363,7 @@ impl Assembled {
         if let Err(error) = kept::save(&activity, &data_dir).await {
             tracing::warn!(%error, "what tenants did since the last minute is not kept");
         }
-        self.storage.shutdown().await.context("cannot write what is in memory; the log keeps it")?;
+        self.keeping.storage.shutdown().await.context("cannot write what is in memory; the log keeps it")?;
         told.cancel();
         while telling.join_next().await.is_some() {}
         drop(looking);

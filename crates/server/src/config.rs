@@ -18,6 +18,7 @@ pub mod units;
 pub mod yaml;
 
 use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use model::{Limits, Signal, TenantId};
@@ -368,6 +369,17 @@ pub enum ConfigError {
 
 fn joined(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Makes a folder, where it is not there, that its owner alone can look into.
+///
+/// # Errors
+/// The system's, with the folder.
+pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot make the folder {}: {error}", folder.display()))
+    })
 }
 
 impl Config {

@@ -28,11 +28,16 @@ use crate::config::Role;
 use crate::overrides::Overrides;
 
 pub use holds::{HoldAnswer, HoldOrder};
-pub use incidents::{DEFAULT_TTL, HeldFigures, IncidentAnswer, IncidentOrder, IncidentReport};
+pub(crate) use incidents::watch;
+pub use incidents::{
+    DEFAULT_TTL, HeldFigures, IncidentAnswer, IncidentOrder, IncidentReport, ListedIncident,
+};
 pub use plan::{PlanAnswer, PlannedDay, PlannedSignal, RunAnswer, StoredAnswer};
 
 /// Where incidents are begun and ended.
 pub const INCIDENTS: &str = "/telemetry/incidents/mode";
+/// Where they are listed.
+pub const INCIDENT_LIST: &str = "/telemetry/incidents/list";
 /// Where holds are listed and added; one is released below it.
 pub const HOLDS: &str = "/telemetry/retention/holds";
 /// Where the plan of a tenant is.
@@ -89,6 +94,7 @@ pub(crate) fn router(role: Role, keeping: &Keeping) -> Router {
         Role::Collector | Role::Authority => return Router::new(),
     };
     own.route(INCIDENTS, get(incidents::status).post(incidents::order))
+        .route(INCIDENT_LIST, get(incidents::list))
         .route(HOLDS, get(holds::list).post(holds::add))
         .route(&format!("{HOLDS}/{{id}}"), delete(holds::release))
         .route(PLAN, get(plan::of_tenant))

@@ -1,5 +1,11 @@
-//! The accept loop of every port: TLS where there are certificates, HTTP/1.1 and HTTP/2 in one, a bound on connections,
+//! The accept loop of every port: TLS where there are certificates, HTTP/1.1 and HTTP/2 in one, bounds on connections,
 //! and an orderly end.
+
+mod addresses;
+
+mod life;
+
+mod patience;
 
 use std::convert::Infallible;
 use std::io;
@@ -12,9 +18,6 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use model::audit::{Action, Audit, Event};
 use security::PeerAddress;
 use security::gateway::StillTaken;
@@ -26,10 +29,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use addresses::Addresses;
+use life::{Requests, Waits};
+use patience::Patient;
+
 /// Connections that one port serves at once; more wait in the backlog of the socket.
-const MAX_CONNECTIONS: usize = 4_096;
-/// The time that a client has to send the head of a request.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_CONNECTIONS: u32 = 4_096;
+/// Those of them that one address may have; more are closed at once.
+const MAX_ADDRESS_CONNECTIONS: usize = 1_024;
+/// Handshakes of one address that are not through; more are closed at once.
+const MAX_ADDRESS_HANDSHAKES: usize = 128;
 /// The time that requests under way have after the end was announced.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after the system refused a connection (too many open files, say).
@@ -62,11 +71,26 @@ struct Origin {
     audit: Audit,
 }
 
+/// What the connections of a port have in common.
+#[derive(Clone)]
+struct Port {
+    tls: Option<Arc<ServerTls>>,
+    router: Router,
+    handshakes: Addresses,
+    stop: CancellationToken,
+}
+
 impl Origin {
     /// Tells that somebody was turned away.
     fn tell(&self, action: Action, code: &str, reason: String) {
         let event = Event::new(action).from(self.address.0.ip().to_string()).code(code);
         self.audit.record(event.with("reason", reason).with("listener", self.listener));
+    }
+
+    /// Tells that an address has too many of something.
+    fn tell_too_many(&self, what: &str, most: usize) {
+        let reason = format!("the address has too many {what} on this port: at most {most}");
+        self.tell(Action::ConnectionRefused, "ERR_TOO_MANY_CONNECTIONS", reason);
     }
 }
 
@@ -110,8 +134,10 @@ impl Listener {
     /// Serves until the token is cancelled, then lets requests under way end.
     pub async fn serve(self, stop: CancellationToken) {
         let fresh = self.tls.clone().map(|tls| tokio::spawn(async move { tls.keep_fresh().await }));
-        let graceful = GracefulShutdown::new();
-        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
+        let addresses = Addresses::new(MAX_ADDRESS_CONNECTIONS);
+        let handshakes = Addresses::new(MAX_ADDRESS_HANDSHAKES);
+        let port = Port { tls: self.tls, router: self.router, handshakes, stop: stop.clone() };
         loop {
             let permit = tokio::select! {
                 permit = Arc::clone(&permits).acquire_owned() => permit,
@@ -124,20 +150,19 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = connection(
-                        stream,
-                        Origin { listener: self.name, address: PeerAddress(peer), audit: self.audit.clone() },
-                        self.tls.clone(),
-                        self.router.clone(),
-                        graceful.watcher(),
-                        stop.clone(),
-                    );
+                    let address = PeerAddress(peer);
+                    let origin = Origin { listener: self.name, address, audit: self.audit.clone() };
+                    let Some(entered) = addresses.enter(peer.ip()) else {
+                        origin.tell_too_many("connections", MAX_ADDRESS_CONNECTIONS);
+                        continue;
+                    };
+                    let connection = connection(stream, origin, port.clone());
                     let name = self.name;
                     tokio::spawn(async move {
                         if let Err(error) = connection.await {
                             tracing::debug!(listener = name, %peer, %error, "connection ended");
                         }
-                        drop(permit);
+                        drop((entered, permit));
                     });
                 }
                 Err(error) => {
@@ -147,7 +172,8 @@ impl Listener {
             }
         }
         drop(self.socket);
-        if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        // Each connection has its permit until its requests are answered.
+        if tokio::time::timeout(DRAIN_TIMEOUT, permits.acquire_many(MAX_CONNECTIONS)).await.is_err() {
             tracing::warn!(listener = self.name, "requests were still under way when their time was over");
         }
         if let Some(fresh) = fresh {
@@ -157,18 +183,15 @@ impl Listener {
 }
 
 /// Makes a connection secure where it must be, and serves its requests.
-async fn connection(
-    mut stream: TcpStream,
-    origin: Origin,
-    tls: Option<Arc<ServerTls>>,
-    router: Router,
-    watcher: Watcher,
-    stop: CancellationToken,
-) -> Result<(), ConnectionError> {
+async fn connection(mut stream: TcpStream, origin: Origin, port: Port) -> Result<(), ConnectionError> {
     // Small replies go out at once. A socket that refuses the option works all the same.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        return serve(stream, origin, router, None, watcher).await;
+    let Some(tls) = port.tls.clone() else {
+        return serve(stream, origin, port, None).await;
+    };
+    let Some(shaking) = port.handshakes.enter(origin.address.0.ip()) else {
+        origin.tell_too_many("handshakes", MAX_ADDRESS_HANDSHAKES);
+        return Ok(());
     };
     let handshake = async {
         let mut first = [0; 1];
@@ -183,10 +206,11 @@ async fn connection(
         secured = handshake => secured.inspect_err(|error: &ConnectionError| {
             origin.tell(Action::ConnectionRefused, "ERR_TLS", error.to_string());
         })?,
-        () = stop.cancelled() => return Ok(()),
+        () = port.stop.cancelled() => return Ok(()),
     };
+    drop(shaking);
     let certificate = peer(&stream).map(Arc::new);
-    serve(stream, origin, router, certificate.map(|certificate| (tls, certificate)), watcher).await
+    serve(stream, origin, port, certificate.map(|certificate| (tls, certificate))).await
 }
 
 /// Tells a client that it does not speak TLS. What it has sent is read first: a connection that is closed with bytes unread
@@ -202,17 +226,18 @@ async fn say_not_tls(stream: &mut TcpStream) -> io::Result<()> {
 async fn serve<S>(
     stream: S,
     origin: Origin,
-    router: Router,
+    port: Port,
     peer: Option<(Arc<ServerTls>, Arc<PeerCertificate>)>,
-    watcher: Watcher,
 ) -> Result<(), ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let still_taken =
         peer.clone().map(|(tls, certificate)| StillTaken(Arc::new(move || tls.still_takes(&certificate))));
+    let (requests, waits) = (Requests::default(), Waits::default());
+    let (counted, router) = (requests.clone(), port.router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let router = router.clone();
+        let (router, asked) = (router.clone(), counted.begin());
         let refused = peer.as_ref().is_some_and(|(tls, certificate)| !tls.still_takes(certificate));
         request.extensions_mut().insert(origin.address);
         if refused {
@@ -225,13 +250,13 @@ where
         if let Some(still_taken) = &still_taken {
             request.extensions_mut().insert(still_taken.clone());
         }
-        async move { Ok::<_, Infallible>(if refused { no_longer() } else { answer(router, request).await }) }
+        async move {
+            let answered = if refused { no_longer() } else { answer(router, request, waits).await };
+            drop(asked);
+            Ok::<_, Infallible>(answered)
+        }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    watcher.watch(connection).await
+    life::live(stream, service, requests, waits, port.stop).await
 }
 
 /// The answer on a connection whose certificate was revoked, or ended, after it had been verified.
@@ -240,8 +265,8 @@ fn no_longer() -> http::Response<Body> {
     (StatusCode::UNAUTHORIZED, said).into_response()
 }
 
-async fn answer(router: Router, request: Request<Incoming>) -> http::Response<Body> {
-    match router.oneshot(request.map(Body::new)).await {
+async fn answer(router: Router, request: Request<Incoming>, waits: Waits) -> http::Response<Body> {
+    match router.oneshot(request.map(|body| Body::new(Patient::new(body, waits.body)))).await {
         Ok(response) => response,
         Err(never) => match never {},
     }

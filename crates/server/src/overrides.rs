@@ -147,13 +147,13 @@ impl Overrides {
             let path = folder.join(keys.file);
             let (seen, file) = match read(&path, None)? {
                 Found::Text(seen) => {
-                    let file = parse(keys, &path, &seen)?;
+                    let file = Arc::new(parse(keys, &path, &seen)?);
                     (Some(seen), file)
                 }
-                Found::Missing | Found::Same => (None, File::default()),
+                Found::Missing | Found::Same => (None, Arc::default()),
             };
             warn(&path, &file);
-            sources.push(Source { keys, path, seen, file: Arc::new(file), broken: None });
+            sources.push(Source { keys, path, seen, file, broken: None });
         }
         let current = ArcSwap::from_pointee(snapshot(&base, &sources));
         let overrides =

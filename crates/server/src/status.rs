@@ -123,9 +123,11 @@ async fn answer(
 ) -> Response {
     let (found, has_more) = match tenants(&port, &request, &parameters) {
         Ok(found) => found,
+        // In the shape of the port's protocol, whose paths this is none of.
+        Err(refusal) if port.signal == Signal::Metrics => return who::refused("/api/v1/status", &refusal),
         Err(refusal) => return who::refused(request.uri().path(), &refusal),
     };
-    // Files of limits are read for one tenant: who asks for many asks for their figures.
+    // Limits are told of one tenant: who asks for many asks for their figures.
     let explains = found.len() == 1;
     let next = found.last().filter(|_| has_more).map(|tenant| tenant.as_str().to_owned());
     let told = tokio::task::spawn_blocking(move || {

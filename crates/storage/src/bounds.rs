@@ -60,8 +60,14 @@ pub(crate) const MAX_DELETIONS: usize = 1_000;
 /// How long a manifest names a deletion that was worked off, in nanoseconds: 30 days.
 pub(crate) const DELETION_SHOWN_NS: i64 = 30 * 86_400 * 1_000_000_000;
 
-/// Holds of one tenant's signal.
+/// Holds of one tenant's signal that have not ended, of each kind: what somebody keeps does not stand in the way of an incident.
 pub(crate) const MAX_HOLDS: usize = 200;
+
+/// Incidents that have ended and are still named, the last ones.
+pub(crate) const MAX_ENDED_INCIDENTS: usize = 100;
+
+/// How long a manifest names an incident that has ended, in nanoseconds: 30 days.
+pub(crate) const INCIDENT_SHOWN_NS: i64 = 30 * 86_400 * 1_000_000_000;
 
 /// What a request for a deletion or hold may have of text: selectors, filters, reason, in bytes.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 << 10;

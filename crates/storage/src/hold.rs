@@ -2,10 +2,11 @@
 //! something out of one sees them in the same transaction.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::{Matcher, Signal, TenantContext, TimeRange};
+use model::{Matcher, Signal, TenantContext, TenantId, TimeRange};
 
-use crate::bounds::{MAX_HOLDS, MAX_REQUEST_BYTES};
+use crate::bounds::{INCIDENT_SHOWN_NS, MAX_ENDED_INCIDENTS, MAX_HOLDS, MAX_REQUEST_BYTES};
 use crate::error::StorageError;
 use crate::manifest::commit::Change;
 use crate::manifest::keeping::{Condition, Hold, HoldKind};
@@ -40,6 +41,22 @@ pub struct HeldSignals {
     pub hold: Hold,
     /// Of which signals.
     pub signals: Vec<Signal>,
+}
+
+/// Takes out what has ended, but for the last incidents.
+fn forget(holds: &mut Vec<Hold>, now_ns: i64) {
+    let is_shown = |hold: &Hold| {
+        let until_ns = hold.until_ns.unwrap_or(i64::MAX);
+        hold.kind == HoldKind::Incident && now_ns.saturating_sub(until_ns) < INCIDENT_SHOWN_NS
+    };
+    holds.retain(|hold| hold.is_active(now_ns) || is_shown(hold));
+    let ended = holds.iter().filter(|hold| !hold.is_active(now_ns)).count();
+    let mut too_many = ended.saturating_sub(MAX_ENDED_INCIDENTS);
+    holds.retain(|hold| {
+        let goes = too_many > 0 && !hold.is_active(now_ns);
+        too_many -= usize::from(goes);
+        !goes
+    });
 }
 
 impl Storage {
@@ -80,9 +97,10 @@ impl Storage {
             let _turn = partition.turn().await?;
             let manifest = engine
                 .commit_in_turn(&partition, &|manifest| {
-                    manifest.holds.retain(|other| other.is_active(now_ns));
+                    forget(&mut manifest.holds, now_ns);
                     let is_there = manifest.holds.iter().any(|other| other.id == hold.id);
-                    if is_there || manifest.holds.len() >= MAX_HOLDS {
+                    let is_alike = |other: &&Hold| other.kind == hold.kind && other.is_active(now_ns);
+                    if is_there || manifest.holds.iter().filter(is_alike).count() >= MAX_HOLDS {
                         return Change::Nothing;
                     }
                     manifest.holds.push(hold.clone());
@@ -103,11 +121,26 @@ impl Storage {
     /// When the store does not answer.
     pub async fn holds(&self, ctx: &TenantContext) -> Result<Vec<HeldSignals>, StorageError> {
         let now_ns = self.engine.clock().now().0;
+        for signal in Signal::ALL {
+            if let Some(partition) = self.engine.tenants.get(ctx.tenant(), signal) {
+                self.engine.catch_up(&partition).await?;
+            }
+        }
+        Ok(self.known_holds(ctx.tenant(), |hold| hold.is_active(now_ns)))
+    }
+
+    /// The incidents of a tenant, as this node knows them: those that have not ended, and the last ones that have, the oldest
+    /// first.
+    #[must_use]
+    pub fn incidents(&self, tenant: &TenantId) -> Vec<HeldSignals> {
+        self.known_holds(tenant, |hold| hold.kind == HoldKind::Incident)
+    }
+
+    fn known_holds(&self, tenant: &TenantId, is_wanted: impl Fn(&Hold) -> bool) -> Vec<HeldSignals> {
         let mut all: Vec<HeldSignals> = Vec::new();
         for signal in Signal::ALL {
-            let Some(partition) = self.engine.tenants.get(ctx.tenant(), signal) else { continue };
-            let manifest = self.engine.catch_up(&partition).await?;
-            for hold in manifest.holds.iter().filter(|hold| hold.is_active(now_ns)) {
+            let Some(partition) = self.engine.tenants.get(tenant, signal) else { continue };
+            for hold in partition.manifest().holds.iter().filter(|hold| is_wanted(hold)) {
                 match all.iter_mut().find(|known| known.hold.id == hold.id) {
                     Some(known) => known.signals.push(signal),
                     None => all.push(HeldSignals { hold: hold.clone(), signals: vec![signal] }),
@@ -115,7 +148,46 @@ impl Storage {
             }
         }
         all.sort_by(|a, b| a.hold.id.cmp(&b.hold.id));
-        Ok(all)
+        all
+    }
+
+    /// Ends an incident, where it has not ended by itself: what it held goes, and it stays named for a while, with what is
+    /// said of its end. Says whether nobody had said anything of it before.
+    ///
+    /// # Errors
+    /// The store's: then it may hold some signals still, and can be ended again.
+    pub async fn end_incident(
+        &self,
+        ctx: &TenantContext,
+        id: &str,
+        said: &BTreeMap<String, String>,
+    ) -> Result<bool, StorageError> {
+        let now_ns = self.engine.clock().now().0;
+        let mut is_first = None;
+        for signal in Signal::ALL {
+            let Some(partition) = self.engine.tenants.get(ctx.tenant(), signal) else { continue };
+            let _turn = partition.turn().await?;
+            let is_changed = AtomicBool::new(false);
+            self.engine.catch_up(&partition).await?;
+            self.engine
+                .commit_in_turn(&partition, &|manifest| {
+                    let mut holds = manifest.holds.iter_mut();
+                    let is_new = |hold: &Hold| said.keys().any(|name| !hold.notes.contains_key(name));
+                    let ended = holds.find(|hold| hold.id == id).filter(|hold| {
+                        hold.kind == HoldKind::Incident && (hold.is_active(now_ns) || is_new(hold))
+                    });
+                    is_changed.store(ended.is_some(), Ordering::Relaxed);
+                    let Some(hold) = ended else { return Change::Nothing };
+                    hold.until_ns = Some(hold.until_ns.map_or(now_ns, |until_ns| until_ns.min(now_ns)));
+                    for (name, value) in said {
+                        hold.notes.entry(name.clone()).or_insert_with(|| value.clone());
+                    }
+                    Change::Changed
+                })
+                .await?;
+            is_first.get_or_insert(is_changed.into_inner());
+        }
+        Ok(is_first.unwrap_or(false))
     }
 
     /// Lets go of what a hold held; says whether there was one.

@@ -5,6 +5,8 @@
 
 mod metrics;
 
+mod window;
+
 mod logs;
 
 mod traces;
@@ -22,6 +24,7 @@ use futures::future::BoxFuture;
 use hashbrown::HashMap;
 use model::ingest::{IngestError, Reason};
 use model::limits::LabelLimits;
+use model::log::SERVICE_NAME;
 use model::{Batch, Ingest, Labels, Limits, Receipt, Signal, TenantContext, TimestampNs};
 
 use crate::bounds::{MAX_EXAMPLE_BYTES, MAX_RECORD_BYTES, RETRY_AFTER_S};
@@ -33,6 +36,7 @@ use crate::room::Held;
 use crate::runtime::detached;
 use crate::storage::{Engine, Storage};
 use crate::wal::record;
+use window::Window;
 
 impl Ingest for Storage {
     fn ingest<'a>(
@@ -185,8 +189,8 @@ pub(crate) fn validate(
     series: Option<&Arc<HeadSeries>>,
 ) -> Result<Checked, IngestError> {
     let mut receipt = Receipt::default();
-    let window = Window::new(batch.signal(), limits, now);
-    let mut check = Check { limits, window, series, known: None, truncated: 0, receipt: &mut receipt };
+    let window = Window::widest(batch.signal(), limits, now);
+    let mut check = Check { limits, now, window, series, known: None, truncated: 0, receipt: &mut receipt };
     let kept = match batch {
         Batch::Metrics(batch) => metrics::validate(batch, &mut check).map(Batch::Metrics),
         Batch::Logs(batch) => logs::validate(batch, &mut check).map(Batch::Logs),
@@ -199,6 +203,8 @@ pub(crate) fn validate(
 /// What every check needs, and where it reports to.
 struct Check<'a> {
     limits: &'a Limits,
+    now: TimestampNs,
+    /// What no item may lie outside of.
     window: Window,
     series: Option<&'a Arc<HeadSeries>>,
     known: Option<Known>,
@@ -246,44 +252,6 @@ impl Verdicts {
     }
 }
 
-/// The time in which an item may lie, in nanoseconds, both ends included.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    oldest_ns: i64,
-    newest_ns: i64,
-}
-
-impl Window {
-    fn new(signal: Signal, limits: &Limits, TimestampNs(now_ns): TimestampNs) -> Self {
-        let intake = limits.intake(signal);
-        let ages = [intake.reject_older_than_ns, limits.longest_kept(signal)];
-        let oldest = ages.into_iter().flatten().map(|age_ns| now_ns.saturating_sub(age_ns)).max();
-        Self {
-            oldest_ns: oldest.unwrap_or(i64::MIN),
-            newest_ns: now_ns.saturating_add(intake.reject_ahead_ns),
-        }
-    }
-
-    fn verdict(self, timestamp_ns: i64) -> Option<Reason> {
-        if timestamp_ns < self.oldest_ns {
-            Some(Reason::TooOld)
-        } else if timestamp_ns > self.newest_ns {
-            Some(Reason::TooFarAhead)
-        } else {
-            None
-        }
-    }
-
-    fn explain(self, reason: Reason, timestamp_ns: i64) -> String {
-        match reason {
-            Reason::TooOld => {
-                format!("timestamp_ns={timestamp_ns} is before the oldest accepted {}", self.oldest_ns)
-            }
-            _ => format!("timestamp_ns={timestamp_ns} is after the newest accepted {}", self.newest_ns),
-        }
-    }
-}
-
 /// What is wrong with a set of labels.
 #[derive(Clone, Debug)]
 struct BadLabels {
@@ -300,7 +268,13 @@ fn check_labels(bytes: &[u8], limits: &LabelLimits, is_metric: bool) -> Result<(
     };
     let mut count = 0;
     let mut has_metric_name = false;
+    // What receivers add, whose value is one that the sender gave elsewhere.
+    let mut has_label = false;
     for (name, value) in &labels {
+        if !is_metric && name == SERVICE_NAME {
+            has_label = true;
+            continue;
+        }
         count += 1;
         has_metric_name |= name == model::labels::METRIC_NAME;
         if name.is_empty() {
@@ -323,7 +297,7 @@ fn check_labels(bytes: &[u8], limits: &LabelLimits, is_metric: bool) -> Result<(
     if is_metric && !has_metric_name {
         return bad(Reason::InvalidLabels, format!("there is no metric name in {labels}"));
     }
-    if count == 0 {
+    if count == 0 && !has_label {
         return bad(Reason::InvalidLabels, "there is no label".to_owned());
     }
     if count > limits.max_names {

@@ -38,6 +38,10 @@ impl Storage {
     #[must_use]
     pub fn active(&self, tenant: &TenantId, signal: Signal) -> u64 {
         let Some(partition) = self.engine.tenants.get(tenant, signal) else { return 0 };
+        // Where there is a limit of them, what it counts is what there is.
+        if let Some(counted) = self.engine.counted(&partition) {
+            return counted;
+        }
         let views = partition.state().head_views();
         if signal != Signal::Traces {
             return views.iter().map(|view| u64::from(view.series_count())).max().unwrap_or(0);

@@ -11,21 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use model::{AttributeRef, AttributeValue};
 use wire::WireError;
 use wire::otlp::ValueView;
+use wire::otlp::common::AnyValue;
 use wire::otlp::common::any_value::Value;
-use wire::otlp::common::{AnyValue, KeyValue};
-
-/// The value of the first attribute with the key.
-pub(crate) fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
-    attributes.iter().find(|pair| pair.key == key)?.value.as_ref()?.value.as_ref()
-}
-
-/// The text of the first attribute with the key, where it is a string.
-pub(crate) fn find_text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    match find(attributes, key) {
-        Some(Value::StringValue(text)) => Some(text),
-        _ => None,
-    }
-}
 
 /// A value as text; nothing is the empty text.
 pub(crate) fn text(value: Option<&AnyValue>) -> Cow<'_, str> {
@@ -199,7 +186,7 @@ fn write_json_text(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use wire::otlp::common::{ArrayValue, KeyValueList};
+    use wire::otlp::common::{ArrayValue, KeyValue, KeyValueList};
 
     use super::*;
 

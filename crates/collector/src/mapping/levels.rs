@@ -4,8 +4,7 @@
 
 use crate::bounds::{MAX_LEVEL_JSON_DEPTH, MAX_LEVEL_SCAN_BYTES, cut};
 
-/// The structured metadata that carries the level.
-pub(crate) const DETECTED_LEVEL: &str = "detected_level";
+pub(crate) use model::log::DETECTED_LEVEL;
 
 /// The level of a line that tells none.
 pub(crate) const UNKNOWN: &str = "unknown";

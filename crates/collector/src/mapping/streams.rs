@@ -2,14 +2,13 @@
 
 use hashbrown::HashMap;
 use model::ingest::Batch;
-use model::log::LogBatchBuilder;
+pub(crate) use model::log::SERVICE_NAME;
+use model::log::{DETECTED_LEVEL, LogBatchBuilder};
 use model::{AttributeRef, Labels};
 
-use super::levels::{self, DETECTED_LEVEL};
+use super::levels;
 use crate::settings::LogsSettings;
 
-/// The label that names a stream's service.
-pub(crate) const SERVICE_NAME: &str = "service_name";
 const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// A [`LogBatchBuilder`] that finds a stream again by its labels.

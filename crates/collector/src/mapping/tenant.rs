@@ -1,5 +1,7 @@
 //! Which tenant a resource belongs to, and one builder per tenant of a request.
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 use model::ingest::{Batch, Reason, Receipt};
 use model::tenant::{Access, Refusal, TenantContext};
@@ -7,7 +9,7 @@ use wire::WireError;
 use wire::otlp::ResourceView;
 use wire::otlp::resource::Resource;
 
-use super::attributes::find_text;
+use super::attributes::text;
 use crate::bounds::MAX_TENANTS_PER_REQUEST;
 
 /// Resource attributes that name a tenant, the first that is there wins.
@@ -26,10 +28,11 @@ pub(crate) struct Mapped {
     pub(crate) items: usize,
 }
 
-/// The tenant that a resource names.
-pub(crate) fn named(resource: Option<&Resource>) -> Option<&str> {
+/// The tenant that a resource names; a number is the text of its digits.
+pub(crate) fn named(resource: Option<&Resource>) -> Option<Cow<'_, str>> {
     let attributes = &resource?.attributes;
-    TENANT_ATTRIBUTES.iter().find_map(|key| find_text(attributes, key))
+    let value = |key: &&str| attributes.iter().find(|pair| pair.key == **key)?.value.as_ref();
+    TENANT_ATTRIBUTES.iter().find_map(value).map(|value| text(Some(value)))
 }
 
 /// How many records or spans a resource sent.
@@ -76,13 +79,13 @@ impl<'a, B: Default> Tenants<'a, B> {
         resource: Option<&Resource>,
         items: impl FnOnce() -> usize,
     ) -> Option<(&TenantContext, &mut B, &mut Receipt)> {
-        let name = named(resource);
-        let known = self.by_name.get(&name.map(str::to_owned)).cloned();
+        let name = named(resource).map(Cow::into_owned);
+        let known = self.by_name.get(&name).cloned();
         let index = match known {
             Some(index) => index,
             None => {
-                let index = self.admit(name);
-                self.by_name.insert(name.map(str::to_owned), index.clone());
+                let index = self.admit(name.as_deref());
+                self.by_name.insert(name, index.clone());
                 index
             }
         };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use model::Signal;
 use model::ingest::Receipt;
-use model::tenant::Access;
+use model::tenant::{Access, Refusal};
 use wire::WireError;
 use wire::otlp::{self, ExportMetricsServiceRequest, Format};
 
@@ -57,17 +57,25 @@ impl Collector {
     ) -> Result<Mapped, CollectorError> {
         let settings = self.settings();
         let mut room = Room::new(held);
-        match export {
+        let mapped = match export {
             Export::Metrics(request) => {
                 room.take(size::metrics(request, &settings.otlp_metrics))?;
-                Ok(metrics::map(request, access, &settings.otlp_metrics))
+                metrics::map(request, access, &settings.otlp_metrics)
             }
             Export::Logs(body) => {
                 let now_ns = self.components().clock.now().0;
-                logs::map(otlp::logs_view(body), access, &settings.logs, now_ns, &mut room)
+                logs::map(otlp::logs_view(body), access, &settings.logs, now_ns, &mut room)?
             }
-            Export::Traces(body) => traces::map(otlp::traces_view(body), access, &mut room),
+            Export::Traces(body) => traces::map(otlp::traces_view(body), access, &mut room)?,
+        };
+        // Nobody was asked for: what the request says of itself must be right all the same.
+        if mapped.batches.is_empty() && mapped.refusal.is_none() {
+            match access.context(None) {
+                Ok(_) | Err(Refusal::TenantRequired) => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
         }
+        Ok(mapped)
     }
 
     /// Writes what a request was mapped to.

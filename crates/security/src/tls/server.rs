@@ -32,6 +32,7 @@ use crate::error::SecurityError;
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
     /// Without one there is no connection.
+    #[serde(rename = "require", alias = "required")]
     Required,
     /// One that is brought must be good.
     Optional,

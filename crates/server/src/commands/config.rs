@@ -1,10 +1,18 @@
 //! `stella config`: whether configuration and overrides can be used, without starting anything.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use model::Clock;
+use security::scopes::ALL;
+use security::tls::ServerTls;
+use security::token::external::ExternalIssuer;
 
+use crate::clock::SystemClock;
+use crate::config::tls::Tls;
 use crate::config::{Config, ConfigError};
 use crate::overrides::{self, Finding};
 
@@ -85,8 +93,9 @@ impl ConfigCommand {
 fn findings(place: &Place) -> Vec<Finding> {
     let (config, mut findings) = match place.read() {
         Ok(config) => {
-            let doubts = doubts(place.file(), &config);
-            (config, doubts)
+            let mut findings = doubts(place.file(), &config);
+            findings.extend(of_files(place.file(), &config));
+            (config, findings)
         }
         Err(error) => (Config::default(), of_config(place.file(), &error)),
     };
@@ -98,6 +107,40 @@ fn doubts(path: Option<&Path>, config: &Config) -> Vec<Finding> {
     let path = path.unwrap_or(Path::new("stella.yaml"));
     let finding = |message| Finding { is_error: false, path: path.to_owned(), line: 0, message };
     config.doubts().into_iter().map(finding).collect()
+}
+
+/// What is wrong with what the configuration names: files of certificates and keys, rules and scopes.
+fn of_files(path: Option<&Path>, config: &Config) -> Vec<Finding> {
+    let path = path.unwrap_or(Path::new("stella.yaml"));
+    let finding = |is_error, message| Finding { is_error, path: path.to_owned(), line: 0, message };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let mut findings = BTreeSet::new();
+    if let Some(tls) = &config.tls {
+        security::tls::install_provider();
+        for name in Tls::listeners() {
+            let opened = ServerTls::open(name, &tls.files(name), tls.client_auth(name), Arc::clone(&clock));
+            // Many listeners may have the same files.
+            findings.extend(opened.err().map(|error| (true, format!("tls: {error}"))));
+        }
+    }
+    for issuer in &config.identity.issuers {
+        let opened = ExternalIssuer::open(issuer.clone(), Arc::clone(&clock));
+        findings.extend(opened.err().map(|error| (true, format!("identity.issuers: {error}"))));
+    }
+    let mut scopes: Vec<&String> =
+        config.identity.issuers.iter().flat_map(|i| i.scopes.iter().flatten()).collect();
+    for rule in &config.identity.certificates {
+        findings.extend(rule.check().err().map(|reason| (true, format!("identity.certificates: {reason}"))));
+        scopes.extend(&rule.scopes);
+    }
+    for scope in scopes.into_iter().filter(|scope| !ALL.contains(&scope.as_str())) {
+        let message = format!(
+            "identity: no request asks for the scope {scope:?}: those that there are: {}",
+            ALL.join(" ")
+        );
+        findings.insert((false, message));
+    }
+    findings.into_iter().map(|(is_error, message)| finding(is_error, message)).collect()
 }
 
 fn of_config(path: Option<&Path>, error: &ConfigError) -> Vec<Finding> {

@@ -13,7 +13,7 @@ use crate::assemble::{self, Assembled};
 use crate::clock::SystemClock;
 use crate::config::tls::Tls;
 use crate::config::units::ByteSize;
-use crate::config::{Config, Role};
+use crate::config::{Config, Role, make_private};
 
 /// Threads of a runtime for work that blocks: each keeps some memory of its own.
 const MAX_BLOCKING_THREADS: usize = 64;
@@ -112,6 +112,7 @@ impl Up {
         let config = self.config();
         config.check()?;
         if !self.plaintext {
+            make_private(&self.data_dir)?;
             dev::make(&self.certificates(), ENVIRONMENT, false, &SystemClock::new())?;
         }
         run(&config)

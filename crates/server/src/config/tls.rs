@@ -60,6 +60,11 @@ impl Tls {
         }
     }
 
+    /// The names of all listeners.
+    pub fn listeners() -> impl Iterator<Item = &'static str> {
+        LISTENERS.iter().map(|(name, ..)| *name)
+    }
+
     /// Whether a listener asks clients for a certificate.
     #[must_use]
     pub fn client_auth(&self, name: &str) -> ClientAuth {

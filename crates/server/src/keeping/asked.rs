@@ -10,6 +10,8 @@ use model::audit::{Action, Event};
 use model::error::Classified;
 use model::tenant::{Access, Refusal};
 use model::{Kind, TenantContext};
+use security::PeerAddress;
+use security::gateway::Sight;
 use serde::de::DeserializeOwned;
 use storage::StorageError;
 use url::form_urlencoded;
@@ -24,6 +26,10 @@ pub(super) struct Asked {
     pub(super) context: TenantContext,
     /// Who asks: a proven name, or this machine.
     pub(super) actor: String,
+    /// Whether the caller has the rights of an operator.
+    pub(super) operates: bool,
+    /// The address that it asks from.
+    source: String,
     parameters: Vec<(String, String)>,
     body: Vec<u8>,
 }
@@ -37,7 +43,13 @@ impl Asked {
         let (parts, body) = request.into_parts();
         let access = parts.extensions.get::<Access>().ok_or(Refusal::TenantRequired)?;
         let context = access.context(None)?;
+        if context.is_several() {
+            return Err(Refusal::SeveralTenants(context.tenant().as_str().to_owned()).into());
+        }
         let actor = access.name().unwrap_or("local").to_owned();
+        let operates = parts.extensions.get::<Sight>().is_some_and(|sight| sight.operates);
+        let address = parts.extensions.get::<PeerAddress>();
+        let source = address.map(|address| address.0.ip().to_string()).unwrap_or_default();
         let body = to_bytes(body, MAX_BODY_BYTES).await;
         let body =
             body.map_err(|_| Failure::Invalid(format!("the body has more than {MAX_BODY_BYTES} bytes")))?;
@@ -49,7 +61,7 @@ impl Asked {
         let query = parts.uri.query().unwrap_or_default();
         let pairs = form_urlencoded::parse(form).chain(form_urlencoded::parse(query.as_bytes()));
         let parameters = pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-        Ok(Self { context, actor, parameters, body: body.into() })
+        Ok(Self { context, actor, operates, source, parameters, body: body.into() })
     }
 
     /// The first value of a name that is not empty.
@@ -72,7 +84,8 @@ impl Asked {
 
     /// An event of the audit about what this request does.
     pub(super) fn event(&self, action: Action, subject: &str) -> Event {
-        Event::new(action).by(&self.actor).of_tenant(self.context.tenant().as_str()).on(subject)
+        let event = Event::new(action).by(&self.actor).from(&self.source);
+        event.of_tenant(self.context.tenant().as_str()).on(subject)
     }
 }
 
@@ -114,9 +127,10 @@ impl Failure {
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            Kind::Limited | Kind::Unavailable | Kind::Timeout => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-            }
+            // There are too many of them: asking again changes nothing.
+            Kind::Limited if matches!(self, Self::Storage(_)) => (StatusCode::CONFLICT, "conflict"),
+            Kind::Limited => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Kind::Unavailable | Kind::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Kind::Corrupt | Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -132,7 +146,7 @@ impl Failure {
     fn with_retry(&self, mut response: Response) -> Response {
         let (status, _) = self.status();
         *response.status_mut() = status;
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static(RETRY_AFTER_S));
         }
         if status == StatusCode::INTERNAL_SERVER_ERROR {

@@ -1,7 +1,5 @@
 //! Holds: what may not go. Anybody with the scope for limits and deletes may hold and release.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -15,6 +13,7 @@ use storage::manifest::keeping::HoldKind;
 
 use super::Keeping;
 use super::asked::{Asked, Failure};
+use super::incidents::{INCIDENT, current};
 use crate::selector;
 
 /// A hold that is asked for.
@@ -60,6 +59,9 @@ pub struct HoldAnswer {
     pub actor: String,
     /// RFC 3339.
     pub since: String,
+    /// The incident during which it was placed, whose end may release it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub incident: Option<String>,
     /// RFC 3339; left out where it does not end by itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<String>,
@@ -84,6 +86,7 @@ impl HoldAnswer {
             reason: hold.reason.clone(),
             actor: hold.actor.clone(),
             since: moment(hold.since_ns),
+            incident: hold.notes.get(INCIDENT).cloned(),
             until: hold.until_ns.map(moment),
         }
     }
@@ -106,6 +109,7 @@ pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Res
     let matchers = matchers(&signals, order.selector.as_deref())?;
     let start_ns = order.start.as_deref().map_or(Ok(i64::MIN), parse_moment)?;
     let end_ns = order.end.as_deref().map_or(Ok(i64::MAX), parse_moment)?;
+    let incident = current(&keeping, &asked).await?;
     let request = HoldRequest {
         kind: HoldKind::Hold,
         signals: signals.clone(),
@@ -114,7 +118,7 @@ pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Res
         reason: order.reason.clone(),
         actor: asked.actor.clone(),
         until_ns: None,
-        notes: BTreeMap::new(),
+        notes: incident.map(|id| (INCIDENT.to_owned(), id)).into_iter().collect(),
     };
     let hold = keeping.storage.hold(&asked.context, &request).await?;
     let what = order.selector.as_deref().unwrap_or("everything");

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use http::StatusCode;
 use model::audit::Action;
+use model::limits::DeletionMode;
 use model::time::NS_PER_S;
 use model::{Signal, TimeRange};
 use serde::Serialize;
@@ -20,6 +21,11 @@ use super::holds::moment;
 /// What is said where a tenant's lines are not deleted on request.
 const DISABLED: &str = "deletion is not available for this tenant: its deletion_mode is disabled";
 
+/// The digits of seconds since the epoch until the year 2286, which nanoseconds do not reach.
+const MAX_SECONDS_DIGITS: usize = 10;
+/// Seconds that nanoseconds reach, and some fewer.
+const MAX_SECONDS: f64 = 9.2e9;
+
 /// A deletion as Loki lists it; times in seconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Listed {
@@ -31,12 +37,18 @@ pub(super) struct Listed {
     created_at: f64,
 }
 
+/// A request for a tenant whose lines are deleted on request, and what becomes of them.
+async fn read(request: Request) -> Result<(Asked, DeletionMode), Failure> {
+    let asked = Asked::read(request).await?;
+    match asked.context.limits().logs.deletions {
+        DeletionMode::Disabled => Err(Failure::Forbidden(DISABLED.to_owned())),
+        mode => Ok((asked, mode)),
+    }
+}
+
 /// `POST` and `PUT /loki/api/v1/delete`.
 pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Result<StatusCode, Failure> {
-    let asked = Asked::read(request).await?;
-    if !asked.context.limits().logs.deletes_on_request {
-        return Err(Failure::Forbidden(DISABLED.to_owned()));
-    }
+    let (asked, mode) = read(request).await?;
     let invalid = |message: &str| Failure::Invalid(message.to_owned());
     let query = asked.get("query").ok_or_else(|| invalid("query not set"))?;
     let deletion = query::parse_log_deletion(query).map_err(|error| Failure::Invalid(error.to_string()))?;
@@ -73,7 +85,11 @@ pub(super) async fn add(State(keeping): State<Keeping>, request: Request) -> Res
         labels: deletion.labels,
         range: TimeRange::new(start_ns, end_ns),
         actor: asked.actor.clone(),
-        cancel_period_ns: keeping.cancel_period_ns,
+        cancel_period_ns: match mode {
+            // It is never due: a filter, which can always be taken back.
+            DeletionMode::FilterOnly => i64::MAX,
+            _ => keeping.cancel_period_ns,
+        },
     };
     let made = keeping.storage.delete(&asked.context, Signal::Logs, &request).await?;
     let ids: Vec<&str> = made.iter().map(|deletion| deletion.id.as_str()).collect();
@@ -86,7 +102,7 @@ pub(super) async fn list(
     State(keeping): State<Keeping>,
     request: Request,
 ) -> Result<Json<Vec<Listed>>, Failure> {
-    let asked = Asked::read(request).await?;
+    let (asked, _) = read(request).await?;
     let deletions = keeping.storage.deletions(&asked.context, Signal::Logs).await?;
     let seconds = |ns: i64| (ns.div_euclid(NS_PER_S / 1_000)) as f64 / 1_000.0;
     let listed = |deletion: Deletion| Listed {
@@ -102,7 +118,7 @@ pub(super) async fn list(
 
 /// `DELETE /loki/api/v1/delete`.
 pub(super) async fn cancel(State(keeping): State<Keeping>, request: Request) -> Result<StatusCode, Failure> {
-    let asked = Asked::read(request).await?;
+    let (asked, _) = read(request).await?;
     let id = asked.get("request_id").ok_or_else(|| Failure::Invalid("request_id not set".to_owned()))?;
     let is_forced = asked.get("force") == Some("true");
     match keeping.storage.cancel_deletion(&asked.context, Signal::Logs, id, is_forced).await? {
@@ -119,13 +135,16 @@ pub(super) async fn cancel(State(keeping): State<Keeping>, request: Request) -> 
     }
 }
 
-/// Nanoseconds of a moment: seconds, also with a fraction, longer numbers as nanoseconds, or RFC 3339.
+/// Nanoseconds of a moment: seconds with ten digits at most, also with a fraction, or RFC 3339. Longer numbers are those of
+/// somebody who means milliseconds or nanoseconds: taken for seconds they would delete too much.
 fn parse_time(text: &str) -> Option<i64> {
-    if let Ok(number) = text.parse::<i64>() {
-        return Some(if text.len() <= 10 { number.saturating_mul(NS_PER_S) } else { number });
+    if let Ok(seconds) = text.parse::<i64>() {
+        return (text.len() <= MAX_SECONDS_DIGITS).then_some(seconds)?.checked_mul(NS_PER_S);
     }
-    if let Some(seconds) = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()) {
-        return Some((seconds * 1_000.0).round() as i64 * (NS_PER_S / 1_000));
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ms = (seconds * 1_000.0).round();
+        // Not a number is in no range.
+        return (0.0..MAX_SECONDS * 1_000.0).contains(&ms).then(|| ms as i64 * (NS_PER_S / 1_000));
     }
     let moment: jiff::Timestamp = text.parse().ok()?;
     i64::try_from(moment.as_nanosecond()).ok()
@@ -135,4 +154,30 @@ fn parse_time(text: &str) -> Option<i64> {
 fn duration_ns(text: &str) -> Option<i64> {
     let duration: crate::config::units::Duration = text.parse().ok()?;
     (duration.as_ms() > 0).then(|| duration.as_ns())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_seconds_or_rfc_3339_and_nothing_that_would_wrap() {
+        for (text, ns) in [
+            ("0", Some(0)),
+            ("1795426475", Some(1_795_426_475 * NS_PER_S)),
+            ("1795426475.5", Some(1_795_426_475_500 * (NS_PER_S / 1_000))),
+            ("1970-01-01T00:00:01Z", Some(NS_PER_S)),
+            ("9999999999", None),
+            ("1795426465000", None),
+            ("1795426000000.5", None),
+            ("1795426465000000000", None),
+            ("1e300", None),
+            ("-1e300", None),
+            ("nan", None),
+            ("inf", None),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_time(text), ns, "{text}");
+        }
+    }
 }

@@ -41,6 +41,9 @@ pub struct PlannedSignal {
     /// The period in seconds; left out for ever.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub period_s: Option<f64>,
+    /// How old what is sent may be, in seconds; left out where it may be of any age.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub oldest_taken_s: Option<f64>,
     /// Where it comes from: a file with its line, or `default`.
     pub from: String,
     /// Selectors with periods of their own, by falling priority.
@@ -209,7 +212,11 @@ async fn plan(keeping: &Keeping, ctx: &TenantContext) -> Result<PlanAnswer, Fail
     let tenant = ctx.tenant();
     let expiry = keeping.storage.expiry(ctx).await?;
     let origins = keeping.origins.of(tenant);
-    let signals = expiry.iter().map(|expiry| planned(tenant, expiry, &origins)).collect();
+    let planned = |expiry: &SignalExpiry| PlannedSignal {
+        oldest_taken_s: ctx.limits().intake(expiry.signal).reject_older_than_ns.map(|ns| ns as f64 / 1e9),
+        ..planned(tenant, expiry, &origins)
+    };
+    let signals = expiry.iter().map(planned).collect();
     Ok(PlanAnswer { tenant: tenant.as_str().to_owned(), now: moment(keeping.clock.now().0), signals })
 }
 
@@ -254,6 +261,7 @@ fn planned(tenant: &TenantId, expiry: &SignalExpiry, origins: &PeriodOrigins) ->
         signal: expiry.signal.as_str().to_owned(),
         period: expiry.policy.kept_ns.map(spell),
         period_s: expiry.policy.kept_ns.map(|ns| ns as f64 / 1e9),
+        oldest_taken_s: None,
         from: from(false).unwrap_or_else(|| "unknown".to_owned()),
         rules: rules(&expiry.policy),
         rules_from: from(true).filter(|_| !expiry.policy.rules.is_empty()),
@@ -273,8 +281,11 @@ fn planned(tenant: &TenantId, expiry: &SignalExpiry, origins: &PeriodOrigins) ->
             .collect(),
         deletions: deletions
             .map(|deletion| {
-                let due = moment(deletion.due_ns);
-                format!("{} {} by {}, rewritten from {due} on", deletion.id, deletion.query, deletion.actor)
+                let what = format!("{} {} by {}", deletion.id, deletion.query, deletion.actor);
+                match deletion.due_ns {
+                    i64::MAX => format!("{what}, a filter alone: deletion_mode was filter-only"),
+                    due_ns => format!("{what}, rewritten from {} on", moment(due_ns)),
+                }
             })
             .collect(),
         days: expiry.days.clone().into_iter().map(day).collect(),

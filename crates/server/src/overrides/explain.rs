@@ -111,18 +111,21 @@ pub fn check(folder: &Path) -> Vec<Finding> {
     for keys in FILES {
         let path = folder.join(keys.file);
         let finding = |is_error, line, message| Finding { is_error, path: path.clone(), line, message };
-        match open(keys, &path) {
-            Ok(file) => findings.extend(
-                file.warnings
-                    .into_iter()
-                    .map(|warning| finding(!warning.is_known, warning.problem.line, warning.problem.message)),
-            ),
-            Err(OverridesError::Broken { problems, .. }) => {
-                findings
-                    .extend(problems.into_iter().map(|problem| finding(true, problem.line, problem.message)));
+        let text = match read(&path, None) {
+            Ok(Found::Text(Seen { text, .. })) => text,
+            Ok(Found::Missing | Found::Same) => continue,
+            Err(error) => {
+                findings.push(finding(true, 0, error.to_string()));
+                continue;
             }
-            Err(error) => findings.push(finding(true, 0, error.to_string())),
-        }
+        };
+        let (file, problems) = File::read(keys, &text);
+        let warnings = file.warnings.into_iter().map(|warning| (!warning.is_known, warning.problem));
+        let mut all: Vec<_> = problems.into_iter().map(|problem| (true, problem)).chain(warnings).collect();
+        all.sort_by_key(|(_, problem)| problem.line);
+        findings.extend(
+            all.into_iter().map(|(is_error, problem)| finding(is_error, problem.line, problem.message)),
+        );
     }
     findings
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::tenant::OWN_TENANT;
 use model::{Limits, TenantId};
 
-use super::keys::{Key, Keys};
+use super::keys::{Key, Keys, Slot};
 use crate::config::yaml::{self, Entry, Node, Problem, Value};
 
 /// The entry that holds for every tenant whose own does not say otherwise.
@@ -37,6 +37,7 @@ pub(super) struct Setting {
     pub(super) key: &'static Key,
     pub(super) line: u64,
     is_further: bool,
+    of_everyone: bool,
     node: Node,
 }
 
@@ -46,7 +47,18 @@ impl File {
     /// # Errors
     /// Everything that is wrong with it: no YAML, another shape, names that are no tenant's, values that cannot be.
     pub(super) fn parse(keys: &'static Keys, text: &str) -> Result<Self, Vec<Problem>> {
-        let root = yaml::parse(text).map_err(|problem| vec![problem])?;
+        match Self::read(keys, text) {
+            (file, problems) if problems.is_empty() => Ok(file),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    /// The same; what is good of it with everything that is wrong.
+    pub(super) fn read(keys: &'static Keys, text: &str) -> (Self, Vec<Problem>) {
+        let root = match yaml::parse(text) {
+            Ok(root) => root,
+            Err(problem) => return (Self::default(), vec![problem]),
+        };
         let mut reading =
             Reading { keys, file: Self::default(), problems: Vec::new(), formats: BTreeSet::new() };
         match &root.value {
@@ -63,7 +75,7 @@ impl File {
             reading.file.warnings.push(Warning { is_known: true, problem });
         }
         reading.file.warnings.sort_by_key(|warning| warning.problem.line);
-        if reading.problems.is_empty() { Ok(reading.file) } else { Err(reading.problems) }
+        (reading.file, reading.problems)
     }
 
     /// The tenants that have an entry of their own.
@@ -84,6 +96,16 @@ impl Setting {
     /// Sets the limit; the value was tried when the file was read.
     pub(super) fn apply(&self, limits: &mut Limits) {
         let slot = &self.key.slot;
+        if let Slot::KeepRules(signal) = slot {
+            let before = std::mem::take(limits.keep_rules.of_mut(*signal));
+            let tried = slot.set(limits, &self.node);
+            debug_assert!(tried.is_ok(), "values are tried when a file is read");
+            let rules = limits.keep_rules.of_mut(*signal);
+            rules.iter_mut().for_each(|rule| rule.of_everyone = self.of_everyone);
+            // What is of everyone stands behind a tenant's own.
+            rules.extend(before.into_iter().filter(|rule| rule.of_everyone && !self.of_everyone));
+            return;
+        }
         let tried =
             if self.is_further { slot.tighten(limits, &self.node) } else { slot.set(limits, &self.node) };
         debug_assert!(tried.is_ok(), "values are tried when a file is read");
@@ -138,7 +160,10 @@ impl Reading {
         let place = |setting: &Setting| self.keys.set.iter().position(|key| std::ptr::eq(key, setting.key));
         settings.sort_by_key(|setting| (place(setting), setting.is_further));
         match tenant {
-            None => self.file.everyone = settings,
+            None => {
+                settings.iter_mut().for_each(|setting| setting.of_everyone = true);
+                self.file.everyone = settings;
+            }
             Some(tenant) => {
                 self.file.tenants.insert(tenant, settings);
             }
@@ -167,6 +192,7 @@ impl Reading {
                     key,
                     line: entry.line,
                     is_further: key.is_further(&name),
+                    of_everyone: false,
                     node: entry.node.clone(),
                 }),
                 Err(message) => self.problems.push(Problem::new(entry.line, format!("{name}: {message}"))),

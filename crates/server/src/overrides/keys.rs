@@ -9,7 +9,7 @@ pub(super) mod traces;
 
 use std::sync::Arc;
 
-use model::limits::MAX_ACTIVE;
+use model::limits::{DeletionMode, MAX_ACTIVE};
 use model::time::NS_PER_S;
 use model::{Limits, Signal};
 
@@ -62,7 +62,7 @@ pub(super) enum Slot {
     /// `true` or `false`.
     Flag(fn(&mut Limits) -> &mut bool),
     /// How deletions on request are done: `disabled`, or one of the two ways to do them, which are the same here.
-    Deletions(fn(&mut Limits) -> &mut bool),
+    Deletions(fn(&mut Limits) -> &mut DeletionMode),
     /// Text.
     Text(fn(&mut Limits) -> &mut Arc<str>),
 }
@@ -164,13 +164,10 @@ impl Slot {
             }
             Slot::Flag(slot) => *slot(limits) = flag(node)?,
             Slot::Deletions(slot) => {
-                *slot(limits) = match text(node)?.as_str() {
-                    "disabled" => false,
-                    "filter-only" | "filter-and-delete" => true,
-                    other => {
-                        return Err(format!("{other:?} is none of disabled, filter-only, filter-and-delete"));
-                    }
-                };
+                let text = text(node)?;
+                let mode = DeletionMode::ALL.into_iter().find(|mode| mode.as_str() == text);
+                *slot(limits) = mode
+                    .ok_or_else(|| format!("{text:?} is none of disabled, filter-only, filter-and-delete"))?;
             }
             Slot::Text(slot) => *slot(limits) = text(node)?.into(),
         }
@@ -217,8 +214,7 @@ impl Slot {
             Slot::RejectOld(signal) => limits.intake(*signal).reject_older_than_ns.is_some().to_string(),
             Slot::KeepRules(signal) => retention_stream::spell(limits.keep_rules.of(*signal)),
             Slot::Flag(slot) => slot(limits).to_string(),
-            Slot::Deletions(slot) if *slot(limits) => "filter-and-delete".to_owned(),
-            Slot::Deletions(_) => "disabled".to_owned(),
+            Slot::Deletions(slot) => slot(limits).as_str().to_owned(),
             Slot::Text(slot) => format!("{:?}", slot(limits)),
         }
     }

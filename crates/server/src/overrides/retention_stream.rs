@@ -47,7 +47,8 @@ fn rule(signal: Signal, node: &Node) -> Result<KeepRule, String> {
     if period_ns < 0 {
         return Err(at("the period is less than nothing"));
     }
-    Ok(KeepRule { matchers, priority, period_ns: (period_ns > 0).then_some(period_ns) })
+    let period_ns = (period_ns > 0).then_some(period_ns);
+    Ok(KeepRule { matchers, of_everyone: false, priority, period_ns })
 }
 
 /// Rules on one line.
@@ -59,7 +60,8 @@ pub(super) fn spell(rules: &[KeepRule]) -> String {
         let all: Vec<String> =
             rule.matchers.iter().map(|m| format!("{}{}{:?}", m.name, m.op.as_str(), m.value)).collect();
         let period = rule.period_ns.map_or_else(|| "for ever".to_owned(), spell_duration);
-        format!("{{{}}} {period} (priority {})", all.join(", "), rule.priority)
+        let of = if rule.of_everyone { ", of *" } else { "" };
+        format!("{{{}}} {period} (priority {}{of})", all.join(", "), rule.priority)
     });
     spelled.collect::<Vec<_>>().join("; ")
 }

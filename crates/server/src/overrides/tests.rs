@@ -120,6 +120,50 @@ fn what_is_said_of_all_tenants_is_not_said_of_the_servers_own() {
 }
 
 #[test]
+fn what_is_in_force_is_explained_whatever_the_files_say_now() {
+    let folder = Folder::new();
+    folder.write("loki-overrides.yaml", &logs_for("10m"));
+    let overrides = folder.open().unwrap();
+    let period = |overrides: &Overrides| {
+        let tenant = TenantId::parse("acme").unwrap();
+        let all = overrides.explain(&tenant);
+        let retention = all.into_iter().find(|e| e.signal == "logs" && e.key == "retention_period").unwrap();
+        (retention.value, retention.origin)
+    };
+    let path = folder.0.path().join("loki-overrides.yaml");
+    let before = ("10m".to_owned(), Origin::File { path: path.clone(), line: 3 });
+    assert_eq!(period(&overrides), before);
+    folder.write("loki-overrides.yaml", "overrides: [\n");
+    overrides.look(&Audit::default());
+    assert_eq!(period(&overrides), before, "a broken file is not in force");
+    folder.write("loki-overrides.yaml", &format!("# ours\n{}", logs_for("1h")));
+    assert_eq!(period(&overrides), before, "nor one that nobody has looked at");
+    overrides.look(&Audit::default());
+    assert_eq!(period(&overrides), ("1h".to_owned(), Origin::File { path, line: 4 }));
+}
+
+#[test]
+fn rules_of_everyone_stand_behind_a_tenants_own() {
+    let folder = Folder::new();
+    let rule = |app: &str, period: &str| {
+        format!(
+            "    retention_stream: [{{ selector: '{{app=\"{app}\"}}', priority: 1, period: {period} }}]\n"
+        )
+    };
+    let text = format!("overrides:\n  acme:\n{}  \"*\":\n{}  p: {{}}\n", rule("a", "2h"), rule("b", "1h"));
+    folder.write("loki-overrides.yaml", &text);
+    let overrides = folder.open().unwrap();
+    let rules = |tenant: &str| {
+        let limits = overrides.limits(&TenantId::parse(tenant).unwrap());
+        let rules = limits.keep_rules.of(Signal::Logs).iter();
+        rules.map(|rule| (rule.matchers[0].value.clone(), rule.of_everyone)).collect::<Vec<_>>()
+    };
+    assert_eq!(rules("acme"), [("a".to_owned(), false), ("b".to_owned(), true)]);
+    assert_eq!(rules("p"), [("b".to_owned(), true)]);
+    assert_eq!(rules("nobody"), [("b".to_owned(), true)]);
+}
+
+#[test]
 fn what_has_changed_is_told_with_the_tenants_that_it_concerns() {
     let folder = Folder::new();
     folder.write("loki-overrides.yaml", &logs_for("10m"));

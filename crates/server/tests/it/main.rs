@@ -20,6 +20,8 @@ mod command;
 mod differential;
 mod doors;
 mod grafana;
+mod health;
+mod hostile;
 mod kill;
 mod ledger;
 mod lifecycle;

@@ -131,6 +131,44 @@ async fn lines_are_deleted_as_loki_deletes_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_mode_of_a_tenant_says_what_becomes_of_deletions() {
+    let folder = tempfile::tempdir().unwrap();
+    let tenants = folder.path().join("data/tenants");
+    std::fs::create_dir_all(&tenants).unwrap();
+    let modes = "overrides:\n  acme: { deletion_mode: filter-only }\n  globex: { deletion_mode: disabled }\n";
+    std::fs::write(tenants.join("loki-overrides.yaml"), modes).unwrap();
+    let stella = Stella::serve(folder.path(), QUICK, &[]).await;
+    let (acme, globex) = (stella.tenant("acme"), stella.tenant("globex"));
+    let path = "/loki/api/v1/delete";
+    let start = ((now_ms() / 1_000) - 3_600).to_string();
+    for method in ["POST", "PUT", "GET", "DELETE"] {
+        let refused =
+            globex.ask(method, Api::Loki, path, &[("query", "{app=\"web\"}"), ("start", &start)]).await;
+        assert_eq!(refused.status, 403, "{method}: {}", refused.text());
+    }
+    send_lines(&acme, "web", &["one", "two"]).await;
+    // What a browser calls now, in milliseconds, is no moment in seconds.
+    let wrong = acme
+        .ask("POST", Api::Loki, path, &[("query", "{app=\"web\"}"), ("start", &now_ms().to_string())])
+        .await;
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
+    let added =
+        acme.ask("POST", Api::Loki, path, &[("query", "{app=\"web\"} |= \"one\""), ("start", &start)]).await;
+    assert_eq!(added.status, 204);
+    assert_eq!(texts(&acme, "{app=\"web\"}").await, ["two"]);
+    // A filter, and no more: passes come and go, it can be taken back, and nothing is lost.
+    out(&command(&stella, "acme", &["retention", "run"]).await);
+    let plan = out(&command(&stella, "acme", &["retention", "plan"]).await);
+    assert!(plan.contains("filter-only"), "{plan}");
+    let listed = acme.ask("GET", Api::Loki, path, &[]).await.json();
+    assert_eq!(listed[0]["status"], "received");
+    let id = listed[0]["request_id"].as_str().unwrap();
+    assert_eq!(acme.ask("DELETE", Api::Loki, path, &[("request_id", id)]).await.status, 204);
+    assert_eq!(texts(&acme, "{app=\"web\"}").await, ["one", "two"]);
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_is_taken_back_while_that_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
@@ -165,7 +203,8 @@ async fn selectors_have_periods_of_their_own_and_the_plan_says_where_they_come_f
     std::fs::write(tenants.join("tempo-overrides.yaml"), of("{resource.service.name=\"debug\"}")).unwrap();
     let stella = Stella::serve(folder.path(), QUICK, &[]).await;
     let acme = stella.tenant("acme");
-    let (old_ms, old_ns) = (now_ms() - 600_000, now_ns() - 600 * NS_PER_S);
+    // What has outlived its period already is not taken; this does so in a moment.
+    let (old_ms, old_ns) = (now_ms() - 290_000, now_ns() - 290 * NS_PER_S);
     for name in ["debug", "web"] {
         let labels = [("__name__", "stock"), ("job", name)];
         assert_eq!(remote_write(&acme, vec![series(&labels, &[(old_ms, 1.0)])]).await.unwrap().status, 204);
@@ -176,6 +215,12 @@ async fn selectors_have_periods_of_their_own_and_the_plan_says_where_they_come_f
         let body = traces(&[(vec![text_attribute("service.name", name)], vec![span])]);
         assert_eq!(post_json(&acme, Api::Tempo, "/v1/traces", &body).await.unwrap().status, 200);
     }
+    eventually("an end of the shorter periods", async || {
+        let is_over = acme.lines("{app=~\".+\"}").await.len() == 1;
+        let debug = acme.trace(&format!("{:0>32}", hex::encode("debug"))).await;
+        (is_over && debug.is_none()).then_some(())
+    })
+    .await;
     let at = (old_ms / 1_000 + 1).to_string();
     let found =
         acme.ask("GET", Api::Prometheus, "/api/v1/query", &[("query", "stock"), ("time", &at)]).await.json();
@@ -278,8 +323,24 @@ async fn incident_mode_is_a_switch_with_an_end() {
     }
     let other = stella.tenant("globex").ask("GET", Api::Loki, path, &[]).await.json();
     assert_eq!(other, json!({"tenant": "globex", "enabled": false}));
-    // What is said once holds when it goes on for longer, and what there is to tell comes with its end.
     assert_eq!(order(json!({"enabled": false})).await.json()["enabled"], false);
+    let short = order(json!({"enabled": true, "reason": "x", "ttl": "1s"})).await;
+    assert_eq!(short.status, 200);
+    eventually("an end by itself", async || {
+        (acme.ask("GET", Api::Loki, path, &[]).await.json()["enabled"] == false).then_some(())
+    })
+    .await;
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_incidents_is_kept_and_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::serve(folder.path(), QUICK, &[]).await;
+    let acme = stella.tenant("acme");
+    let order =
+        async |body: Value| post_json(&acme, Api::Loki, "/telemetry/incidents/mode", &body).await.unwrap();
+    // What is said once holds when it goes on for longer, and what there is to tell comes with its end.
     let said = json!({"enabled": true, "reason": "down", "severity": "high", "scope": "checkout"});
     let began = order(said).await.json();
     assert_eq!((&began["severity"], &began["scope"]), (&json!("high"), &json!("checkout")));
@@ -292,13 +353,46 @@ async fn incident_mode_is_a_switch_with_an_end() {
     assert_eq!((&report["began_at"], &report["resolution"]), (&began["set_at"], &json!("mended")), "{end}");
     assert_eq!((&report["severity"], &report["scope"]), (&json!("low"), &json!("checkout")));
     assert!(array(&report["held"]).iter().any(|held| held["signal"] == "logs"), "{end}");
+    // Both are named, and what was placed meanwhile goes with the end where that is asked for.
+    let again = order(json!({"enabled": true, "reason": "down again"})).await.json();
+    let place = async |reason: &str| {
+        let placed =
+            post_json(&acme, Api::Loki, "/telemetry/retention/holds", &json!({ "reason": reason })).await;
+        serde_json::from_slice::<Value>(&placed.unwrap().body).unwrap()
+    };
+    let hold = place("of the incident").await;
+    assert_eq!(hold["incident"], again["id"]);
+    let list = async |status: &str| {
+        let flags = ["incident", "list", "--json", "--status", status];
+        serde_json::from_str::<Value>(&out(&command(&stella, "acme", &flags).await)).unwrap()
+    };
+    let (open, closed, all) = (list("open").await, list("closed").await, list("all").await);
+    assert_eq!((array(&open).len(), &open[0]["id"], &open[0]["status"]), (1, &again["id"], &json!("open")));
+    assert_eq!((&closed[0]["id"], &closed[0]["resolution"]), (&began["id"], &json!("mended")), "{closed}");
+    assert_eq!((&closed[0]["severity"], &closed[0]["began_at"]), (&json!("low"), &began["set_at"]));
+    assert_eq!(array(&all).len(), array(&closed).len() + 1);
+    let ended = command(&stella, "acme", &["incident", "end", "--release-holds", "--json"]).await;
+    let ended: Value = serde_json::from_str(&out(&ended)).unwrap();
+    assert_eq!(ended["released"], json!([hold["id"]]));
+    assert!(
+        acme.ask("GET", Api::Loki, "/telemetry/retention/holds", &[])
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    let kept = place("of nothing").await;
+    assert_eq!(kept["incident"], Value::Null);
+    let too_long = order(json!({"enabled": true, "reason": "x", "ttl": "100000d"})).await;
+    assert_eq!(
+        (too_long.status, too_long.text().contains("30d at most")),
+        (400, true),
+        "{}",
+        too_long.text()
+    );
+
     let off = order(json!({"enabled": false, "report": true})).await.json();
     assert_eq!(off, json!({"tenant": "acme", "enabled": false}), "there is nothing to tell of none");
-    let short = order(json!({"enabled": true, "reason": "x", "ttl": "1s"})).await;
-    assert_eq!(short.status, 200);
-    eventually("an end by itself", async || {
-        (acme.ask("GET", Api::Loki, path, &[]).await.json()["enabled"] == false).then_some(())
-    })
-    .await;
     stella.stop().await;
 }

@@ -96,10 +96,15 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Asks to stop with SIGTERM, and waits for the end.
-    pub(crate) async fn stop(&mut self) -> ExitStatus {
+    /// Asks to stop with SIGTERM.
+    pub(crate) fn terminate(&self) {
         let signalled = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         assert!(signalled.unwrap().success(), "{} was gone before it was asked to stop", self.name);
+    }
+
+    /// Asks to stop, and waits for the end.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.terminate();
         self.wait().await
     }
 }
@@ -308,7 +313,12 @@ impl Stella {
         assert!(status.success(), "stopped with {status}:\n{}", self.process.stderr.text());
     }
 
-    /// Waits for an end that a request asked for; the exit code must be 0.
+    /// SIGTERM, without waiting for the end.
+    pub(crate) fn terminate(&self) {
+        self.process.terminate();
+    }
+
+    /// Waits for an end that was asked for; the exit code must be 0.
     pub(crate) async fn ended(mut self) {
         let status = self.process.wait().await;
         assert!(status.success(), "ended with {status}:\n{}", self.process.stderr.text());

@@ -73,6 +73,77 @@ async fn a_resource_names_its_tenant_where_no_header_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spans_of_several_tenants_say_whose_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
+    let shared = "00000000000000000000000000005a5a";
+    for (n, tenant) in ["acme", "globex", "initech"].into_iter().enumerate() {
+        let id = format!("00000000000000a{n}");
+        let spans = [shared, &trace_id(tenant)].map(|trace| span(trace, &id, "work", now_ns(), &[]));
+        // What the data itself says of it is not believed.
+        let attributes =
+            vec![text_attribute("service.name", tenant), text_attribute("__tenant_id__", "forged")];
+        let body = traces(&[(attributes, spans.to_vec())]);
+        assert_eq!(
+            post_json(&stella.tenant(tenant), Api::Tempo, "/v1/traces", &body).await.unwrap().status,
+            200
+        );
+    }
+    let both = stella.tenant("acme|globex");
+    let found = async |client: &Client, query: &str| {
+        let mut ids: Vec<String> =
+            client.search(query).await.iter().map(|t| t["traceID"].to_string()).collect();
+        ids.sort();
+        ids.iter().map(|id| format!("{:0>32}", id.trim_matches('"'))).collect::<Vec<_>>()
+    };
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort();
+        ids
+    };
+    assert_eq!(
+        sorted(found(&both, "{}").await),
+        sorted(vec![trace_id("acme"), trace_id("globex"), shared.into()])
+    );
+    for (query, own) in [
+        ("{resource.__tenant_id__=\"globex\"}", vec![trace_id("globex"), shared.into()]),
+        ("{.__tenant_id__=\"globex\" && resource.service.name=\"acme\"}", vec![]),
+        (
+            "{resource.__tenant_id__=~\"acme|globex\" && resource.service.name=\"acme\"}",
+            vec![trace_id("acme"), shared.into()],
+        ),
+        ("{resource.__tenant_id__=\"initech\"}", vec![]),
+        (
+            "{resource.original___tenant_id__=\"forged\"}",
+            vec![trace_id("acme"), trace_id("globex"), shared.into()],
+        ),
+    ] {
+        assert_eq!(sorted(found(&both, query).await), sorted(own), "{query}");
+    }
+    // A trace that each has a part of: the parts of these two, each with its own name.
+    let whole = both.get(Api::Tempo, &format!("/api/v2/traces/{shared}"), &[]).await.json();
+    let resources = whole["trace"]["resourceSpans"].as_array().unwrap();
+    let of = |resource: &Value, key: &str| {
+        let attributes = resource["resource"]["attributes"].as_array().unwrap();
+        let values: Vec<_> = attributes
+            .iter()
+            .filter(|a| a["key"] == key)
+            .map(|a| a["value"]["stringValue"].as_str().unwrap())
+            .collect();
+        values.join(",")
+    };
+    let mut told: Vec<(String, String)> =
+        resources.iter().map(|r| (of(r, "service.name"), of(r, "__tenant_id__"))).collect();
+    told.sort();
+    assert_eq!(told, [("acme".into(), "acme".into()), ("globex".into(), "globex".into())], "{whole}");
+    let values = both.tag_values("resource.__tenant_id__").await;
+    assert_eq!(values.into_iter().collect::<Vec<_>>(), ["string:acme", "string:globex"]);
+    // Who reads one tenant sees its data as they are.
+    let one = stella.tenant("acme").get(Api::Tempo, &format!("/api/v2/traces/{shared}"), &[]).await.json();
+    assert_eq!(of(&one["trace"]["resourceSpans"][0], "__tenant_id__"), "forged");
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_default_who_names_nobody_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;

@@ -15,7 +15,7 @@ use model::ingest::{IngestError, Reason};
 use model::log::LogBatch;
 use model::metric::MetricBatch;
 use model::trace::TraceBatch;
-use model::{Batch, Limits, Receipt, TenantContext};
+use model::{Batch, Limits, Receipt, Signal, TenantContext};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -63,13 +63,8 @@ impl Engine {
             *lately = None;
             return Ok(checked);
         }
-        let length_ms = match checked.batch {
-            Batch::Traces(_) => LIVE_TRACE_MS,
-            // A label set is looked for here when a head sees it first, which happens once in a head's life.
-            Batch::Metrics(_) | Batch::Logs(_) => self.settings.flush.max_head_age_ms,
-        };
         let lately = lately.get_or_insert_with(|| Lately::begun(now_ns, seeds(&partition.active_series())));
-        lately.turn(now_ns, length_ms.saturating_mul(1_000_000));
+        lately.turn(now_ns, self.lately_ns(signal));
         let guarded = guarded(checked, limits, lately);
         let labels = ByPartition::new(context.tenant(), signal);
         self.metrics
@@ -78,11 +73,29 @@ impl Engine {
             .set(i64::try_from(lately.len()).unwrap_or(i64::MAX));
         guarded.map_err(IngestError::Internal)
     }
+
+    /// How long something counts as written lately, in nanoseconds.
+    fn lately_ns(&self, signal: Signal) -> u64 {
+        let length_ms = match signal {
+            Signal::Traces => LIVE_TRACE_MS,
+            // A label set is looked for here when a head sees it first, which happens once in a head's life.
+            Signal::Metrics | Signal::Logs => self.settings.flush.max_head_age_ms,
+        };
+        length_ms.saturating_mul(1_000_000)
+    }
+
+    /// How many series, streams or traces a limit counts; none where none is set.
+    pub(crate) fn counted(&self, partition: &Partition) -> Option<u64> {
+        let mut lately = partition.guards.lately.lock();
+        let lately = lately.as_mut()?;
+        lately.turn(self.clock().monotonic_ns(), self.lately_ns(partition.id.signal));
+        Some(lately.len() as u64)
+    }
 }
 
 fn over_the_rate(
     context: &TenantContext,
-    signal: model::Signal,
+    signal: Signal,
     (amount, unit): (u64, &str),
     shortage: &Shortage,
 ) -> IngestError {

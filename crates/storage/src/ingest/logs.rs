@@ -6,10 +6,12 @@ use std::sync::Arc;
 use arrow::array::{
     Array, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray, UInt32Array,
 };
+use model::Signal;
 use model::ingest::Reason;
-use model::log::{ENTRIES_SCHEMA, LogBatch, STREAMS_SCHEMA};
+use model::log::{DETECTED_LEVEL, ENTRIES_SCHEMA, LogBatch, STREAMS_SCHEMA};
 
 use super::guards::column_bytes;
+use super::window::{Window, Windows};
 use super::{Check, Kept, Verdicts, check_schema, column, compact, name_of};
 
 pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatch, String> {
@@ -18,6 +20,7 @@ pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatc
     check_schema(&entries, &ENTRIES_SCHEMA)?;
     let labels: &BinaryArray = column(&streams, 0);
     let verdicts = Verdicts::new(labels, check, false);
+    let windows = Windows::new(Signal::Logs, labels, check);
     let numbers: &UInt32Array = column(&entries, 0);
     let lines = Lines {
         timestamps: column(&entries, 1),
@@ -29,7 +32,7 @@ pub(super) fn validate(batch: LogBatch, check: &mut Check<'_>) -> Result<LogBatc
         if let Err(bad) = verdicts.verdict(*number, "stream") {
             check.receipt.reject(bad.reason, 1, || bad.text);
             kept.drop_row(row);
-        } else if let Some((reason, text)) = lines.verdict(row, check) {
+        } else if let Some((reason, text)) = lines.verdict(row, windows.of(*number), check) {
             let example = || format!("{}: {text}", name_of(labels.value(*number as usize)));
             check.receipt.reject(reason, 1, example);
             kept.drop_row(row);
@@ -86,10 +89,10 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn verdict(&self, row: usize, check: &Check<'_>) -> Option<(Reason, String)> {
+    fn verdict(&self, row: usize, window: Window, check: &Check<'_>) -> Option<(Reason, String)> {
         let timestamp_ns = self.timestamps.value(row);
-        if let Some(reason) = check.window.verdict(timestamp_ns) {
-            return Some((reason, check.window.explain(reason, timestamp_ns)));
+        if let Some(reason) = window.verdict(timestamp_ns) {
+            return Some((reason, window.explain(reason, timestamp_ns)));
         }
         let limits = &check.limits.logs;
         let (bytes, most) = (self.texts.value(row).len(), limits.max_line_bytes);
@@ -97,7 +100,15 @@ impl Lines<'_> {
             let text = format!("a line has {bytes} bytes, at most {most} are allowed");
             return Some((Reason::LineTooLong, text));
         }
-        let (pairs, most) = (self.metadata.pairs(row), limits.max_metadata_pairs);
+        let (all_pairs, all_bytes) = (self.metadata.pairs(row), self.metadata.bytes(row));
+        let is_good = limits.allows_metadata
+            && all_pairs <= limits.max_metadata_pairs
+            && all_bytes <= limits.max_metadata_bytes;
+        if is_good || all_pairs == 0 {
+            return None;
+        }
+        let (added_pairs, added_bytes) = self.metadata.added(row);
+        let (pairs, most) = (all_pairs - added_pairs, limits.max_metadata_pairs);
         if pairs > 0 && !limits.allows_metadata {
             let text = format!("a line has {pairs} pairs of structured metadata, none are allowed");
             return Some((Reason::MetadataNotAllowed, text));
@@ -106,7 +117,7 @@ impl Lines<'_> {
             let text = format!("a line has {pairs} pairs of structured metadata, at most {most} are allowed");
             return Some((Reason::MetadataTooLarge, text));
         }
-        let (bytes, most) = (self.metadata.bytes(row), limits.max_metadata_bytes);
+        let (bytes, most) = (all_bytes - added_bytes, limits.max_metadata_bytes);
         (bytes > most).then(|| {
             let text = format!("a line has {bytes} bytes of structured metadata, at most {most} are allowed");
             (Reason::MetadataTooLarge, text)
@@ -117,22 +128,19 @@ impl Lines<'_> {
 /// The sizes of structured metadata, from the columns' offsets alone.
 struct Metadata<'a> {
     offsets: &'a [i32],
-    keys: &'a [i32],
+    keys: &'a StringArray,
     texts: &'a [i32],
 }
 
 impl<'a> Metadata<'a> {
     fn new(column: &'a ListArray) -> Result<Self, String> {
         let values = column.values().as_any().downcast_ref::<StructArray>();
-        let texts = |index: usize| {
-            let array = values?.columns().get(index)?.as_any().downcast_ref::<StringArray>()?;
-            Some(array.value_offsets())
-        };
+        let texts = |index: usize| values?.columns().get(index)?.as_any().downcast_ref::<StringArray>();
         let of_another_type = "a metadata column is of another type";
         Ok(Self {
             offsets: column.value_offsets(),
             keys: texts(0).ok_or(of_another_type)?,
-            texts: texts(2).ok_or(of_another_type)?,
+            texts: texts(2).ok_or(of_another_type)?.value_offsets(),
         })
     }
 
@@ -153,6 +161,16 @@ impl<'a> Metadata<'a> {
         let texts = span(self.texts);
         // A value that is no text has an empty one.
         let numbers = (start..end).filter(|i| self.texts[*i] == self.texts[*i + 1]).count();
-        span(self.keys) + texts + 8 * numbers
+        span(self.keys.value_offsets()) + texts + 8 * numbers
+    }
+
+    /// The pairs, and their bytes, that receivers have added.
+    fn added(&self, row: usize) -> (usize, usize) {
+        let (start, end) = self.ends(row);
+        let level = (start..end).rev().find(|pair| self.keys.value(*pair) == DETECTED_LEVEL);
+        level.map_or((0, 0), |pair| {
+            let text = usize::try_from(self.texts[pair + 1] - self.texts[pair]).unwrap_or(0);
+            (1, DETECTED_LEVEL.len() + text)
+        })
     }
 }

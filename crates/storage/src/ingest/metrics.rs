@@ -4,8 +4,9 @@ use arrow::array::{Int64Array, RecordBatch, UInt32Array};
 use model::histogram::HistogramsView;
 use model::ingest::Reason;
 use model::metric::{EXEMPLARS_SCHEMA, HISTOGRAMS_SCHEMA, MetricBatch, SAMPLES_SCHEMA, SERIES_SCHEMA};
-use model::{TimestampMs, TimestampNs};
+use model::{Signal, TimestampMs, TimestampNs};
 
+use super::window::Windows;
 use super::{Check, Kept, Verdicts, check_schema, column, compact, name_of};
 
 pub(super) fn validate(batch: MetricBatch, check: &mut Check<'_>) -> Result<MetricBatch, String> {
@@ -16,7 +17,8 @@ pub(super) fn validate(batch: MetricBatch, check: &mut Check<'_>) -> Result<Metr
     check_schema(&exemplars, &EXEMPLARS_SCHEMA)?;
     let labels = column::<arrow::array::BinaryArray>(&series, 0);
     let verdicts = Verdicts::new(labels, check, true);
-    let table = Table { series: &series, verdicts: &verdicts };
+    let windows = Windows::new(Signal::Metrics, labels, check);
+    let table = Table { windows: &windows, series: &series, verdicts: &verdicts };
     let kept = [
         table.check(&samples, check, |_| None),
         table.check(&histograms, check, histogram_check(&histograms)?),
@@ -47,6 +49,7 @@ fn histogram_check(
 struct Table<'a> {
     series: &'a RecordBatch,
     verdicts: &'a Verdicts,
+    windows: &'a Windows,
 }
 
 impl Table<'_> {
@@ -67,8 +70,8 @@ impl Table<'_> {
                 continue;
             }
             let TimestampNs(timestamp_ns) = TimestampMs(*timestamp_ms).to_ns();
-            if let Some(reason) = check.window.verdict(timestamp_ns) {
-                let window = check.window;
+            let window = self.windows.of(*number);
+            if let Some(reason) = window.verdict(timestamp_ns) {
                 let example = || format!("{}: {}", self.name(*number), window.explain(reason, timestamp_ns));
                 check.receipt.reject(reason, 1, example);
                 kept.drop_row(row);

@@ -1,11 +1,12 @@
 //! What is rejected, with which reason and example, and that the rest stays.
 
 use model::histogram::{NativeHistogram, Span};
-use model::log::{Entry, LogBatch, LogBatchBuilder};
+use model::limits::KeepRule;
+use model::log::{DETECTED_LEVEL, Entry, LogBatch, LogBatchBuilder};
 use model::metric::{MetricBatch, MetricBatchBuilder, SeriesInfo};
 use model::time::{NS_PER_MS, NS_PER_S};
 use model::trace::{SpanFields, TraceBatchBuilder};
-use model::{AttributeRef, Labels};
+use model::{AttributeRef, Labels, Matcher};
 
 use super::*;
 use crate::head::{Head, Origin};
@@ -201,6 +202,38 @@ fn long_lines_are_cut_where_the_tenant_wants_that() {
 }
 
 #[test]
+fn what_receivers_add_is_not_counted() {
+    let stream = |builder: &mut LogBatchBuilder, own: usize| {
+        let own = (0..own).map(|n| (format!("l{n}"), "x".to_owned()));
+        let labels = own.chain([(SERVICE_NAME.to_owned(), "a service".to_owned())]);
+        builder.stream(&Labels::from_pairs(labels))
+    };
+    let entry = Entry { timestamp_ns: NOW_MS * NS_PER_MS, line: "x", ..Entry::default() };
+    for (labels, pairs, allows, reason) in [
+        (3, 2, true, None),
+        (0, 0, true, None),
+        (3, 0, false, None),
+        (4, 0, true, Some(Reason::TooManyLabels)),
+        (1, 3, true, Some(Reason::MetadataTooLarge)),
+        (1, 1, false, Some(Reason::MetadataNotAllowed)),
+    ] {
+        let mut builder = LogBatchBuilder::default();
+        let stream = stream(&mut builder, labels);
+        for n in 0..pairs {
+            builder.metadata(&format!("k{n}"), AttributeRef::String("123456789012"));
+        }
+        builder.metadata(DETECTED_LEVEL, AttributeRef::String("information"));
+        builder.entry(stream, entry);
+        let mut limits = limits();
+        limits.logs.allows_metadata = allows;
+        let now = TimestampNs(NOW_MS * NS_PER_MS);
+        let checked = validate(Batch::Logs(builder.finish()), &limits, now, None).unwrap();
+        let found = checked.receipt.rejections.first().map(|rejection| rejection.reason);
+        assert_eq!(found, reason, "{labels} {pairs} {allows}");
+    }
+}
+
+#[test]
 fn structured_metadata_may_be_forbidden() {
     let mut limits = limits();
     limits.logs.allows_metadata = false;
@@ -214,6 +247,45 @@ fn structured_metadata_may_be_forbidden() {
     let checked = validate(Batch::Logs(builder.finish()), &limits, now, None).unwrap();
     assert_eq!(checked.batch.items(), 1);
     assert_eq!(checked.receipt.rejections[0].reason, Reason::MetadataNotAllowed);
+}
+
+#[test]
+fn what_a_rule_of_its_own_has_outlived_is_not_taken() {
+    let rule = |app: &str, of_everyone, priority, period_s: Option<i64>| KeepRule {
+        matchers: vec![Matcher::equal("app", app)],
+        of_everyone,
+        priority,
+        period_ns: period_s.map(|period_s| period_s * NS_PER_S),
+    };
+    let mut limits = Limits::default();
+    for signal in [Signal::Metrics, Signal::Logs] {
+        *limits.keep_rules.of_mut(signal) = vec![
+            rule("a", true, 9, Some(7_200)),
+            rule("a", false, 1, Some(60)),
+            rule("b", false, 1, Some(3_600)),
+            rule("ever", false, 1, None),
+        ];
+    }
+    limits.retention.logs_ns = Some(600 * NS_PER_S);
+    limits.retention.metrics_ns = Some(600 * NS_PER_S);
+    let (mut lines, mut samples) = (LogBatchBuilder::default(), MetricBatchBuilder::default());
+    for app in ["a", "b", "ever", "other"] {
+        let stream = lines.stream(&Labels::from_pairs([("app", app)]));
+        let labels = Labels::from_pairs([("__name__", "up"), ("app", app)]);
+        let series = samples.series(&labels, SeriesInfo::default());
+        for (age_s, line) in [(30, "new"), (300, "old"), (1_800, "older"), (7_000, "oldest")] {
+            let timestamp_ns = NOW_MS * NS_PER_MS - age_s * NS_PER_S;
+            lines.entry(stream, Entry { timestamp_ns, line, ..Entry::default() });
+            samples.sample(series, timestamp_ns / NS_PER_MS, 0, 1.0);
+        }
+    }
+    let now = TimestampNs(NOW_MS * NS_PER_MS);
+    for batch in [Batch::Logs(lines.finish()), Batch::Metrics(samples.finish())] {
+        let checked = validate(batch, &limits, now, None).unwrap();
+        // One of a, three of b, all of what is kept for ever, two of the rest.
+        assert_eq!((checked.batch.items(), checked.receipt.rejected()), (10, 6));
+        assert_eq!(checked.receipt.rejections[0].reason, Reason::TooOld);
+    }
 }
 
 #[test]

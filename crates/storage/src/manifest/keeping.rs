@@ -196,7 +196,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// The policy of a period and rules; of rules with the same priority the first one holds.
+    /// The policy of a period and rules: a tenant's own before those of everyone, and of rules with the same priority the
+    /// first one holds.
     #[must_use]
     pub fn of(kept_ns: Option<i64>, rules: &[KeepRule]) -> Self {
         let rule = |rule: &KeepRule| PolicyRule {
@@ -204,9 +205,9 @@ impl Policy {
             priority: rule.priority,
             kept_ns: rule.period_ns,
         };
-        let mut rules: Vec<PolicyRule> = rules.iter().map(rule).collect();
-        rules.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
-        Self { kept_ns, rules }
+        let mut rules: Vec<&KeepRule> = rules.iter().collect();
+        rules.sort_by_key(|rule| (rule.of_everyone, std::cmp::Reverse(rule.priority)));
+        Self { kept_ns, rules: rules.into_iter().map(rule).collect() }
     }
 
     /// The longest of its periods; none where something is kept for ever.
@@ -261,6 +262,7 @@ mod tests {
     fn policy(kept_ns: Option<i64>, rules: &[(&str, i64, Option<i64>)]) -> Policy {
         let rule = |(app, priority, period_ns): &(&str, i64, Option<i64>)| KeepRule {
             matchers: vec![Matcher::equal("app", app)],
+            of_everyone: false,
             priority: *priority,
             period_ns: *period_ns,
         };
@@ -279,6 +281,21 @@ mod tests {
         assert!(!policy(Some(10), &[("api", 1, Some(5))]).keeps_all_of(&with_rule));
         assert_eq!(with_rule.longest_ns(), Some(10));
         assert_eq!(policy(Some(10), &[("web", 1, None)]).longest_ns(), None);
+    }
+
+    #[test]
+    fn a_tenants_own_rules_go_before_those_of_everyone() {
+        let rule = |app: &str, of_everyone, priority| KeepRule {
+            matchers: vec![Matcher::equal("app", app)],
+            of_everyone,
+            priority,
+            period_ns: None,
+        };
+        let rules =
+            [rule("all", true, 9), rule("low", false, 1), rule("high", false, 2), rule("more", true, 9)];
+        let policy = Policy::of(Some(1), &rules);
+        let order = policy.rules.iter().map(|rule| rule.conditions[0].value.as_str());
+        assert_eq!(order.collect::<Vec<_>>(), ["high", "low", "all", "more"]);
     }
 
     #[test]

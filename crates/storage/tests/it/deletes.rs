@@ -379,6 +379,47 @@ async fn a_hold_stops_retention_and_deletions_until_it_is_released() {
 }
 
 #[tokio::test]
+async fn an_incident_ends_once_and_is_named_for_a_while() {
+    let world = World::new();
+    let storage = world.open().await;
+    let ctx = world.context("a");
+    write(&storage, &ctx, batch(Signal::Logs, "x", 0..4)).await;
+    let wanted = HoldRequest {
+        kind: HoldKind::Incident,
+        until_ns: Some(NOW_NS + HOUR_NS),
+        notes: std::collections::BTreeMap::new(),
+        ..hold_all()
+    };
+    let said = |how: &str| [("resolution".to_owned(), how.to_owned())].into();
+    let hold = storage.hold(&ctx, &wanted).await.unwrap();
+    assert!(storage.end_incident(&ctx, &hold.id, &said("mended")).await.unwrap());
+    assert!(!storage.end_incident(&ctx, &hold.id, &said("again")).await.unwrap(), "once");
+    assert!(storage.holds(&ctx).await.unwrap().is_empty());
+    // One that has ended by itself has something said of it by whoever is first.
+    let late = storage.hold(&ctx, &wanted).await.unwrap();
+    world.clock.advance_ns(HOUR_NS);
+    assert!(storage.end_incident(&ctx, &late.id, &said("over")).await.unwrap());
+    assert!(!storage.end_incident(&ctx, &late.id, &said("over")).await.unwrap());
+    drop(storage);
+    let storage = world.open().await;
+    let known = storage.incidents(ctx.tenant());
+    let ends = known.iter().map(|held| (held.hold.until_ns, held.hold.notes["resolution"].as_str()));
+    assert_eq!(ends.collect::<Vec<_>>(), [(Some(NOW_NS), "mended"), (Some(NOW_NS + HOUR_NS), "over")]);
+    assert_eq!(known[0].signals.len(), 3);
+    assert!(!storage.end_incident(&ctx, "nobody", &said("x")).await.unwrap());
+    // Holds of others do not stand in its way, and what has ended long ago is forgotten.
+    for _ in 0..200 {
+        storage.hold(&ctx, &HoldRequest { signals: vec![Signal::Logs], ..hold_all() }).await.unwrap();
+    }
+    storage.hold(&ctx, &HoldRequest { signals: vec![Signal::Logs], ..hold_all() }).await.unwrap_err();
+    world.clock.advance_ns(31 * 24 * HOUR_NS);
+    let until_ns = Some(NOW_NS + (2 + 31 * 24) * HOUR_NS);
+    let last = storage.hold(&ctx, &HoldRequest { until_ns, ..wanted }).await.unwrap();
+    let known = storage.incidents(ctx.tenant());
+    assert_eq!(known.iter().map(|held| &held.hold.id).collect::<Vec<_>>(), [&last.id]);
+}
+
+#[tokio::test]
 async fn a_hold_of_a_selector_and_a_time_holds_those_rows_alone_and_ends_by_itself() {
     let mut world = World::new();
     world.limits.retention.logs_ns = Some(2 * HOUR_NS);
@@ -415,6 +456,7 @@ async fn selectors_have_periods_of_their_own() {
     for signal in Signal::ALL {
         let rule = |source: &str, priority, period_ns| KeepRule {
             matchers: of_source(signal, source),
+            of_everyone: false,
             priority,
             period_ns,
         };
@@ -489,8 +531,12 @@ async fn nodes_do_not_rewrite_what_another_one_has_rewritten() {
     let (mut one, mut two) = two_worlds();
     for world in [&mut one, &mut two] {
         for signal in Signal::ALL {
-            let rule =
-                KeepRule { matchers: of_source(signal, "short"), priority: 1, period_ns: Some(HOUR_NS) };
+            let rule = KeepRule {
+                matchers: of_source(signal, "short"),
+                of_everyone: false,
+                priority: 1,
+                period_ns: Some(HOUR_NS),
+            };
             *world.limits.keep_rules.of_mut(signal) = vec![rule];
         }
     }

@@ -14,7 +14,7 @@ use super::super::query::Server;
 use super::{PORT, ask};
 use crate::clock::SystemClock;
 use crate::config::units;
-use crate::keeping::{PLAN, PlanAnswer, RUN, RunAnswer, STORED, StoredAnswer};
+use crate::keeping::{PLAN, PlanAnswer, PlannedSignal, RUN, RunAnswer, STORED, StoredAnswer};
 
 const LOKI_PORT: u16 = 3100;
 const TEMPO_PORT: u16 = 3200;
@@ -22,6 +22,8 @@ const TEMPO_PORT: u16 = 3200;
 const PAUSE: Duration = Duration::from_millis(500);
 /// What there is of a sample besides its time.
 const NAME: &str = "stella_retention_proof";
+/// What a sample is younger than the oldest that is taken: it is on its way for some time.
+const OLDEST_SLACK_MS: u64 = 5_000;
 /// The label that tells one proof from another.
 const LABEL: &str = "proof";
 
@@ -108,15 +110,34 @@ impl Prove {
             if !planned.rules.is_empty() {
                 tell(&format!("{signal}: selectors have periods of their own; the proof is of the rest"));
             }
-            let now_ns = self.clock.now().0;
-            let age_ns = (period_s * 1e9) as i64 - self.ahead.as_ns();
+            let age_ms = self.age_ms(signal, &planned, (period_s * 1e3) as u64)?;
             // Whole milliseconds, as metrics have them.
-            let time_ns = (now_ns - age_ns) / 1_000_000 * 1_000_000;
-            let expires_ns = self.in_ms(self.ahead.as_ms() + 2);
+            let time_ns = (self.clock.now().0 / 1_000_000 - age_ms as i64) * 1_000_000;
+            let expires_ns = self.in_ms((period_s * 1e3) as u64 - age_ms + 2);
             tell(&format!("{signal}: kept {} (from {})", planned.period.unwrap_or_default(), planned.from));
             samples.push(Sample { signal, time_ns, expires_ns });
         }
         Ok(samples)
+    }
+
+    /// How old a sample is sent, in milliseconds: almost as old as it may be, unless so old ones are not taken.
+    fn age_ms(&self, signal: &str, planned: &PlannedSignal, period_ms: u64) -> anyhow::Result<u64> {
+        let wanted_ms = period_ms.saturating_sub(self.ahead.as_ms());
+        let oldest_ms =
+            planned.oldest_taken_s.map(|oldest_s| ((oldest_s * 1e3) as u64).saturating_sub(OLDEST_SLACK_MS));
+        let Some(oldest_ms) = oldest_ms.filter(|oldest_ms| *oldest_ms < wanted_ms) else {
+            return Ok(wanted_ms);
+        };
+        let left_s = (period_ms - oldest_ms) / 1_000;
+        if left_s * 1_000 > self.timeout.as_ms() {
+            bail!(
+                "{signal}: what is older than {} s is not taken (reject_old_samples), so that the proof would wait for \
+                 {left_s} s: allow it with --timeout, or have the limit raised for the proof",
+                planned.oldest_taken_s.unwrap_or_default()
+            );
+        }
+        tell(&format!("{signal}: older ones are not taken; the sample expires in {left_s} s"));
+        Ok(oldest_ms)
     }
 
     async fn send(&self, sample: &Sample, marker: &str) -> anyhow::Result<()> {

@@ -93,7 +93,7 @@ const SET: [Key; 26] = [
         ),
     ),
     key("max_concurrent_tail_requests", Slot::MaxCount(|l| &mut l.logs.max_tails), "tails at once"),
-    key("deletion_mode", Slot::Deletions(|l| &mut l.logs.deletes_on_request), "lines are deleted on request"),
+    key("deletion_mode", Slot::Deletions(|l| &mut l.logs.deletions), "lines are deleted on request"),
     key("retention_period", Slot::MaxDuration(|l| &mut l.retention.logs_ns), "lines are kept so long"),
     key("retention_stream", Slot::KeepRules(Signal::Logs), "streams that are kept for other periods"),
 ];

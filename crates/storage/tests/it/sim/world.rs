@@ -106,7 +106,12 @@ impl TenantLimits {
             for (signal, source, least) in [(Signal::Metrics, 2, 300), (Signal::Logs, 1, 240)] {
                 if retention.of(signal) >= ns(Some(least)) {
                     let (matchers, period_ns) = (vec![matcher(signal, source)], ns(Some(60)));
-                    limits.keep_rules.of_mut(signal).push(KeepRule { matchers, priority: 1, period_ns });
+                    limits.keep_rules.of_mut(signal).push(KeepRule {
+                        matchers,
+                        of_everyone: false,
+                        priority: 1,
+                        period_ns,
+                    });
                 }
             }
             Arc::new(limits)
