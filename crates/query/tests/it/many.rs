@@ -196,7 +196,7 @@ async fn traces_of_many_segments() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn series_of_many_segments() {
-    // The samples of a series are needed together: all segments are open, with a page each.
+    // The samples of a series are needed together: each of the query's two parts has all segments open, with a page each.
     let [(many, small), (one, large)] = both(samples, 3 * QUERY_BYTES).await;
     let (a, b) = (many.context("a"), one.context("a"));
     for range in [TimeRange::ALL, TimeRange::new(start_ns(40) + STEP_NS / 2, start_ns(90) + STEP_NS / 2)] {
