@@ -37,12 +37,16 @@ impl Client {
         let context = shared.context(partition.0);
         for _ in 0..=RETRIES {
             let wall_ns = shared.machine.wall_ns();
-            let kept_ns = context.limits().longest_kept(partition.1);
-            let oldest_ns = kept_ns.map_or(i64::MIN, |kept_ns| wall_ns.saturating_sub(kept_ns));
+            let ruled = shared.limits.ruled(partition);
+            let oldest_ns = |row: &Row| {
+                let own = ruled.filter(|(source, _)| *source == row.source).map(|(_, kept_ns)| kept_ns);
+                let kept_ns = own.or(context.limits().retention.of(partition.1));
+                kept_ns.map_or(i64::MIN, |kept_ns| wall_ns.saturating_sub(kept_ns))
+            };
             let newest_ns = wall_ns + context.limits().intake(partition.1).reject_ahead_ns;
             let taken: Vec<Row> = rows
                 .iter()
-                .filter(|row| (oldest_ns..=newest_ns).contains(&row.timestamp_ns))
+                .filter(|row| (oldest_ns(row)..=newest_ns).contains(&row.timestamp_ns))
                 .copied()
                 .collect();
             let expected = (taken.len(), rows.len() - taken.len());
