@@ -13,7 +13,7 @@ use storage::{SpanColumns, SpanSource, TraceIds, TraceScan};
 use crate::answer::{QueryStats, TagValue, TraceAnswer};
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
-use crate::federation::{self, TENANT_LABEL};
+use crate::federation::{self, ORIGINAL_LABEL, TENANT_LABEL};
 use crate::leaf::traces::{START_COLUMN, Traces, TracesWork, joined};
 use crate::limits::{check_length, listed, within_lookback};
 use crate::request::{Tag, TagScope, TagSearch, TraceRequest};
@@ -77,8 +77,13 @@ fn of_member(
     filter: &traceql::SpanFilter,
     member: &TenantContext,
 ) -> Result<traceql::SpanFilter, QueryError> {
-    let query = filter.query().clone().with_resource(TENANT_LABEL, member.tenant().as_str());
-    Ok(traceql::SpanFilter::new(&query)?)
+    Ok(traceql::SpanFilter::new(&put_to(filter.query().clone(), member))?)
+}
+
+/// A query as it is put to the spans of one of the tenants.
+fn put_to(query: traceql::Query, member: &TenantContext) -> traceql::Query {
+    let query = query.with_resource(TENANT_LABEL, member.tenant().as_str());
+    query.with_resource_named(ORIGINAL_LABEL, TENANT_LABEL)
 }
 
 /// Whether a tag is the name of the tenant.
@@ -154,7 +159,7 @@ impl QueryEngine {
         // Spans have the tenant's name only where they are answered: what looks for them knows it by itself.
         let plans = context.members().iter().map(|member| match context.is_several() {
             true => {
-                let query = query.clone().with_resource(TENANT_LABEL, member.tenant().as_str());
+                let query = put_to(query.clone(), member);
                 Ok(traceql::plan(&query, &params)?)
             }
             false => Ok(traceql::plan(&query, &params)?),
