@@ -60,7 +60,7 @@ async fn experimental_words_are_refused_where_they_are_not_enabled() {
              --enable-feature=promql-experimental-functions",
         ),
         ("rate(up[5m] anchored)", "1:6: parse error: anchored modifier is experimental and not enabled"),
-        ("a + fill(0) b", "1:5: parse error: binop fill modifiers are experimental and not enabled"),
+        ("a + fill(0) b", "1:1: parse error: binop fill modifiers are experimental and not enabled"),
     ] {
         let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
         for path in ["query", "format_query", "parse_query"] {
