@@ -27,7 +27,9 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
     announce("setup");
     let tools = setup::run(workspace)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    for step in [clippy.as_slice(), &["test", "--workspace"]] {
+    // Everything that fails is told at once.
+    let test = ["test", "--workspace", "--no-fail-fast"];
+    for step in [clippy.as_slice(), &test] {
         if let Some(code) = cargo(workspace, step, Some(&tools))? {
             return Ok(code);
         }
