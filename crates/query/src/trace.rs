@@ -157,12 +157,9 @@ impl QueryEngine {
             spans_per_spanset: request.spans_per_span_set,
         };
         // Spans have the tenant's name only where they are answered: what looks for them knows it by itself.
-        let plans = context.members().iter().map(|member| match context.is_several() {
-            true => {
-                let query = put_to(query.clone(), member);
-                Ok(traceql::plan(&query, &params)?)
-            }
-            false => Ok(traceql::plan(&query, &params)?),
+        let plans = context.members().iter().map(|member| {
+            let own = if context.is_several() { put_to(query.clone(), member) } else { query.clone() };
+            Ok(traceql::plan(&own, &params)?)
         });
         let plans: Vec<traceql::Plan> = plans.collect::<Result<_, QueryError>>()?;
         let shown = if context.is_several() { query.showing_resource(TENANT_LABEL) } else { query };

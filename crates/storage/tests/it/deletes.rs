@@ -294,10 +294,7 @@ async fn lines_are_deleted_by_their_labels_and_structured_metadata() {
 
 #[tokio::test]
 async fn a_run_of_retention_leaves_nothing_in_the_log_either() {
-    let mut world = World::new();
-    let period = Some(2 * HOUR_NS);
-    world.limits.retention =
-        model::limits::Retention { metrics_ns: period, logs_ns: period, traces_ns: period };
+    let mut world = keeping_two_hours();
     let storage = world.open().await;
     let ctx = world.context("a");
     let sought = async |signal: Signal| {
@@ -329,6 +326,15 @@ async fn a_run_of_retention_leaves_nothing_in_the_log_either() {
     assert_eq!(world.log_files().len(), 1);
 }
 
+/// A world whose tenants keep every signal for two hours.
+fn keeping_two_hours() -> World {
+    let mut world = World::new();
+    let period = Some(2 * HOUR_NS);
+    world.limits.retention =
+        model::limits::Retention { metrics_ns: period, logs_ns: period, traces_ns: period };
+    world
+}
+
 fn hold_all() -> HoldRequest {
     HoldRequest {
         kind: HoldKind::Hold,
@@ -344,10 +350,7 @@ fn hold_all() -> HoldRequest {
 
 #[tokio::test]
 async fn a_hold_stops_retention_and_deletions_until_it_is_released() {
-    let mut world = World::new();
-    let period = Some(2 * HOUR_NS);
-    world.limits.retention =
-        model::limits::Retention { metrics_ns: period, logs_ns: period, traces_ns: period };
+    let mut world = keeping_two_hours();
     let storage = world.open().await;
     let ctx = world.context("a");
     for signal in Signal::ALL {
