@@ -294,7 +294,7 @@ async fn lines_are_deleted_by_their_labels_and_structured_metadata() {
 
 #[tokio::test]
 async fn a_run_of_retention_leaves_nothing_in_the_log_either() {
-    let mut world = keeping_two_hours();
+    let world = keeping_two_hours();
     let storage = world.open().await;
     let ctx = world.context("a");
     let sought = async |signal: Signal| {
@@ -350,7 +350,7 @@ fn hold_all() -> HoldRequest {
 
 #[tokio::test]
 async fn a_hold_stops_retention_and_deletions_until_it_is_released() {
-    let mut world = keeping_two_hours();
+    let world = keeping_two_hours();
     let storage = world.open().await;
     let ctx = world.context("a");
     for signal in Signal::ALL {
