@@ -51,6 +51,7 @@ stella_fuzz::target!(|data: &[u8]| {
         door: Door::Loki,
         method: &Method::GET,
         path: "/loki/api/v1/labels",
+        authority: None,
         headers: &headers,
         peer: None,
         source: None,

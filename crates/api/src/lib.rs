@@ -6,6 +6,8 @@
 
 pub mod build_info;
 
+pub mod failure;
+
 mod prometheus;
 
 mod loki;

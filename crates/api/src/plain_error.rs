@@ -1,14 +1,12 @@
-//! Loki's and Tempo's errors: plain text, and the one place where errors become their statuses.
+//! Loki's and Tempo's errors, in plain text.
 
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
-use model::Kind;
+use http::StatusCode;
 use model::error::Classified;
 use model::tenant::Refusal;
 
-use crate::bounds::RETRY_AFTER_S;
 use crate::error::{ApiError, log};
+use crate::failure::{plain_status, with_retry};
 use crate::reply;
 
 /// An error on its way to a client of Loki's or Tempo's API.
@@ -21,18 +19,9 @@ impl<E: Into<ApiError>> From<E> for PlainError {
 }
 
 fn status(error: &ApiError) -> StatusCode {
-    if let ApiError::Body { .. } = error {
-        return StatusCode::PAYLOAD_TOO_LARGE;
-    }
-    match error.kind() {
-        Kind::Invalid => StatusCode::BAD_REQUEST,
-        Kind::Unauthorized => StatusCode::UNAUTHORIZED,
-        Kind::Forbidden => StatusCode::FORBIDDEN,
-        Kind::NotFound => StatusCode::NOT_FOUND,
-        Kind::Limited => StatusCode::TOO_MANY_REQUESTS,
-        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        Kind::Corrupt | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    match error {
+        ApiError::Body { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        other => plain_status(other.kind()),
     }
 }
 
@@ -49,11 +38,7 @@ fn body(error: &ApiError) -> String {
 impl IntoResponse for PlainError {
     fn into_response(self) -> Response {
         log(&self.0);
-        let mut response = reply::text(status(&self.0), body(&self.0));
-        if matches!(self.0.kind(), Kind::Limited | Kind::Unavailable) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
-        }
-        response
+        with_retry(self.0.kind(), reply::text(status(&self.0), body(&self.0)))
     }
 }
 

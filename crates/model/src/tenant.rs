@@ -189,6 +189,17 @@ pub enum Refusal {
     /// A page of another host asks for more than an answer, in the name of whoever looks at it.
     #[error("pages of this origin may not do this: origin={0}; listen.cors_origins names those that may")]
     ForeignOrigin(String),
+    /// A server without certificates is asked by a name that is not one of its own, as a page would that had its name lead here.
+    #[error(
+        "a server without certificates is asked by its own names alone: host={0}; listen.hosts (or --hosts) names more"
+    )]
+    ForeignHost(String),
+    /// A header says what the caller may do, where nobody is to be believed that.
+    #[error(
+        "scopes are proven by a token or certificate, and no header may say them: leave out {0}; behind a gateway that writes \
+         it, identity.allow_scope_header lets it say which of them a request has"
+    )]
+    ScopeHeader(String),
 }
 
 impl Refusal {
@@ -203,6 +214,8 @@ impl Refusal {
             Refusal::TooManyFailures(_) => "ERR_TOO_MANY_FAILURES",
             Refusal::ScopeMismatch(_) => "ERR_SCOPE_MISMATCH",
             Refusal::ForeignOrigin(_) => "ERR_ORIGIN_MISMATCH",
+            Refusal::ForeignHost(_) => "ERR_HOST_MISMATCH",
+            Refusal::ScopeHeader(_) => "ERR_SCOPE_HEADER_FORBIDDEN",
         }
     }
 }
@@ -216,7 +229,9 @@ impl Classified for Refusal {
             Refusal::TenantMismatch(_)
             | Refusal::OwnTenant(_)
             | Refusal::ScopeMismatch(_)
-            | Refusal::ForeignOrigin(_) => Kind::Forbidden,
+            | Refusal::ForeignOrigin(_)
+            | Refusal::ForeignHost(_)
+            | Refusal::ScopeHeader(_) => Kind::Forbidden,
         }
     }
 }

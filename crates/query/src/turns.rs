@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::error::QueryError;
 
-/// Queries of one tenant that may wait: what is more would wait longer than it may take.
+/// Queries of one tenant that may wait, those of it and others included: what is more would wait longer than it may take.
 const MAX_WAITING_PER_TENANT: usize = 1_000;
 
 /// The turns of an engine.
@@ -35,8 +35,10 @@ struct State {
     next_ticket: u64,
     /// Of the tenants for which queries run.
     running: HashMap<TenantId, Running>,
-    /// Those who wait, by whom they ask for: a tenant, or several at once.
+    /// Those who wait, by whom they ask for: a tenant, or several at once. Tickets ascend in each.
     queues: HashMap<TenantId, VecDeque<Waiting>>,
+    /// How many of them ask for a tenant, by itself or with others.
+    waiting: HashMap<TenantId, usize>,
 }
 
 /// How many run for a tenant, by signal, in the order of [`Signal::ALL`].
@@ -51,6 +53,14 @@ struct Waiting {
     sender: oneshot::Sender<Turn>,
 }
 
+/// A place among those who wait, until it is dropped.
+#[derive(Debug)]
+struct Place<'a> {
+    turns: &'a Turns,
+    queue: &'a TenantId,
+    ticket: u64,
+}
+
 /// The right to run, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
@@ -63,7 +73,13 @@ impl Turns {
     pub(crate) fn new(total: usize) -> Arc<Self> {
         let total = total.max(1);
         let per_tenant = (total - total.div_ceil(4)).max(1);
-        let state = State { free: total, next_ticket: 0, running: HashMap::new(), queues: HashMap::new() };
+        let state = State {
+            free: total,
+            next_ticket: 0,
+            running: HashMap::new(),
+            queues: HashMap::new(),
+            waiting: HashMap::new(),
+        };
         Arc::new(Self { per_tenant, state: Mutex::new(state) })
     }
 
@@ -71,7 +87,7 @@ impl Turns {
     /// place.
     ///
     /// # Errors
-    /// When too many queries of the same tenants wait already.
+    /// When too many queries of one of the tenants wait already.
     pub(crate) async fn take(
         self: &Arc<Self>,
         queue: &TenantId,
@@ -79,31 +95,18 @@ impl Turns {
         signal: Signal,
     ) -> Result<Turn, QueryError> {
         let askers: Arc<[Asker]> = askers.into();
-        let waiting = {
-            let mut guard = self.state.lock();
-            let state = &mut *guard;
-            let waiting = state.queues.entry(queue.clone()).or_default();
-            waiting.retain(|waiting| !waiting.sender.is_closed());
-            let nobody_waits = self.next_of(&state.running, waiting).is_none();
+        let (_place, handed) = {
+            let mut state = self.state.lock();
+            let nobody_waits =
+                state.queues.get(queue).is_none_or(|queue| self.next_of(&state.running, queue).is_none());
             if state.free > 0 && nobody_waits && self.has_room(&state.running, &askers, signal) {
-                if waiting.is_empty() {
-                    state.queues.remove(queue);
-                }
                 state.run(&askers, signal);
                 return Ok(Turn { turns: Arc::clone(self), askers, signal });
             }
-            if waiting.len() >= MAX_WAITING_PER_TENANT {
-                return Err(QueryError::Limited(format!(
-                    "too many queries of the tenant wait for a turn: waiting={MAX_WAITING_PER_TENANT}; \
-                     ask again later"
-                )));
-            }
-            let (sender, receiver) = oneshot::channel();
-            waiting.push_back(Waiting { ticket: state.next_ticket, signal, askers, sender });
-            state.next_ticket += 1;
-            receiver
+            let (ticket, handed) = state.wait(queue, askers, signal)?;
+            (Place { turns: self, queue, ticket }, handed)
         };
-        waiting.await.map_err(|_| QueryError::Internal("a turn was not handed over".into()))
+        handed.await.map_err(|_| QueryError::Internal("a turn was not handed over".into()))
     }
 
     fn give_back(self: &Arc<Self>, askers: &[Asker], signal: Signal) {
@@ -115,7 +118,6 @@ impl Turns {
                 let turn = Turn { turns: Arc::clone(self), askers: waiting.askers, signal: waiting.signal };
                 returned.extend(waiting.sender.send(turn).err());
             }
-            state.queues.retain(|_, queue| !queue.is_empty());
         }
         // Of those who wait no longer; each comes back here, so not under the lock.
         drop(returned);
@@ -140,22 +142,71 @@ impl Turns {
         if state.free == 0 {
             return None;
         }
-        let State { running, queues, .. } = &mut *state;
+        let State { running, queues, .. } = &*state;
         let all = |asker: &Asker| running.get(&asker.tenant).map_or(0, |running| running.iter().sum());
-        let first = queues.values_mut().filter_map(|queue| {
+        let first = queues.iter().filter_map(|(name, queue)| {
             let place = self.next_of(running, queue)?;
             let waiting = queue.get(place)?;
             let most_running: usize = waiting.askers.iter().map(all).max()?;
-            Some(((most_running, waiting.ticket), place, queue))
+            Some(((most_running, waiting.ticket), place, name))
         });
-        let (_, place, queue) = first.min_by_key(|(rank, ..)| *rank)?;
-        let waiting = queue.remove(place)?;
+        let (_, place, name) = first.min_by_key(|(rank, ..)| *rank)?;
+        let name = name.clone();
+        let waiting = state.leave(&name, place)?;
         state.run(&waiting.askers, waiting.signal);
         Some(waiting)
     }
 }
 
 impl State {
+    /// Gives somebody a ticket, and where the turn will be handed over.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    fn wait(
+        &mut self,
+        queue: &TenantId,
+        askers: Arc<[Asker]>,
+        signal: Signal,
+    ) -> Result<(u64, oneshot::Receiver<Turn>), QueryError> {
+        let has_most = |asker: &&Asker| {
+            self.waiting.get(&asker.tenant).is_some_and(|waiting| *waiting >= MAX_WAITING_PER_TENANT)
+        };
+        if let Some(Asker { tenant, .. }) = askers.iter().find(has_most) {
+            return Err(QueryError::Limited(format!(
+                "too many queries of the tenant wait for a turn: tenant={tenant} \
+                 waiting={MAX_WAITING_PER_TENANT}; ask again later"
+            )));
+        }
+        for asker in askers.iter() {
+            *self.waiting.entry(asker.tenant.clone()).or_default() += 1;
+        }
+        let (sender, handed) = oneshot::channel();
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let waiting = Waiting { ticket, signal, askers, sender };
+        self.queues.entry(queue.clone()).or_default().push_back(waiting);
+        Ok((ticket, handed))
+    }
+
+    /// Takes the one at a place of a queue out of it.
+    fn leave(&mut self, queue: &TenantId, place: usize) -> Option<Waiting> {
+        let waits = self.queues.get_mut(queue)?;
+        let left = waits.remove(place)?;
+        if waits.is_empty() {
+            self.queues.remove(queue);
+        }
+        for asker in left.askers.iter() {
+            if let Some(waiting) = self.waiting.get_mut(&asker.tenant) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    self.waiting.remove(&asker.tenant);
+                }
+            }
+        }
+        Some(left)
+    }
+
     fn run(&mut self, askers: &[Asker], signal: Signal) {
         self.free -= 1;
         for asker in askers {
@@ -172,6 +223,17 @@ impl State {
                     self.running.remove(&asker.tenant);
                 }
             }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.state.lock();
+        let Some(queue) = state.queues.get(self.queue) else { return };
+        // Whoever was handed a turn is in no queue any more.
+        if let Ok(place) = queue.binary_search_by_key(&self.ticket, |waiting| waiting.ticket) {
+            state.leave(self.queue, place);
         }
     }
 }
@@ -281,7 +343,7 @@ mod tests {
         drop(waits.as_mut().now_or_never().expect("the turn is handed over"));
         let state = turns.state.lock();
         assert!(
-            state.queues.is_empty() && state.running.is_empty(),
+            state.queues.is_empty() && state.waiting.is_empty() && state.running.is_empty(),
             "tenants that ask for nothing are forgotten"
         );
         assert_eq!(state.free, 1);
@@ -295,5 +357,24 @@ mod tests {
         assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
         let refused = take(&turns, "a").await.unwrap_err();
         assert!(matches!(refused, QueryError::Limited(_)), "{refused}");
+    }
+    #[tokio::test]
+    async fn who_waits_for_several_tenants_waits_for_each_of_them() {
+        let turns = Turns::new(1);
+        let held = take(&turns, "a").await.unwrap();
+        let sets = ["a", "a,b", "a,c", "a,b,c"];
+        let mut waiting: Vec<_> =
+            (0..MAX_WAITING_PER_TENANT).map(|i| Box::pin(take(&turns, sets[i % 4]))).collect();
+        assert!(waiting.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
+        for names in ["a", "a,b", "d,a"] {
+            let refused = take(&turns, names).await.unwrap_err();
+            assert!(refused.to_string().contains("tenant=a "), "{names}: {refused}");
+        }
+        assert!(take(&turns, "b,c").now_or_never().is_none(), "half of them wait for b, and half for c");
+        waiting.pop();
+        assert!(take(&turns, "a").now_or_never().is_none(), "who has gone leaves room");
+        drop((waiting, held));
+        let state = turns.state.lock();
+        assert!(state.queues.is_empty() && state.waiting.is_empty(), "nobody waits any more");
     }
 }

@@ -10,10 +10,16 @@ pub(crate) const LOOK_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const EXPIRY_WARNING_S: i64 = 30 * 86_400;
 /// The pause between two warnings of one certificate.
 pub(crate) const WARNING_PAUSE_S: i64 = 86_400;
+/// How long nobody else tells of broken files that one listener has told of: all of them look at them within some seconds.
+pub(crate) const BROKEN_PAUSE_S: i64 = 10;
 /// The time that a client has for the first message of the handshake.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time that it has for the rest.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client is heard out whose handshake has failed.
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much is read of it then.
+pub(crate) const MAX_LINGER_BYTES: u64 = 64 << 10;
 /// Handshakes of one listener at once: each costs some milliseconds of a core and some tens of kilobytes. The listener
 /// bounds those of one address far below.
 pub(crate) const MAX_HANDSHAKES: usize = 1_024;

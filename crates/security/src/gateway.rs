@@ -19,6 +19,7 @@ use model::tenant::{
 use tower::{Layer, Service};
 
 use crate::authority::ANY_TENANT;
+use crate::host::Hosts;
 use crate::identity::{Identities, Who};
 use crate::origin;
 use crate::scopes::{self, Deed, Door, Need};
@@ -36,7 +37,7 @@ const SEPARATOR: char = '|';
 /// Headers that speak of an identity: only what was verified may do that, so that none of them reaches a handler.
 const IDENTITY_HEADERS: [&str; 5] = ["sub", "tid", "scope", "scp", "cnf"];
 /// The same, by their beginnings.
-const IDENTITY_PREFIXES: [&str; 2] = ["x-stellaops-", "x-stella-"];
+const IDENTITY_PREFIXES: [&str; 3] = ["x-stellaops-", "x-stella-", "stella-"];
 
 /// Where a connection comes from, as an extension of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Asking<'a> {
     pub method: &'a Method,
     /// The path of its address; of gRPC, the service and method.
     pub path: &'a str,
+    /// The host that its address names; with HTTP/1.1 mostly a header does.
+    pub authority: Option<&'a str>,
     /// Its headers.
     pub headers: &'a HeaderMap,
     /// The client certificate of its connection.
@@ -80,7 +83,18 @@ pub struct Gateway {
     default_tenant: Option<TenantId>,
     limits: Arc<dyn LimitsSource>,
     audit: Audit,
-    origins: Arc<[String]>,
+    believed: Arc<Believed>,
+}
+
+/// What a gateway believes of what requests say of themselves; nothing where nothing else is said.
+#[derive(Clone, Debug, Default)]
+pub struct Believed {
+    /// The origins whose pages may change something, besides those of the server's own host; `*` stands for every origin.
+    pub origins: Vec<String>,
+    /// The names by which those who show nothing must ask; any, where it is left out.
+    pub hosts: Option<Hosts>,
+    /// Whether a header may say which of the caller's scopes a request has.
+    pub allow_scope_header: bool,
 }
 
 impl Gateway {
@@ -93,14 +107,13 @@ impl Gateway {
         limits: Arc<dyn LimitsSource>,
         audit: Audit,
     ) -> Self {
-        Self { identities: Arc::new(identities), default_tenant, limits, audit, origins: Arc::default() }
+        Self { identities: Arc::new(identities), default_tenant, limits, audit, believed: Arc::default() }
     }
 
-    /// The same, where pages of these origins may change something too; `*` stands for every origin. Without it only pages of
-    /// the server's own host may.
+    /// The same, which believes this of what requests say of themselves.
     #[must_use]
-    pub fn with_origins(mut self, origins: &[String]) -> Self {
-        self.origins = origins.into();
+    pub fn believing(mut self, believed: Believed) -> Self {
+        self.believed = Arc::new(believed);
         self
     }
 
@@ -179,11 +192,18 @@ impl Gateway {
 
     /// Whether a caller may do what it asks for, whichever tenant it is about.
     fn may_ask(&self, request: &Asking<'_>, needed: Need, who: Who) -> Result<Who, Refusal> {
+        let Believed { origins, hosts, allow_scope_header } = &*self.believed;
+        if let (Who::Believed, Some(hosts)) = (&who, hosts)
+            && let Some(host) = hosts.foreign(request.headers, request.authority)
+        {
+            return Err(Refusal::ForeignHost(host));
+        }
         if scopes::is_no_question(request.method, request.path, needed)
-            && let Some(origin) = origin::foreign(request.headers, &self.origins)
+            && let Some(origin) = origin::foreign(request.headers, request.authority, origins)
         {
             return Err(Refusal::ForeignOrigin(origin));
         }
+        let who = who.within(request.headers, *allow_scope_header)?;
         match &who {
             Who::Known(identity) if !needed.is_met(|scope| identity.scopes.contains(scope)) => {
                 Err(Refusal::ScopeMismatch(needed.describe()))
@@ -421,6 +441,7 @@ impl<S> GatewayService<S> {
             door: self.door,
             method: request.method(),
             path: request.uri().path(),
+            authority: request.uri().authority().map(http::uri::Authority::as_str),
             headers: request.headers(),
             peer: peer.as_deref(),
             source: source(request),

@@ -134,6 +134,33 @@ pub(crate) enum Who {
     Believed,
 }
 
+/// The headers that say what a request may do.
+const SCOPE_HEADERS: [&str; 2] = ["x-stellaops-scopes", "x-stella-scopes"];
+
+impl Who {
+    /// The same, where a header may say the scopes of a request: those of them that the caller has.
+    ///
+    /// # Errors
+    /// When there is such a header, and none may be.
+    pub(crate) fn within(self, headers: &HeaderMap, may_say: bool) -> Result<Self, Refusal> {
+        let Some(header) = SCOPE_HEADERS.into_iter().find(|name| headers.contains_key(*name)) else {
+            return Ok(self);
+        };
+        if !may_say {
+            return Err(Refusal::ScopeHeader(header.to_owned()));
+        }
+        let Self::Known(identity) = self else { return Ok(self) };
+        let said = |scope: &String| {
+            SCOPE_HEADERS.iter().filter(|name| headers.contains_key(**name)).all(|name| {
+                let mut words = headers.get_all(*name).iter().filter_map(|value| value.to_str().ok());
+                words.any(|words| words.split([' ', ',']).any(|word| word == scope))
+            })
+        };
+        let scopes = identity.scopes.iter().filter(|scope| said(scope)).cloned().collect();
+        Ok(Self::Known(Arc::new(Identity { scopes, ..(*identity).clone() })))
+    }
+}
+
 impl Identities {
     /// Knows callers by tokens and certificates; `believes` those that show neither.
     ///

@@ -13,6 +13,8 @@ pub mod identity;
 
 pub mod origin;
 
+pub mod host;
+
 pub mod scopes;
 
 pub mod gateway;

@@ -4,14 +4,15 @@
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
 
-/// The origin of the page that asks, where it is neither of this host nor one of those allowed (`*` allows all). What no
-/// browser sends has none.
+/// The origin of the page that asks, where it is neither of this host (`authority` says which, where no header does) nor one of
+/// those allowed (`*` allows all). What no browser sends has none.
 #[must_use]
-pub fn foreign(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+pub fn foreign(headers: &HeaderMap, authority: Option<&str>, allowed: &[String]) -> Option<String> {
     let text = |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let origin = text(ORIGIN)?;
     let host = origin.split_once("://").map(|(_, host)| host);
-    let is_own = host.is_some() && host == text(HOST).as_deref();
+    let asked = authority.map(Into::into).or_else(|| text(HOST));
+    let is_own = host.is_some() && host == asked.as_deref();
     let is_allowed = allowed.iter().any(|one| one == "*" || *one == origin);
     (!is_own && !is_allowed).then(|| origin.into_owned())
 }
@@ -39,8 +40,11 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, HeaderValue::try_from(origin).unwrap());
             }
-            assert_eq!(foreign(&headers, &allowed).is_none(), is_taken, "{origin:?}");
-            assert_eq!(foreign(&headers, &["*".to_owned()]), None);
+            assert_eq!(foreign(&headers, None, &allowed).is_none(), is_taken, "{origin:?}");
+            assert_eq!(foreign(&headers, None, &["*".to_owned()]), None);
+            // HTTP/2 has no such header.
+            headers.remove(HOST);
+            assert_eq!(foreign(&headers, Some(host), &allowed).is_none(), is_taken, "{origin:?}");
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) mod files;
 
 pub(crate) mod watch;
 
+pub mod tellings;
+
 mod signature;
 
 pub mod server;
@@ -28,6 +30,7 @@ use rustls::crypto::CryptoProvider;
 pub use client::{ClientFiles, ClientTls};
 pub use peer::PeerCertificate;
 pub use server::{ClientAuth, Expiry, ServerFiles, ServerTls};
+pub use tellings::Tellings;
 
 /// Makes aws-lc-rs the process's cryptography; whoever speaks TLS in this process finds it. Called first of all.
 pub fn install_provider() {

@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use security::authority::Authority;
 use security::gateway::Gateway;
-use security::tls::ServerTls;
+use security::tls::{ServerTls, Tellings};
 use security::token::external::ExternalIssuer;
 use storage::{Storage, Store};
 use tokio::runtime::Handle;
@@ -41,7 +41,7 @@ use crate::requests::RequestMetrics;
 use crate::status::activity::Activity;
 use crate::status::kept;
 use crate::status::{Status, StatusMetrics};
-use crate::{doors, logging, pressure, shutdown, who};
+use crate::{doors, environment, logging, pressure, shutdown, who};
 
 /// The size of the file that is given up when a volume is full to its end: some manifests, and the first of a segment.
 const RESERVE_BYTES: u64 = 4 << 20;
@@ -120,8 +120,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
     let exposition = Exposition::new(registry);
 
-    let ports = Ports::new(config, &storage, &exposition, &clock, &gateway, &stop);
-    let listeners = ports.open(doors, &secured, &audit).await?;
+    let listeners = open_ports(config, doors, &parts, &exposition, &secured).await?;
     let addresses: Vec<_> =
         listeners.iter().map(|l| Ok((l.name(), l.address()?))).collect::<std::io::Result<_>>()?;
     let own = records.map(|records| {
@@ -175,12 +174,11 @@ fn lifecycle(
 /// What the query doors are told of the server.
 fn door_settings(config: &Config, budget: Budget, cores: usize) -> anyhow::Result<api::Settings> {
     let build = api::BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..api::BuildInfo::default() };
-    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let status = api::ServerStatus {
         config_yaml: config.to_yaml(),
         flags: config.to_flags(),
         working_directory: std::env::current_dir().unwrap_or_default().display().to_string(),
-        hostname: hostname.trim().to_owned(),
+        hostname: environment::hostname(),
         cores,
         memory_limit_bytes: budget.limit_bytes as u64,
         lifecycle: config.listen.lifecycle,
@@ -251,49 +249,27 @@ fn figures(
 /// The listener that tells of the process' health.
 const HEALTH: &str = "health";
 
-/// What every port has in common.
-struct Ports<'a> {
-    config: &'a Config,
-    storage: &'a Storage,
-    exposition: &'a Exposition,
-    clock: &'a Arc<dyn Clock>,
-    gateway: &'a Gateway,
-    stop: &'a CancellationToken,
-}
-
-impl<'a> Ports<'a> {
-    const fn new(
-        config: &'a Config,
-        storage: &'a Storage,
-        exposition: &'a Exposition,
-        clock: &'a Arc<dyn Clock>,
-        gateway: &'a Gateway,
-        stop: &'a CancellationToken,
-    ) -> Self {
-        Self { config, storage, exposition, clock, gateway, stop }
-    }
-
-    /// Opens the ports of the doors.
-    async fn open(
-        &self,
-        doors: Vec<doors::Door>,
-        secured: &[Arc<ServerTls>],
-        audit: &Audit,
-    ) -> anyhow::Result<Vec<Listener>> {
-        let listen = &self.config.listen;
-        let mut listeners = Vec::new();
-        for door in doors {
-            let address = SocketAddr::new(listen.address, door.port + listen.port_offset);
-            let operations = doors::operations(&door, self.storage, self.exposition, self.clock, self.stop);
-            let mut router = door.router.merge(operations);
-            if let Some(through) = door.through {
-                router = router.layer(from_fn(who::guard)).layer(self.gateway.layer(through));
-            }
-            let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
-            listeners.push(Listener::bind(door.name, address, router, tls, audit.clone()).await?);
+/// Opens the ports of the doors.
+async fn open_ports(
+    config: &Config,
+    doors: Vec<doors::Door>,
+    parts: &doors::Parts,
+    exposition: &Exposition,
+    secured: &[Arc<ServerTls>],
+) -> anyhow::Result<Vec<Listener>> {
+    let (listen, Keeping { gateway, audit, .. }) = (&config.listen, &parts.keeping);
+    let mut listeners = Vec::new();
+    for door in doors {
+        let address = SocketAddr::new(listen.address, door.port + listen.port_offset);
+        let operations = doors::operations(&door, parts, exposition);
+        let mut router = door.router.merge(operations);
+        if let Some(through) = door.through {
+            router = router.layer(from_fn(who::guard)).layer(gateway.layer(through));
         }
-        Ok(listeners)
+        let tls = secured.iter().find(|tls| tls.name() == door.name).cloned();
+        listeners.push(Listener::bind(door.name, address, router, tls, audit.clone()).await?);
     }
+    Ok(listeners)
 }
 
 /// Reads the certificates of listeners, where any are configured.
@@ -303,9 +279,10 @@ fn secure(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Vec<Arc<ServerTls>>> {
     let Some(tls) = &config.tls else { return Ok(Vec::new()) };
+    let tellings = Tellings::default();
     let opened = names.map(|name| {
         let auth = tls.client_auth(name);
-        ServerTls::open(name, &tls.files(name), auth, Arc::clone(clock))
+        ServerTls::open(name, &tls.files(name), auth, Arc::clone(clock), &tellings)
             .map(Arc::new)
             .with_context(|| format!("cannot serve TLS: listener={name}"))
     });

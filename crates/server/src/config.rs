@@ -129,6 +129,9 @@ pub struct Listen {
     pub ports: Ports,
     /// The origins whose pages may read answers (`https://grafana.example`); `*` stands for every origin.
     pub cors_origins: Vec<String>,
+    /// The names by which a server without certificates may be asked, besides `localhost`, addresses and the name of this
+    /// machine; `*` stands for every name.
+    pub hosts: Vec<String>,
     /// Whether `/-/reload` and `/-/quit` of the Prometheus port are open.
     pub lifecycle: bool,
 }
@@ -164,6 +167,7 @@ impl Default for Listen {
             port_offset: 0,
             ports: Ports::default(),
             cors_origins: Vec::new(),
+            hosts: Vec::new(),
             lifecycle: false,
         }
     }

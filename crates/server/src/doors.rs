@@ -159,13 +159,8 @@ async fn nothing_here() -> (StatusCode, &'static str) {
 }
 
 /// The routes of operations: metrics, flush, readiness and health, which name no tenant and need none.
-pub(crate) fn operations(
-    door: &Door,
-    storage: &Storage,
-    exposition: &Exposition,
-    clock: &Arc<dyn Clock>,
-    stop: &CancellationToken,
-) -> Router {
+pub(crate) fn operations(door: &Door, parts: &Parts, exposition: &Exposition) -> Router {
+    let Parts { keeping: Keeping { storage, .. }, clock, stop, .. } = parts;
     let metrics = {
         let exposition = exposition.clone();
         get(move |headers: HeaderMap, sight: Option<Extension<Sight>>| async move {

@@ -4,19 +4,21 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use api::failure;
 use axum::extract::Request;
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use model::Clock;
 use model::audit::Audit;
 use model::error::Classified;
 use model::limits::LimitsSource;
 use model::tenant::{Access, Refusal};
-use model::{Clock, Kind};
 use rand::Rng;
 use security::authority::{Authority, Parts};
-use security::gateway::Gateway;
+use security::gateway::{Believed, Gateway};
+use security::host::Hosts;
 use security::identity::Identities;
 use security::scopes;
 use security::token::Verifier;
@@ -74,7 +76,13 @@ pub(crate) fn gateway(
     let identities = Identities::new(verifier, config.identity.certificates.clone(), believes)
         .map_err(|reason| anyhow::anyhow!("identity.certificates: {reason}"))?;
     let gateway = Gateway::new(identities, config.default_tenant()?, limits, audit);
-    Ok((gateway.with_origins(&config.listen.cors_origins), issuers))
+    let names = || std::iter::once(environment::hostname()).chain(config.listen.hosts.iter().cloned());
+    let believed = Believed {
+        origins: config.listen.cors_origins.clone(),
+        hosts: believes.then(|| Hosts::new(names())),
+        allow_scope_header: config.identity.allow_scope_header,
+    };
+    Ok((gateway.believing(believed), issuers))
 }
 
 /// Answers requests that the caller may not make. Those that concern a tenant are refused by their handlers, each in its
@@ -106,15 +114,10 @@ async fn refusing(request: Request, next: Next, refusal: &Refusal) -> Response {
 
 /// A refusal of a request that no protocol's handler answers.
 pub(crate) fn refused(path: &str, refusal: &Refusal) -> Response {
-    let (status, kind) = match refusal.kind() {
-        Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-        Kind::Limited => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
-        _ => (StatusCode::FORBIDDEN, "forbidden"),
-    };
     let text = format!("{}: {refusal}", refusal.code());
     if path.starts_with("/api/v1/") {
-        let body = serde_json::json!({"status": "error", "errorType": kind, "error": text});
-        return (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+        failure::prometheus(refusal.kind(), &text)
+    } else {
+        failure::plain(refusal.kind(), text)
     }
-    (status, text).into_response()
 }

@@ -1,16 +1,13 @@
-//! Prometheus' envelope around every answer, and the one place where errors become its statuses.
+//! Prometheus' envelope around every answer, and what its statuses say of errors besides their kinds.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
-use model::Kind;
+use http::StatusCode;
 use model::error::Classified;
 use query::QueryError;
 
-use crate::bounds::RETRY_AFTER_S;
 use crate::error::{ApiError, log};
-use crate::json::{Json, written};
-use crate::reply;
+use crate::failure::{enveloped, prometheus_status};
+use crate::json::Json;
 
 /// An error on its way to a client of Prometheus' API.
 pub(crate) struct PromError(ApiError);
@@ -60,22 +57,12 @@ fn classified(error: &ApiError) -> (StatusCode, &'static str) {
     if let ApiError::Body { .. } = error {
         return (StatusCode::PAYLOAD_TOO_LARGE, "bad_data");
     }
-    match error.kind() {
-        Kind::Invalid => (StatusCode::BAD_REQUEST, "bad_data"),
-        Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-        Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
-        Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-        Kind::Limited => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
-        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        Kind::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
-        Kind::Corrupt | Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-    }
+    prometheus_status(error.kind())
 }
 
 impl IntoResponse for PromError {
     fn into_response(self) -> Response {
         log(&self.0);
-        let (status, error_type) = classified(&self.0);
         let message = match &self.0 {
             ApiError::Refused(refusal) => format!("{}: {refusal}", refusal.code()),
             ApiError::Query(QueryError::Timeout { .. }) => {
@@ -83,14 +70,7 @@ impl IntoResponse for PromError {
             }
             other => other.to_string(),
         };
-        let body = written(|json| {
-            json.text_object([("status", "error"), ("errorType", error_type), ("error", &message)]);
-        });
-        let mut response = (status, [(CONTENT_TYPE, reply::JSON)], body).into_response();
-        if matches!(self.0.kind(), Kind::Limited | Kind::Unavailable) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
-        }
-        response
+        enveloped(self.0.kind(), classified(&self.0), &message)
     }
 }
 
@@ -99,6 +79,7 @@ mod tests {
     use model::tenant::Refusal;
 
     use super::*;
+    use crate::json::written;
 
     #[test]
     fn answers_carry_warnings_where_there_are_some() {

@@ -89,6 +89,7 @@ fn ask(
             door,
             method: &method,
             path,
+            authority: None,
             headers,
             peer,
             source: None,
@@ -272,7 +273,8 @@ async fn pages_of_other_hosts_change_nothing() {
     let world = World::new();
     let verifier = world.verifier(&world.node().await);
     let rules = vec![rule("one", &["a"], &["obs:admin", "obs:read", "obs:logs", "obs:incident"])];
-    let gateway = gateway(verifier, rules, None, false).with_origins(&["https://grafana.example".to_owned()]);
+    let gateway = gateway(verifier, rules, None, false)
+        .believing(Believed { origins: vec!["https://grafana.example".to_owned()], ..Believed::default() });
     let asked = |door, method: Method, path, origin: &str| {
         let headers = headers(&[("host", "logs:3100"), ("origin", origin)]);
         ask(&gateway, (door, method, path), &headers, Some(&certificate("one")), None)
@@ -433,6 +435,52 @@ async fn several_tenants_are_read_where_each_may_be_and_nothing_else_is_done_wit
 }
 
 #[tokio::test]
+async fn a_header_grants_no_scope_and_only_a_gateways_may_take_some_away() {
+    let world = World::new();
+    let verifier = world.verifier(&world.node().await);
+    let strict = gateway(verifier, vec![rule("gw", &["a"], &["obs:read", "obs:traces"])], None, false);
+    let believed = Believed { allow_scope_header: true, ..Believed::default() };
+    let behind = strict.clone().believing(believed);
+    let peer = certificate("gw");
+    let delete = (Door::Prometheus, Method::POST, "/api/v1/admin/tsdb/delete_series");
+    for (said, request, expected) in [
+        (&["obs:read"][..], QUERY, "a"),
+        (&["obs:traces,obs:read"], QUERY, "a"),
+        (&["obs:traces", "obs:read"], QUERY, "a"),
+        (&["obs:traces"], QUERY, "ERR_SCOPE_MISMATCH"),
+        (&[""], QUERY, "ERR_SCOPE_MISMATCH"),
+        (&["obs:admin obs:read"], delete, "ERR_SCOPE_MISMATCH"),
+    ] {
+        for name in ["x-stellaops-scopes", "x-stella-scopes"] {
+            let pairs: Vec<(&'static str, &str)> = said.iter().map(|said| (name, *said)).collect();
+            let found = ask(&behind, request.clone(), &headers(&pairs), Some(&peer), None);
+            assert_eq!(found, expected, "{said:?}");
+            let found = ask(&strict, request.clone(), &headers(&pairs), Some(&peer), None);
+            assert_eq!(found, "ERR_SCOPE_HEADER_FORBIDDEN", "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_certificates_no_page_asks_by_a_name_of_its_own() {
+    let hosts = Hosts::new(["metrics.example".to_owned()]);
+    let gateway = believing(Some("a")).await;
+    let gateway = gateway.believing(Believed { hosts: Some(hosts), ..Believed::default() });
+    let export = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    for (host, expected) in [
+        ("localhost:9090", "a"),
+        ("127.0.0.1:9090", "a"),
+        ("metrics.example", "a"),
+        ("evil.example:9090", "ERR_HOST_MISMATCH"),
+    ] {
+        for request in [QUERY, (Door::OtlpGrpc, Method::POST, export)] {
+            let headers = headers(&[("host", host), ("origin", &format!("http://{host}"))]);
+            assert_eq!(ask(&gateway, request, &headers, None, None), expected, "{host}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_of_several_tenants_writes_to_each_and_to_no_other() {
     let world = World::new();
     let authority = world.node().await;
@@ -457,8 +505,9 @@ async fn what_a_request_says_of_its_identity_does_not_pass() {
     let mut service = believing(None).await.layer(Door::Prometheus).layer(inner);
     let request = Request::builder()
         .header("X-Scope-OrgID", "shop")
-        .header("X-StellaOps-Scopes", "obs:admin")
+        .header("X-StellaOps-Project", "obs:admin")
         .header("X-Stella-Actor", "root")
+        .header("stella-imposed-rule", "x")
         .header("sub", "root")
         .header("cnf", "x")
         .header("Accept", "text/plain")
@@ -496,8 +545,8 @@ async fn whoever_guesses_is_slowed_down_and_no_good_token_is_refused() {
         let headers = headers(&[("authorization", &format!("Bearer {token}"))]);
         let (door, method, path) = QUERY;
         let source = Some(address.parse().unwrap());
-        let asking =
-            Asking { door, method: &method, path, headers: &headers, peer, source, still_taken: None };
+        let (method, headers, authority) = (&method, &headers, None);
+        let asking = Asking { door, method, path, authority, headers, peer, source, still_taken: None };
         outcome(&gateway.access(&asking), None)
     };
     let ask = |token: &str| from(token, "10.0.0.1", None);

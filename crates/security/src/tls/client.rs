@@ -70,7 +70,7 @@ impl ClientTls {
     }
 
     pub(crate) fn look(&self) -> Look {
-        self.0.look("client")
+        self.0.look("client", |_| true)
     }
 }
 

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{Acceptor, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -20,10 +20,11 @@ use super::files::{self, Contents};
 use super::peer::PeerCertificate;
 use super::provider;
 use super::revocation::Revocation;
+use super::tellings::Tellings;
 use super::watch::{Look, Watched};
 use crate::bounds::{
-    EXPIRY_WARNING_S, HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, LOOK_PAUSE, MAX_HANDSHAKES, MAX_SESSIONS,
-    WARNING_PAUSE_S,
+    BROKEN_PAUSE_S, EXPIRY_WARNING_S, HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, LINGER_TIMEOUT, LOOK_PAUSE,
+    MAX_HANDSHAKES, MAX_LINGER_BYTES, MAX_SESSIONS, WARNING_PAUSE_S,
 };
 use crate::error::SecurityError;
 
@@ -91,10 +92,11 @@ pub struct ServerTls {
     loaded: Watched<Loaded>,
     handshakes: Semaphore,
     clock: Arc<dyn Clock>,
+    tellings: Tellings,
 }
 
 impl ServerTls {
-    /// Reads the files of a listener.
+    /// Reads the files of a listener. What is to be said of them is said once by all listeners with the same `tellings`.
     ///
     /// # Errors
     /// When a file cannot be read or does not hold what it should, or certificate and key are no pair.
@@ -103,6 +105,7 @@ impl ServerTls {
         files: &ServerFiles,
         auth: ClientAuth,
         clock: Arc<dyn Clock>,
+        tellings: &Tellings,
     ) -> Result<Self, SecurityError> {
         let has_ca = files.ca.is_some();
         if auth != ClientAuth::None && !has_ca {
@@ -123,7 +126,8 @@ impl ServerTls {
             }
             Ok(loaded)
         })?;
-        let tls = Self { name, loaded, handshakes: Semaphore::new(MAX_HANDSHAKES), clock };
+        let (handshakes, tellings) = (Semaphore::new(MAX_HANDSHAKES), tellings.clone());
+        let tls = Self { name, loaded, handshakes, clock, tellings };
         tls.warn_of_expiry();
         Ok(tls)
     }
@@ -142,7 +146,7 @@ impl ServerTls {
     }
 
     pub(crate) fn look(&self) -> Look {
-        self.loaded.look(self.name)
+        self.loaded.look(self.name, |error| self.tellings.is_first(error, self.now_s(), BROKEN_PAUSE_S))
     }
 
     /// Makes a connection secure. Connections that were made before the files changed keep what they have.
@@ -158,10 +162,17 @@ impl ServerTls {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
         let hello = tokio::time::timeout(HELLO_TIMEOUT, hello).await.map_err(late)??;
         let handshake = async {
-            let _permit = self.handshakes.acquire().await.map_err(std::io::Error::other)?;
-            hello.into_stream(Arc::clone(&self.loaded.current().config)).await
+            let _permit = self.handshakes.acquire().await.ok()?;
+            Some(hello.into_stream(Arc::clone(&self.loaded.current().config)).into_fallible().await)
         };
-        tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(late)?
+        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(late)?;
+        match shaken.ok_or_else(|| std::io::Error::other("the listener takes no handshakes any more"))? {
+            Ok(stream) => Ok(stream),
+            Err((error, stream)) => {
+                let _heard = tokio::time::timeout(LINGER_TIMEOUT, hear_out(stream)).await;
+                Err(error)
+            }
+        }
     }
 
     /// Whether the certificate of an open connection is still taken: it may have been revoked, or have ended, since.
@@ -197,16 +208,22 @@ impl ServerTls {
 
     fn warn_of_expiry(&self) {
         let now_s = self.now_s();
+        // Within the pause between two warnings of one listener, all of them are about the same.
+        let tells = |what: &str, subject: &str, end_s: i64| {
+            self.tellings.is_first(&format!("{what} {end_s} {subject}"), now_s, WARNING_PAUSE_S / 2)
+        };
         for Expiry { subject, not_after_s } in self.expiries() {
             let days = (not_after_s - now_s).div_euclid(86_400);
             if not_after_s < now_s {
-                tracing::error!(listener = self.name, subject, "a certificate has ended: renew it");
-            } else if not_after_s - now_s < EXPIRY_WARNING_S {
+                if tells("ended", &subject, not_after_s) {
+                    tracing::error!(listener = self.name, subject, "a certificate has ended: renew it");
+                }
+            } else if not_after_s - now_s < EXPIRY_WARNING_S && tells("ends", &subject, not_after_s) {
                 tracing::warn!(listener = self.name, subject, days, "a certificate ends soon: renew it");
             }
         }
         for Expiry { subject: issuer, not_after_s } in self.lists() {
-            if not_after_s < now_s {
+            if not_after_s < now_s && tells("crl", &issuer, not_after_s) {
                 tracing::warn!(
                     listener = self.name,
                     issuer,
@@ -215,6 +232,14 @@ impl ServerTls {
             }
         }
     }
+}
+
+/// Reads what a client still says after its handshake has failed. With TLS 1.3 its first request is under way by then, and a
+/// connection that is closed with bytes unread is reset: the client would never see the alert that says what is wrong.
+async fn hear_out(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = stream.take(MAX_LINGER_BYTES);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await.map(drop)
 }
 
 /// The certificate that the client has proven to hold, where it brought one.

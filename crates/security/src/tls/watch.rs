@@ -66,8 +66,8 @@ impl<T> Watched<T> {
     }
 
     /// Looks at the files again. Files may be replaced one after the other: what is broken is told when a second look
-    /// finds it as it was.
-    pub(crate) fn look(&self, name: &str) -> Look {
+    /// finds it as it was, and `tells` is asked whether nobody else has told it.
+    pub(crate) fn look(&self, name: &str, tells: impl FnOnce(&str) -> bool) -> Look {
         let read = Contents::read(&self.paths);
         let mut seen = self.seen.lock();
         if read.as_ref().is_ok_and(|contents| *contents == seen.good) {
@@ -93,9 +93,10 @@ impl<T> Watched<T> {
                 Look::Renewed
             }
             Err(error) => {
-                if is_known && !was_told {
+                if is_known && !was_told && tells(&error.to_string()) {
                     tracing::error!(name, files = %self, %error,
-                        "new certificates are broken and the old ones stay in use: replace the files");
+                        "new certificates are broken and the old ones stay in use, here and wherever else these files \
+                         are named: replace the files");
                 }
                 seen.broken = Some(Broken { contents, is_told: is_known, looks: 0 });
                 Look::Same

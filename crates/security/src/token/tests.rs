@@ -13,7 +13,7 @@ use super::external::{ClaimNames, IssuerSettings};
 use super::*;
 use crate::authority::tests::{World, client};
 use crate::authority::{Algorithm as Signing, TokenRequest};
-use crate::tls::{ClientAuth, ServerFiles, ServerTls, dev};
+use crate::tls::{ClientAuth, ServerFiles, ServerTls, Tellings, dev};
 
 const OTHER: &str = "https://idp.example";
 
@@ -174,7 +174,7 @@ impl Address {
         dev::make(folder.path(), "dev", false, &*clock).unwrap();
         let [cert, key] = dev::pair_files("authority", "dev").map(|name| folder.path().join(name));
         let files = ServerFiles { cert, key, ca: None, revoked: Vec::new() };
-        let tls = ServerTls::open("issuer", &files, ClientAuth::None, clock).unwrap();
+        let tls = ServerTls::open("issuer", &files, ClientAuth::None, clock, &Tellings::default()).unwrap();
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/certs", socket.local_addr().unwrap().port());
         let keys = Arc::new(parking_lot::Mutex::new(JwkSet { keys: Vec::new() }));

@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use model::Clock;
 use security::scopes::ALL;
-use security::tls::ServerTls;
+use security::tls::{ServerTls, Tellings};
 use security::token::external::ExternalIssuer;
 
 use crate::clock::SystemClock;
@@ -117,8 +117,10 @@ fn of_files(path: Option<&Path>, config: &Config) -> Vec<Finding> {
     let mut findings = BTreeSet::new();
     if let Some(tls) = &config.tls {
         security::tls::install_provider();
+        let tellings = Tellings::default();
         for name in Tls::listeners() {
-            let opened = ServerTls::open(name, &tls.files(name), tls.client_auth(name), Arc::clone(&clock));
+            let (files, auth) = (tls.files(name), tls.client_auth(name));
+            let opened = ServerTls::open(name, &files, auth, Arc::clone(&clock), &tellings);
             // Many listeners may have the same files.
             findings.extend(opened.err().map(|error| (true, format!("tls: {error}"))));
         }

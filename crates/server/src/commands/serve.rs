@@ -33,6 +33,9 @@ pub struct Up {
     /// Serve without TLS, and believe what requests say of themselves. It is for this machine alone.
     #[arg(long)]
     pub plaintext: bool,
+    /// Names by which a server without TLS may be asked, besides localhost, addresses and this machine's own name.
+    #[arg(long, value_delimiter = ',', requires = "plaintext")]
+    pub hosts: Vec<String>,
     /// A number that is added to every port, so that several run side by side.
     #[arg(long, default_value_t = 0)]
     pub port_offset: u16,
@@ -84,6 +87,7 @@ impl Up {
         config.default_tenant = Some("default".into());
         config.own_telemetry = !self.no_own_telemetry;
         config.listen.port_offset = self.port_offset;
+        config.listen.hosts.clone_from(&self.hosts);
         config.store.keys.url.clone_from(&self.store);
         config.memory.limit = self.memory_limit;
         config.query.enable_feature.clone_from(&self.enable_feature);

@@ -26,11 +26,18 @@ pub struct Identity {
     pub certificates: Vec<CertificateRule>,
     /// Issuers of others whose tokens are taken.
     pub issuers: Vec<IssuerSettings>,
+    /// Whether the header `X-StellaOps-Scopes` may say which of its caller's scopes a request has, as a gateway's does.
+    pub allow_scope_header: bool,
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { audience: vec!["observability".into()], certificates: Vec::new(), issuers: Vec::new() }
+        Self {
+            audience: vec!["observability".into()],
+            certificates: Vec::new(),
+            issuers: Vec::new(),
+            allow_scope_header: false,
+        }
     }
 }
 

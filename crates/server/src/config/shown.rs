@@ -49,6 +49,7 @@ impl Config {
                 "port_offset": self.listen.port_offset,
                 "ports": ports,
                 "cors_origins": self.listen.cors_origins,
+                "hosts": self.listen.hosts,
                 "lifecycle": self.listen.lifecycle,
             },
             "wal": {

@@ -1,6 +1,6 @@
 //! What a request asks of these doors, and how it is told what is wrong: as Prometheus does, or in plain text.
 
-use axum::Json;
+use api::failure;
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -18,8 +18,6 @@ use url::form_urlencoded;
 
 /// The largest body: selectors and reasons are texts that people write.
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// When to come again where the server is busy, in seconds.
-const RETRY_AFTER_S: &str = "5";
 
 /// A request that may be made.
 pub(super) struct Asked {
@@ -121,20 +119,6 @@ impl Failure {
         }
     }
 
-    fn status(&self) -> (StatusCode, &'static str) {
-        match self.kind() {
-            Kind::Invalid => (StatusCode::BAD_REQUEST, "bad_data"),
-            Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Kind::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
-            Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
-            // There are too many of them: asking again changes nothing.
-            Kind::Limited if matches!(self, Self::Storage(_)) => (StatusCode::CONFLICT, "conflict"),
-            Kind::Limited => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
-            Kind::Unavailable | Kind::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Kind::Corrupt | Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-        }
-    }
-
     fn message(&self) -> String {
         match self {
             Self::Refused(refusal) => format!("{}: {refusal}", refusal.code()),
@@ -143,23 +127,26 @@ impl Failure {
         }
     }
 
-    fn with_retry(&self, mut response: Response) -> Response {
-        let (status, _) = self.status();
-        *response.status_mut() = status;
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static(RETRY_AFTER_S));
-        }
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
+    /// The answer, as a protocol tells errors of the kind.
+    fn told(&self, tell: impl FnOnce(Kind, String) -> Response) -> Response {
+        let kind = self.kind();
+        if matches!(kind, Kind::Corrupt | Kind::Internal) {
             tracing::error!(error = self.message(), "a request to keep or delete telemetry failed");
         }
-        response
+        let mut answer = tell(kind, self.message());
+        if kind == Kind::Limited && matches!(self, Self::Storage(_)) {
+            // There are too many of them: asking again changes nothing.
+            *answer.status_mut() = StatusCode::CONFLICT;
+            answer.headers_mut().remove(RETRY_AFTER);
+        }
+        answer
     }
 }
 
 /// A failure in plain text, as Loki and Tempo tell it.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        self.with_retry(format!("{}\n", self.message()).into_response())
+        self.told(|kind, message| failure::plain(kind, format!("{message}\n")))
     }
 }
 
@@ -174,8 +161,6 @@ impl<E: Into<Failure>> From<E> for PromFailure {
 
 impl IntoResponse for PromFailure {
     fn into_response(self) -> Response {
-        let (_, error_type) = self.0.status();
-        let body = serde_json::json!({"status": "error", "errorType": error_type, "error": self.0.message()});
-        self.0.with_retry(Json(body).into_response())
+        self.0.told(|kind, message| failure::prometheus(kind, &message))
     }
 }

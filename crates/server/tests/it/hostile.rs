@@ -27,8 +27,7 @@ fn statuses(answer: &str) -> Vec<&str> {
 async fn a_request_that_could_be_two_is_never_two() {
     let folder = tempfile::tempdir().unwrap();
     let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
-    let smuggled =
-        "GET /loki/api/v1/labels HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: globex\r\nConnection: close\r\n\r\n";
+    let smuggled = "GET /loki/api/v1/labels HTTP/1.1\r\nHost: localhost\r\nX-Scope-OrgID: globex\r\nConnection: close\r\n\r\n";
     let heads = [
         // Two lengths, chunks spelt otherwise, and twice.
         format!("Content-Length: 5\r\nContent-Length: {}\r\n", smuggled.len() + 5),
@@ -50,7 +49,7 @@ async fn a_request_that_could_be_two_is_never_two() {
     {
         for head in &heads {
             let request = format!(
-                "POST {path} HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: acme\r\nContent-Type: application/json\r\n{head}\r\n\
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Scope-OrgID: acme\r\nContent-Type: application/json\r\n{head}\r\n\
                  0\r\n\r\n{smuggled}"
             );
             let answer = raw(&stella, listener, request.as_bytes()).await;
@@ -63,7 +62,7 @@ async fn a_request_that_could_be_two_is_never_two() {
     let chunked = "Transfer-Encoding: chunked\r\n".to_owned();
     for head in [format!("{length}{chunked}"), format!("{chunked}{length}")] {
         let request = format!(
-            "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: acme\r\nContent-Type: application/json\r\n\
+            "POST /loki/api/v1/push HTTP/1.1\r\nHost: localhost\r\nX-Scope-OrgID: acme\r\nContent-Type: application/json\r\n\
              {head}\r\n0\r\n\r\n{smuggled}"
         );
         let answer = raw(&stella, "loki", request.as_bytes()).await;
@@ -82,8 +81,8 @@ async fn heads_that_are_too_large_are_refused() {
     let many: String = (0..500).map(|n| format!("X-A{n}: b\r\n")).collect();
     let long = format!("X-A: {}\r\n", "b".repeat(2 << 20));
     let endless = format!("X-A: {}", "b".repeat(2 << 20));
-    let path = format!("GET /ready?{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(2 << 20));
-    let head = |more: &str| format!("GET /ready HTTP/1.1\r\nHost: x\r\n{more}\r\n");
+    let path = format!("GET /ready?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(2 << 20));
+    let head = |more: &str| format!("GET /ready HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
     for listener in ["prometheus", "loki", "tempo", "otlp_http", "scrape", "health", "debug", "authority"] {
         for request in [head(&many), head(&long), head(&endless), path.clone()] {
             let answer = raw(&stella, listener, request.as_bytes()).await;
@@ -120,16 +119,54 @@ async fn a_tenant_is_named_once_and_in_one_spelling() {
         // Other names are other headers, which nobody looks at.
         ("X-Scope-OrgID: acme\r\nX_Scope_OrgID: globex\r\n", "200"),
         ("X-Scope-OrgID: acme\r\nX-Scope-OrgID-bin: Z2xvYmV4\r\n", "200"),
-        ("X-Scope-OrgID: acme\r\nX-Stella-Tenant: globex\r\nX-StellaOps-Scopes: obs:admin\r\n", "200"),
+        ("X-Scope-OrgID: acme\r\nX-Stella-Tenant: globex\r\nX-StellaOps-Project: globex\r\n", "200"),
+        // What a caller may do is no header's to say.
+        ("X-Scope-OrgID: acme\r\nX-StellaOps-Scopes: obs:admin\r\n", "403"),
         // What shows another identity is not nobody.
         ("X-Scope-OrgID: acme\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n", "401"),
         ("X-Scope-OrgID: acme\r\nAuthorization: Basic YTpi\r\n", "401"),
     ] {
-        let request =
-            format!("GET /loki/api/v1/labels HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        let request = format!(
+            "GET /loki/api/v1/labels HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+        );
         let answer = raw(&stella, "loki", request.as_bytes()).await;
         assert_eq!(statuses(&answer), [status], "{headers:?}: {answer}");
         assert!(!answer.contains("hushed"), "{headers:?}: {answer}");
+    }
+    stella.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_certificates_a_name_that_leads_here_is_not_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry", "--hosts", "metrics.example"]).await;
+    let asked = async |listener: &str, host: &str, method: &str, path: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nX-Scope-OrgID: acme\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        raw(&stella, listener, request.as_bytes()).await
+    };
+    let ways = [
+        ("prometheus", "GET", "/api/v1/labels", "\"errorType\":\"forbidden\""),
+        ("prometheus", "POST", "/api/v1/admin/tsdb/delete_series?match[]=up", "\"errorType\":\"forbidden\""),
+        ("prometheus", "POST", "/api/v1/write", "ERR_HOST_MISMATCH"),
+        ("prometheus", "GET", "/metrics", "ERR_HOST_MISMATCH"),
+        ("loki", "GET", "/loki/api/v1/labels", "\r\n\r\nERR_HOST_MISMATCH: "),
+        ("loki", "GET", "/api/status", "ERR_HOST_MISMATCH"),
+        ("tempo", "GET", "/api/search/tags", "\r\n\r\nERR_HOST_MISMATCH: "),
+        ("tempo", "POST", "/telemetry/retention/run", "ERR_HOST_MISMATCH"),
+        ("otlp_http", "POST", "/v1/logs", "ERR_HOST_MISMATCH"),
+        ("debug", "GET", "/debug/memory", "ERR_HOST_MISMATCH"),
+    ];
+    for (listener, method, path, shape) in ways {
+        let refused = asked(listener, "evil.example:9090", method, path).await;
+        assert_eq!(statuses(&refused), ["403"], "{listener} {path}: {refused}");
+        assert!(refused.contains(shape) && refused.contains("listen.hosts"), "{path}: {refused}");
+        for host in ["localhost:1", "127.0.0.1", "host.docker.internal", "Metrics.Example:80"] {
+            let taken = asked(listener, host, method, path).await;
+            assert!(!taken.contains("ERR_HOST_MISMATCH"), "{listener} {path} {host}: {taken}");
+        }
     }
     stella.stop().await;
 }

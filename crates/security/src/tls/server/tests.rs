@@ -48,8 +48,8 @@ impl Folder {
     }
 
     fn server(&self, auth: ClientAuth, revoked: &[&str]) -> ServerTls {
-        ServerTls::open("loki", &self.files(revoked), auth, Arc::clone(&self.clock) as Arc<dyn Clock>)
-            .unwrap()
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        ServerTls::open("loki", &self.files(revoked), auth, clock, &Tellings::default()).unwrap()
     }
 
     /// A client that trusts this folder's authority and shows a pair of another folder, or none.
@@ -210,7 +210,8 @@ fn files_that_do_not_fit_are_named() {
     let folder = Folder::new();
     let clock = || Arc::clone(&folder.clock) as Arc<dyn Clock>;
     let refused = |files: &ServerFiles| {
-        ServerTls::open("loki", files, ClientAuth::Required, clock()).unwrap_err().to_string()
+        let opened = ServerTls::open("loki", files, ClientAuth::Required, clock(), &Tellings::default());
+        opened.unwrap_err().to_string()
     };
     let good = folder.files(&[]);
     let other_key = ServerFiles { key: folder.path("tempo-dev.key"), ..good.clone() };
@@ -379,7 +380,8 @@ async fn what_would_end_the_service_does_not_replace_what_works() {
     folder.revoke("list.crl", &["01"]);
     let now_s = jiff::Timestamp::now().as_second();
     let clock = Arc::new(ManualClock::new(TimestampNs(now_s * NS_PER_S)));
-    let server = ServerTls::open("loki", &files, ClientAuth::Required, Arc::clone(&clock) as _).unwrap();
+    let (auth, ticks) = (ClientAuth::Required, Arc::clone(&clock) as _);
+    let server = ServerTls::open("loki", &files, auth, ticks, &Tellings::default()).unwrap();
     let client = folder.own_client();
     assert!(meet(&server, &client).await.is_ok());
     // A list with the authority's name that another one signed: the handshakes of all would fail.
@@ -406,4 +408,30 @@ async fn what_would_end_the_service_does_not_replace_what_works() {
         subjects.len(),
         "{subjects:?}"
     );
+}
+
+#[tokio::test]
+async fn whoever_shows_no_certificate_is_told_so_though_its_request_was_under_way() {
+    let folder = Folder::new();
+    let server = Arc::new(folder.server(ClientAuth::Required, &[]));
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let accepts = tokio::spawn(async move {
+        loop {
+            let stream = socket.accept().await.unwrap().0;
+            assert!(server.accept(stream).await.is_err());
+        }
+    });
+    let connector = TlsConnector::from(Arc::new(folder.client(None).config()));
+    for _ in 0..20 {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        // The client is through with the handshake by itself, and asks.
+        let asked = stream.write_all(&[b'x'; 30_000]).await;
+        let answered = stream.read_to_end(&mut Vec::new()).await;
+        let told = asked.and(answered.map(drop)).unwrap_err().to_string();
+        assert!(told.contains("CertificateRequired"), "{told}");
+    }
+    accepts.abort();
 }
