@@ -5,40 +5,49 @@ use std::collections::BTreeMap;
 use model::Labels;
 use model::histogram::{CUSTOM_BUCKETS_SCHEMA, NativeHistogram, Span};
 
-use super::script::{Sample, Series};
+use super::load::Loaded;
+use super::series::Sample;
 
-/// A histogram's buckets by upper bound, and its sum.
+/// A histogram's buckets by upper bound, its count and its sum.
 #[derive(Default)]
 struct Classic<'s> {
     buckets: Vec<(f64, &'s [Sample])>,
+    count: Option<&'s [Sample]>,
     sum: Option<&'s [Sample]>,
 }
 
-/// A series of native histograms for each family of `_bucket` series.
-pub(crate) fn to_native(series: &[Series]) -> Vec<Series> {
+/// A series of native histograms for each family of classic series.
+pub(crate) fn to_native(series: &[Loaded]) -> Result<Vec<Loaded>, String> {
     let mut families: BTreeMap<Labels, Classic<'_>> = BTreeMap::new();
-    for (labels, samples) in series {
+    for Loaded { labels, samples, .. } in series {
         let name = labels.metric_name().unwrap_or_default();
-        if let (Some(base), Some(Ok(upper))) =
-            (name.strip_suffix("_bucket"), labels.get("le").map(syntax::number::parse))
-        {
-            let key = labels.with("le", "").with("__name__", base);
-            families.entry(key).or_default().buckets.push((upper, samples));
+        let key = |base: &str| labels.with("le", "").with("__name__", base);
+        if let Some(base) = name.strip_suffix("_bucket") {
+            let bound = labels.get("le").ok_or_else(|| format!("a bucket without a bound: {name}"))?;
+            // What is no bound makes no bucket.
+            if let Some(upper) = syntax::number::parse(bound).ok().filter(|upper| !upper.is_nan()) {
+                families.entry(key(base)).or_default().buckets.push((upper, samples));
+            }
         } else if let Some(base) = name.strip_suffix("_sum") {
-            families.entry(labels.with("__name__", base)).or_default().sum = Some(samples);
+            families.entry(key(base)).or_default().sum = Some(samples);
+        } else if let Some(base) = name.strip_suffix("_count") {
+            families.entry(key(base)).or_default().count = Some(samples);
         }
     }
-    families.retain(|_, family| !family.buckets.is_empty());
-    families.into_iter().map(|(labels, family)| (labels, histograms(family))).collect()
+    families
+        .into_iter()
+        .map(|(labels, family)| Ok(Loaded { samples: histograms(family)?, labels, starts: Vec::new() }))
+        .collect()
 }
 
-fn histograms(mut family: Classic<'_>) -> Vec<Sample> {
+fn histograms(mut family: Classic<'_>) -> Result<Vec<Sample>, String> {
     family.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let length = family.buckets.iter().map(|(_, samples)| samples.len()).max().unwrap_or(0);
+    let series = family.buckets.iter().map(|(_, samples)| *samples).chain(family.count).chain(family.sum);
+    let length = series.map(<[Sample]>::len).max().unwrap_or(0);
     (0..length).map(|at| histogram(&family, at)).collect()
 }
 
-fn histogram(family: &Classic<'_>, at: usize) -> Sample {
+fn histogram(family: &Classic<'_>, at: usize) -> Result<Sample, String> {
     let float = |samples: &[Sample]| match samples.get(at) {
         Some(Sample::Float(value)) => Some(*value),
         _ => None,
@@ -47,20 +56,31 @@ fn histogram(family: &Classic<'_>, at: usize) -> Sample {
         family.buckets.iter().filter_map(|(upper, samples)| Some((*upper, float(samples)?))).collect();
     // Of two ways to write the same bound, the first holds.
     buckets.dedup_by(|next, before| next.0 == before.0);
-    let Some((_, count)) = buckets.last() else { return Sample::Gap };
+    let (written, sum) = (family.count.and_then(float), family.sum.and_then(float));
+    let Some(count) = written.or(buckets.last().map(|(_, count)| *count)) else {
+        return if sum.is_none() { Ok(Sample::Gap) } else { Err("a sum without a count".to_owned()) };
+    };
+    if buckets.last().is_none_or(|(upper, _)| *upper != f64::INFINITY) {
+        buckets.push((f64::INFINITY, count));
+    }
+    if !buckets.is_sorted_by(|a, b| a.1 <= b.1 || a.1.is_nan() || b.1.is_nan()) {
+        return Err(format!("counts of buckets are not cumulative: {buckets:?}"));
+    }
+    if buckets.last().is_some_and(|(_, last)| *last != count && !count.is_nan()) {
+        return Err(format!("the count {count} is not that of the last bucket: {buckets:?}"));
+    }
     let mut before = 0.0;
-    let mut counts: Vec<f64> =
+    let positive_counts: Vec<f64> =
         buckets.iter().map(|(_, count)| count - std::mem::replace(&mut before, *count)).collect();
-    let custom_bounds: Vec<f64> =
-        buckets.iter().map(|(upper, _)| *upper).filter(|upper| upper.is_finite()).collect();
-    counts.resize(custom_bounds.len() + 1, 0.0);
-    Sample::Histogram(NativeHistogram {
+    let length = u32::try_from(positive_counts.len()).expect("few buckets");
+    let native = NativeHistogram {
         schema: CUSTOM_BUCKETS_SCHEMA,
-        count: *count,
-        sum: family.sum.and_then(float).unwrap_or(0.0),
-        positive_spans: vec![Span { offset: 0, length: u32::try_from(counts.len()).expect("few buckets") }],
-        positive_counts: counts,
-        custom_bounds,
+        count,
+        sum: sum.unwrap_or(0.0),
+        positive_spans: vec![Span { offset: 0, length }],
+        positive_counts,
+        custom_bounds: buckets.iter().map(|(upper, _)| *upper).filter(|upper| upper.is_finite()).collect(),
         ..NativeHistogram::default()
-    })
+    };
+    Ok(Sample::Histogram(native, false))
 }

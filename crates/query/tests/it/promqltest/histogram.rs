@@ -1,12 +1,13 @@
 //! Native histograms as scripts write them: `{{schema:0 sum:5 count:4 buckets:[1 2 1]}}`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::histogram::{NativeHistogram, ResetHint, Span};
 
-/// Reads what stands between the double braces.
-pub(crate) fn parse(text: &str) -> Result<NativeHistogram, String> {
+/// Reads what stands between the double braces; also whether it says something of resets.
+pub(crate) fn parse(text: &str) -> Result<(NativeHistogram, bool), String> {
     let mut h = NativeHistogram::default();
+    let mut keys = BTreeSet::new();
     let (mut offset, mut negative_offset) = (0_i32, 0_i32);
     let mut rest = text.trim();
     while !rest.is_empty() {
@@ -22,7 +23,10 @@ pub(crate) fn parse(text: &str) -> Result<NativeHistogram, String> {
                 .map(|item| syntax::number::parse(item).map_err(|e| e.to_string()))
                 .collect()
         };
-        match key.trim() {
+        if !keys.insert(key) {
+            return Err(format!("twice: {key}"));
+        }
+        match key {
             "schema" => h.schema = value.parse().map_err(|_| format!("schema {value}"))?,
             "sum" => h.sum = number()?,
             "count" => h.count = number()?,
@@ -51,7 +55,7 @@ pub(crate) fn parse(text: &str) -> Result<NativeHistogram, String> {
     };
     h.positive_spans = spans(&h.positive_counts, offset);
     h.negative_spans = spans(&h.negative_counts, negative_offset);
-    Ok(h)
+    Ok((h, keys.contains("counter_reset_hint")))
 }
 
 /// The buckets that are not empty, by index.
@@ -67,8 +71,8 @@ fn buckets(spans: &[Span], counts: &[f64]) -> Vec<(i32, f64)> {
     out
 }
 
-/// Whether the second is as the first is wanted, but for rounding. What the first says nothing of, the second may say.
-pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
+/// Whether two are the same but for rounding, and in what they say of resets where that is wanted.
+pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram, has_hint: bool) -> bool {
     let all = |h: &NativeHistogram| {
         let mut all = buckets(&h.positive_spans, &h.positive_counts);
         all.extend(buckets(&h.negative_spans, &h.negative_counts).into_iter().map(|(i, c)| (i - 100_000, c)));
@@ -76,7 +80,7 @@ pub(crate) fn near(a: &NativeHistogram, b: &NativeHistogram) -> bool {
     };
     let (left, right) = (all(a), all(b));
     a.schema == b.schema
-        && (a.reset_hint == ResetHint::Unknown || a.reset_hint == b.reset_hint)
+        && (!has_hint || a.reset_hint == b.reset_hint)
         && [
             (a.count, b.count),
             (a.sum, b.sum),

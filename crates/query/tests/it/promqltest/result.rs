@@ -5,7 +5,8 @@ use query::{Point, PromAnswer, PromRequest, Value, ValueType};
 
 use super::fixed;
 use super::histogram;
-use super::script::{Case, Sample};
+use super::script::Case;
+use super::series::Sample;
 use super::store::Store;
 
 /// Whether two numbers are the same but for rounding.
@@ -24,7 +25,7 @@ pub(crate) fn near(a: f64, b: f64) -> bool {
 const MINUTE_MS: i64 = 60_000;
 
 /// Asks and compares; else what is wrong. What is asked at one moment is asked over a range around it too, and bound
-/// to that moment over a range of others; there it must be the same.
+/// to that moment at others and over a range of others; there it must be the same.
 pub(crate) async fn check(store: &Store, case: &Case) -> Result<(), String> {
     let request = PromRequest {
         start_ms: case.start_ms,
@@ -35,22 +36,24 @@ pub(crate) async fn check(store: &Store, case: &Case) -> Result<(), String> {
         limit: None,
         counts_samples: false,
     };
-    let answer = match (store.ask(&case.query, request).await, &case.fails) {
-        (Err(error), Some(wanted)) => {
-            let error = error.to_string();
-            return if wanted.fits(&error) { Ok(()) } else { Err(format!("failed with: {error}")) };
+    let answer = once(store, case, &case.query, request).await?;
+    if case.step_ms.is_some() {
+        return Ok(());
+    }
+    let fixed = fixed::fixed(&case.query, case.start_ms);
+    if let (Some(query), true) = (&fixed, answer.is_none() || case.ordered) {
+        for at_ms in [-10 * case.start_ms.max(100), 0, case.start_ms / 5, case.start_ms, 10 * case.start_ms] {
+            let request = PromRequest { start_ms: at_ms, end_ms: at_ms, ..request };
+            once(store, case, query, request)
+                .await
+                .map_err(|why| format!("bound, at {at_ms}, {query}: {why}"))?;
         }
-        (Err(error), None) => return Err(error.to_string()),
-        (Ok(answer), Some(_)) => return Err(format!("did not fail: {:?}", answer.value)),
-        (Ok(answer), None) => answer,
-    };
-    case.warnings.check("warnings", &answer.warnings)?;
-    case.infos.check("infos", &answer.infos)?;
-    compare(case, &answer.value)?;
+    }
+    let Some(answer) = answer else { return Ok(()) };
     let is_comparable = matches!(answer.value.value_type(), ValueType::Vector | ValueType::Scalar);
     // What depends on the query's own range is another thing over another range.
     let of_range = ["start()", "end()", "step()", "range()"].iter().any(|call| case.query.contains(call));
-    if case.step_ms.is_some() || case.ordered || of_range || !is_comparable {
+    if case.ordered || of_range || !is_comparable {
         return Ok(());
     }
     let around = PromRequest {
@@ -62,16 +65,46 @@ pub(crate) async fn check(store: &Store, case: &Case) -> Result<(), String> {
     let around = store.ask(&case.query, around).await.map_err(|error| format!("over a range: {error}"))?;
     let around = at_moment(case, case.start_ms, &answer, &around.value);
     compare(case, &around).map_err(|why| format!("over a range: {why}"))?;
-    bound(store, case, request, &answer).await
+    match fixed {
+        Some(query) => bound(store, case, &query, request, &answer).await,
+        None => Ok(()),
+    }
+}
+
+/// Asks one time; nothing where it failed as it must.
+async fn once(
+    store: &Store,
+    case: &Case,
+    query: &str,
+    request: PromRequest,
+) -> Result<Option<PromAnswer>, String> {
+    let answer = match (store.ask(query, request).await, &case.fails) {
+        (Err(error), Some(wanted)) => {
+            let error = error.to_string();
+            return if wanted.fits(&error) { Ok(None) } else { Err(format!("failed with: {error}")) };
+        }
+        (Err(error), None) => return Err(error.to_string()),
+        (Ok(answer), Some(_)) => return Err(format!("did not fail: {:?}", answer.value)),
+        (Ok(answer), None) => answer,
+    };
+    case.warnings.check("warnings", &answer.warnings)?;
+    case.infos.check("infos", &answer.infos)?;
+    compare(case, &answer.value)?;
+    Ok(Some(answer))
 }
 
 /// The same at any time, where all is bound to the moment that was asked for.
-async fn bound(store: &Store, case: &Case, request: PromRequest, instant: &PromAnswer) -> Result<(), String> {
-    let Some(query) = fixed::fixed(&case.query, case.start_ms) else { return Ok(()) };
+async fn bound(
+    store: &Store,
+    case: &Case,
+    query: &str,
+    request: PromRequest,
+    instant: &PromAnswer,
+) -> Result<(), String> {
     let (step_ms, most) = if case.start_ms == 0 { (1000, 1) } else { ((case.start_ms / 5).abs().max(1), 50) };
     let request =
         PromRequest { start_ms: -most * step_ms, end_ms: most * step_ms, step_ms: Some(step_ms), ..request };
-    let answer = store.ask(&query, request).await.map_err(|error| format!("bound, {query}: {error}"))?;
+    let answer = store.ask(query, request).await.map_err(|error| format!("bound, {query}: {error}"))?;
     for at_ms in (-most..=most).map(|times| times * step_ms) {
         let then = at_moment(case, at_ms, instant, &answer.value);
         compare(case, &then).map_err(|why| format!("bound, at {at_ms}, {query}: {why}"))?;
@@ -110,15 +143,13 @@ fn compare(case: &Case, value: &Value) -> Result<(), String> {
                 }
         }
         Value::Matrix(series) => {
-            let (start_ms, step_ms) = case.matrix.unwrap_or((case.start_ms, case.step_ms.unwrap_or(1)));
-            let wanted: Vec<_> =
-                case.series.iter().filter(|(_, samples)| samples.iter().any(|s| *s != Sample::Gap)).collect();
-            series.len() == wanted.len()
+            let range = case.matrix.unwrap_or((case.start_ms, case.end_ms, case.step_ms.unwrap_or(1)));
+            case.scalar.is_none()
+                && !case.ordered
+                && series.len() == case.series.len()
                 && series.is_sorted_by(|a, b| a.labels < b.labels)
-                && wanted.iter().all(|(labels, samples)| {
-                    series.iter().any(|have| {
-                        have.labels == *labels && points(samples, &have.points, start_ms, step_ms)
-                    })
+                && case.series.iter().all(|(labels, samples)| {
+                    series.iter().any(|have| have.labels == *labels && points(samples, &have.points, range))
                 })
         }
     };
@@ -128,15 +159,19 @@ fn compare(case: &Case, value: &Value) -> Result<(), String> {
 fn same(wanted: &Sample, have: &Point) -> bool {
     match (wanted, have) {
         (Sample::Float(a), Point::Float(b)) => near(*a, *b),
-        (Sample::Histogram(a), Point::Histogram(b)) => histogram::near(a, b),
+        (Sample::Histogram(a, has_hint), Point::Histogram(b)) => histogram::near(a, b, *has_hint),
         _ => false,
     }
 }
 
-fn points(wanted: &[Sample], have: &[(i64, Point)], start_ms: i64, step_ms: i64) -> bool {
+fn points(wanted: &[Sample], have: &[(i64, Point)], (start_ms, end_ms, step_ms): (i64, i64, i64)) -> bool {
     let mut at = start_ms;
     let mut rest = have.iter();
     for sample in wanted {
+        // More than the range has moments.
+        if at > end_ms {
+            return false;
+        }
         if *sample != Sample::Gap {
             let fits = rest.next().is_some_and(|(have_at, point)| *have_at == at && same(sample, point));
             if !fits {

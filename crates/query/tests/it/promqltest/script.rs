@@ -1,33 +1,14 @@
 //! The script format: `load STEP` with series, `clear`, `eval instant at T QUERY`, `eval range from A to B step S QUERY`,
 //! then `expect` lines and the expected result, up to a blank line.
 
-use model::Labels;
-use model::histogram::NativeHistogram;
-use model::metric::STALE_NAN_BITS;
 use regex::Regex;
 
-use super::histogram;
-
-/// A sample of a sequence; none is a gap.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Sample {
-    Gap,
-    Float(f64),
-    Histogram(NativeHistogram),
-    /// Since when the sample of this moment counts, in milliseconds from it.
-    Start(i64),
-}
-
-pub(crate) type Series = (Labels, Vec<Sample>);
+use super::load::{self, Loaded};
+use super::series::{Series, series};
 
 pub(crate) enum Block {
     Clear,
-    /// `native` asks for histograms with custom bounds besides the classic series.
-    Load {
-        step_ms: i64,
-        series: Vec<Series>,
-        native: bool,
-    },
+    Load { step_ms: i64, series: Vec<Loaded> },
     Eval(Box<Case>),
 }
 
@@ -73,22 +54,35 @@ pub(crate) enum Said {
     #[default]
     Unchecked,
     Nothing,
+    /// Something.
+    Any,
     /// Each of these, and nothing that none of these is.
     These(Vec<Text>),
 }
 
 impl Said {
-    fn add(&mut self, text: Text) {
+    fn add(&mut self, text: Text) -> Result<(), String> {
         match self {
+            Said::Nothing => return Err("expected both something and nothing to be said".to_owned()),
             Said::These(texts) => texts.push(text),
-            _ => *self = Said::These(vec![text]),
+            Said::Unchecked | Said::Any => *self = Said::These(vec![text]),
         }
+        Ok(())
+    }
+
+    fn nothing(&mut self) -> Result<(), String> {
+        if let Said::These(_) | Said::Any = self {
+            return Err("expected both something and nothing to be said".to_owned());
+        }
+        *self = Said::Nothing;
+        Ok(())
     }
 
     pub(crate) fn check(&self, what: &str, said: &[String]) -> Result<(), String> {
         let fits = match self {
             Said::Unchecked => true,
             Said::Nothing => said.is_empty(),
+            Said::Any => !said.is_empty(),
             Said::These(texts) => {
                 !said.is_empty()
                     && texts.iter().all(|wanted| said.iter().any(|said| wanted.fits(said)))
@@ -110,12 +104,14 @@ pub(crate) struct Case {
     pub(crate) query: String,
     /// What the query fails with, where it must fail.
     pub(crate) fails: Option<Text>,
+    /// Whether a line of its own says so.
+    expects_fail: bool,
     pub(crate) warnings: Said,
     pub(crate) infos: Said,
     pub(crate) ordered: bool,
     pub(crate) string: Option<String>,
-    /// Start and step of range vectors that an instant query gives.
-    pub(crate) matrix: Option<(i64, i64)>,
+    /// Start, end and step of range vectors that an instant query gives.
+    pub(crate) matrix: Option<(i64, i64, i64)>,
     pub(crate) scalar: Option<f64>,
     pub(crate) series: Vec<Series>,
 }
@@ -140,7 +136,7 @@ pub(crate) fn parse(text: &str) -> Vec<Result<Block, String>> {
         }
         let block = match line.split_whitespace().next() {
             Some("clear") => Ok(Block::Clear),
-            Some("load" | "load_with_nhcb") => load(line, &body),
+            Some("load" | "load_with_nhcb") => load::load(line, &body),
             Some(word) if word.starts_with("eval") => eval(start + 1, line, &body),
             _ => Err(format!("what is this: {line}")),
         };
@@ -149,22 +145,13 @@ pub(crate) fn parse(text: &str) -> Vec<Result<Block, String>> {
     blocks
 }
 
-fn millis(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = syntax::number::parse(text) {
-        return Ok((seconds * 1000.0).round() as i64);
-    }
-    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-    syntax::duration::parse_prometheus_ms(text).map(|ms| ms * sign).map_err(|e| e.to_string())
-}
-
-fn load(line: &str, body: &[&str]) -> Result<Block, String> {
-    let step_ms = millis(line.split_whitespace().nth(1).unwrap_or_default())?;
-    let series = body.iter().map(|line| series(line)).collect::<Result<_, _>>()?;
-    Ok(Block::Load { step_ms, series, native: line.starts_with("load_with_nhcb") })
+/// A duration as it is written; times are durations since the epoch.
+pub(crate) fn millis(text: &str) -> Result<i64, String> {
+    syntax::duration::parse_prometheus_ms(text).map_err(|e| e.to_string())
 }
 
 /// Takes words off the front of a text.
-fn word<'t>(rest: &mut &'t str) -> &'t str {
+pub(crate) fn word<'t>(rest: &mut &'t str) -> &'t str {
     let text = rest.trim_start();
     let (word, behind) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
     *rest = behind;
@@ -179,22 +166,18 @@ fn expect_word(rest: &mut &str, wanted: &str) -> Result<(), String> {
 fn eval(number: usize, line: &str, body: &[&str]) -> Result<Block, String> {
     let mut rest = line;
     let mut case = Case { line: number, ..Case::default() };
-    let any = Said::These(vec![Text::Any]);
     match word(&mut rest) {
         "eval" => {}
         "eval_fail" => case.fails = Some(Text::Any),
-        "eval_warn" => case.warnings = any,
-        "eval_info" => case.infos = any,
+        "eval_warn" => case.warnings = Said::Any,
+        "eval_info" => case.infos = Said::Any,
         "eval_ordered" => case.ordered = true,
         other => return Err(format!("unknown command {other}")),
     }
     match word(&mut rest) {
         "instant" => {
-            // Without a time it is the beginning.
-            if rest.trim_start().starts_with("at ") {
-                word(&mut rest);
-                case.start_ms = millis(word(&mut rest))?;
-            }
+            expect_word(&mut rest, "at")?;
+            case.start_ms = millis(word(&mut rest))?;
             case.end_ms = case.start_ms;
         }
         "range" => {
@@ -202,6 +185,9 @@ fn eval(number: usize, line: &str, body: &[&str]) -> Result<Block, String> {
             case.start_ms = millis(word(&mut rest))?;
             expect_word(&mut rest, "to")?;
             case.end_ms = millis(word(&mut rest))?;
+            if case.end_ms < case.start_ms {
+                return Err(format!("the end is before the start: {line}"));
+            }
             expect_word(&mut rest, "step")?;
             case.step_ms = Some(millis(word(&mut rest))?);
         }
@@ -225,20 +211,33 @@ fn expectation(case: &mut Case, line: &str) -> Result<(), String> {
             return Ok(());
         }
     }
-    let Some(expected) = line.strip_prefix("expect ") else {
-        match syntax::number::parse(line) {
-            Ok(scalar) => case.scalar = Some(scalar),
-            Err(_) => case.series.push(series(line)?),
-        }
+    let mut detail = line;
+    if word(&mut detail) == "expect" {
+        return expected(case, detail);
+    }
+    if let Ok(scalar) = syntax::number::parse(line) {
+        case.scalar = Some(scalar);
         return Ok(());
-    };
-    let mut detail = expected;
+    }
+    let (labels, samples) = series(line)?;
+    if samples.len() > 1 && case.step_ms.is_none() && case.matrix.is_none() {
+        return Err(format!("an instant query gives one sample, or an expected range vector: {line}"));
+    }
+    // Of two lines about the same labels, the later holds.
+    case.series.retain(|(other, _)| *other != labels);
+    case.series.push((labels, samples));
+    Ok(())
+}
+
+/// What follows `expect`.
+fn expected(case: &mut Case, mut detail: &str) -> Result<(), String> {
     match word(&mut detail) {
-        "fail" => case.fails = Some(Text::parse(detail)?),
-        "warn" => case.warnings.add(Text::parse(detail)?),
-        "no_warn" => case.warnings = Said::Nothing,
-        "info" => case.infos.add(Text::parse(detail)?),
-        "no_info" => case.infos = Said::Nothing,
+        "fail" if case.expects_fail => return Err("more than one `expect fail`".to_owned()),
+        "fail" => (case.fails, case.expects_fail) = (Some(Text::parse(detail)?), true),
+        "warn" => case.warnings.add(Text::parse(detail)?)?,
+        "no_warn" => case.warnings.nothing()?,
+        "info" => case.infos.add(Text::parse(detail)?)?,
+        "no_info" => case.infos.nothing()?,
         "ordered" => case.ordered = true,
         "string" => case.string = Some(syntax::string::unquote(detail.trim()).map_err(|e| e.to_string())?),
         "range" => {
@@ -246,157 +245,11 @@ fn expectation(case: &mut Case, line: &str) -> Result<(), String> {
             expect_word(&mut detail, "from")?;
             let start_ms = millis(word(&mut detail))?;
             expect_word(&mut detail, "to")?;
-            millis(word(&mut detail))?;
+            let end_ms = millis(word(&mut detail))?;
             expect_word(&mut detail, "step")?;
-            case.matrix = Some((start_ms, millis(word(&mut detail))?));
+            case.matrix = Some((start_ms, end_ms, millis(word(&mut detail))?));
         }
         other => return Err(format!("unknown expectation {other}")),
-    }
-    Ok(())
-}
-
-/// `name{label="value"} 1 2+1x3 _ stale {{...}}`.
-fn series(line: &str) -> Result<Series, String> {
-    let name_len = line.find(|c: char| c == '{' || c == '@' || c.is_whitespace()).unwrap_or(line.len());
-    let (name, mut rest) = line.split_at(name_len);
-    let mut pairs = vec![("__name__".to_owned(), name.to_owned())];
-    if let Some(inner) = rest.strip_prefix('{').filter(|inner| !inner.starts_with('{')) {
-        rest = labels(inner, &mut pairs)?;
-    }
-    let starts = rest.strip_prefix("@st");
-    Ok((
-        Labels::from_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()).map(|(n, v)| (n, v))),
-        starts.map_or_else(|| samples(rest), start_times)?,
-    ))
-}
-
-fn labels<'t>(inner: &'t str, pairs: &mut Vec<(String, String)>) -> Result<&'t str, String> {
-    let mut rest = inner;
-    loop {
-        rest = rest.trim_start_matches([',', ' ', '\t']);
-        if let Some(behind) = rest.strip_prefix('}') {
-            return Ok(behind);
-        }
-        let literal = |text: &'t str| -> Result<(String, &'t str), String> {
-            let len = syntax::string::literal_len(text).ok_or_else(|| format!("no string in {text}"))?;
-            Ok((syntax::string::unquote(&text[..len]).map_err(|e| e.to_string())?, &text[len..]))
-        };
-        let name;
-        if rest.starts_with(['"', '\'', '`']) {
-            (name, rest) = literal(rest)?;
-        } else {
-            let len = rest.find([' ', '=']).ok_or_else(|| format!("no label in {rest}"))?;
-            (name, rest) = (rest[..len].to_owned(), &rest[len..]);
-        }
-        match rest.trim_start().strip_prefix('=') {
-            Some(behind) => {
-                let value;
-                (value, rest) = literal(behind.trim_start())?;
-                pairs.push((name, value));
-            }
-            None => pairs.push(("__name__".to_owned(), name)),
-        }
-    }
-}
-
-/// `-30s -1m-1mx2 _`: durations from the samples' own times.
-fn start_times(text: &str) -> Result<Vec<Sample>, String> {
-    let mut out = Vec::new();
-    for item in text.split_whitespace() {
-        let (values, count) = match item.rsplit_once('x') {
-            Some((values, count)) => (values, times(count)?),
-            None => (item, 0),
-        };
-        if values == "_" {
-            out.extend(std::iter::repeat_n(Sample::Gap, count.max(1)));
-            continue;
-        }
-        let step_at = values.rfind(['+', '-']).filter(|at| *at > 0).unwrap_or(values.len());
-        let (first, step) = values.split_at(step_at);
-        let duration = |text: &str| millis(text.trim_start_matches('+'));
-        let (mut value, step) = (duration(first)?, if step.is_empty() { 0 } else { duration(step)? });
-        for _ in 0..=count {
-            out.push(Sample::Start(value));
-            value += step;
-        }
-    }
-    Ok(out)
-}
-
-fn samples(text: &str) -> Result<Vec<Sample>, String> {
-    let mut out = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        if rest.starts_with("{{") {
-            rest = histograms(rest, &mut out)?.trim_start();
-            continue;
-        }
-        let (item, behind) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-        rest = behind.trim_start();
-        floats(item, &mut out)?;
-    }
-    Ok(out)
-}
-
-fn times(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| format!("not a number of times: {text}"))
-}
-
-fn histograms<'t>(text: &'t str, out: &mut Vec<Sample>) -> Result<&'t str, String> {
-    let one = |text: &'t str| -> Result<(NativeHistogram, &'t str), String> {
-        let end = text.find("}}").ok_or("no end of a histogram")?;
-        Ok((histogram::parse(&text[2..end])?, &text[end + 2..]))
-    };
-    let (base, mut rest) = one(text)?;
-    let mut step = NativeHistogram::default();
-    let mut sign = 0.0;
-    if rest.starts_with(['+', '-']) && rest[1..].starts_with("{{") {
-        sign = if rest.starts_with('-') { -1.0 } else { 1.0 };
-        (step, rest) = one(&rest[1..])?;
-    }
-    let mut count = 0;
-    if let Some(repeat) = rest.strip_prefix('x') {
-        let len = repeat.find(char::is_whitespace).unwrap_or(repeat.len());
-        count = times(&repeat[..len])?;
-        rest = &repeat[len..];
-    }
-    let mut factor = 0.0;
-    for _ in 0..=count {
-        out.push(Sample::Histogram(histogram::plus(&base, &step, factor)));
-        factor += sign;
-    }
-    Ok(rest)
-}
-
-fn floats(item: &str, out: &mut Vec<Sample>) -> Result<(), String> {
-    let (values, count) = match item.rsplit_once('x') {
-        Some((values, count)) => (values, Some(times(count)?)),
-        _ => (item, None),
-    };
-    if values == "_" {
-        out.extend(std::iter::repeat_n(Sample::Gap, count.unwrap_or(1)));
-        return Ok(());
-    }
-    if values == "stale" {
-        out.push(Sample::Float(f64::from_bits(STALE_NAN_BITS)));
-        return Ok(());
-    }
-    let number = |text: &str| syntax::number::parse(text).map_err(|e| e.to_string());
-    let (mut value, step) = match number(values) {
-        Ok(value) => (value, 0.0),
-        Err(error) => {
-            // The sign of the step is the last that is neither the first character nor an exponent's.
-            let at = values
-                .char_indices()
-                .rev()
-                .find(|(i, c)| matches!(c, '+' | '-') && *i > 0 && !values[..*i].ends_with(['e', 'E']));
-            let at = at.ok_or(error)?.0;
-            (number(&values[..at])?, number(&values[at..])?)
-        }
-    };
-    for _ in 0..=count.unwrap_or(0) {
-        out.push(Sample::Float(value));
-        value += step;
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! The real store under a script: what is loaded lies in heads, in segments, or in both in pieces.
 
-use model::Labels;
 use model::histogram::NativeHistogram;
 use model::limits::Limits;
 use model::metric::{MetricBatchBuilder, SeriesInfo};
@@ -8,7 +7,8 @@ use model::{Batch, TenantContext};
 use promql::Features;
 use query::{PromAnswer, PromRequest, QueryEngine, QueryError, QuerySettings};
 
-use super::script::{Sample, Series};
+use super::load::Loaded;
+use super::series::Sample;
 use crate::fixture::Fixture;
 
 /// Where samples lie when they are asked for.
@@ -35,6 +35,8 @@ impl Store {
         let mut limits = Limits::default();
         // Scripts begin at the epoch.
         limits.retention.metrics_ns = None;
+        // As where the scripts come from: what holds more is too much.
+        limits.metrics.max_query_samples = 10_000;
         let fixture = Fixture::with_limits(limits).await;
         let parallelism = if layout == Layout::Pieces { 4 } else { 1 };
         let engine = fixture.engine_with(QuerySettings {
@@ -57,7 +59,7 @@ impl Store {
         self.fixture.context(&self.name())
     }
 
-    pub(crate) async fn load(&self, series: &[Series], step_ms: i64) {
+    pub(crate) async fn load(&self, series: &[Loaded], step_ms: i64) {
         let pieces = if self.layout == Layout::Pieces { 3 } else { 1 };
         for piece in 0..pieces {
             let batch = batch(series, step_ms, |at| at % pieces == piece);
@@ -81,25 +83,18 @@ enum Value<'a> {
 }
 
 /// The samples whose place is wanted.
-fn batch(series: &[Series], step_ms: i64, is_wanted: impl Fn(usize) -> bool) -> Batch {
+fn batch(series: &[Loaded], step_ms: i64, is_wanted: impl Fn(usize) -> bool) -> Batch {
     let mut builder = MetricBatchBuilder::default();
-    let start_of = |labels: &Labels, place: usize| {
-        let starts = series.iter().filter(|(other, _)| other == labels);
-        let starts = starts.filter_map(|(_, samples)| match samples.get(place) {
-            Some(Sample::Start(before_ms)) => Some(*before_ms),
-            _ => None,
-        });
-        starts.max()
-    };
-    for (labels, samples) in series {
+    for Loaded { labels, samples, starts } in series {
         for (place, sample) in samples.iter().enumerate().filter(|(place, _)| is_wanted(*place)) {
             let value = match sample {
                 Sample::Float(value) => Value::Float(*value),
-                Sample::Histogram(histogram) => Value::Histogram(histogram),
-                Sample::Gap | Sample::Start(_) => continue,
+                Sample::Histogram(histogram, _) => Value::Histogram(histogram),
+                Sample::Gap => continue,
             };
             let at_ms = i64::try_from(place).unwrap() * step_ms;
-            let start_ms = start_of(labels, place).map_or(0, |before_ms| at_ms + before_ms);
+            let start_ms =
+                starts.get(place).copied().flatten().map_or(0, |from_there_ms| at_ms + from_there_ms);
             let number = builder.series(labels, SeriesInfo::default());
             match value {
                 Value::Float(value) => builder.sample(number, at_ms, start_ms, value),
