@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 /// What happened. The names are stable: queries and alerts look for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
@@ -192,28 +194,49 @@ impl Event {
 /// Takes an event. It never waits.
 pub type Record = Arc<dyn Fn(Event) + Send + Sync>;
 
+/// Waits until what was told is kept, or for as long as whoever keeps it thinks right.
+pub type Settle = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// Where events are told. Cheap to clone; the default one keeps nothing.
 #[derive(Clone, Default)]
-pub struct Audit(Option<Record>);
+pub struct Audit {
+    record: Option<Record>,
+    settle: Option<Settle>,
+}
 
 impl Audit {
     /// Tells events to this.
     #[must_use]
     pub fn new(record: Record) -> Self {
-        Self(Some(record))
+        Self { record: Some(record), settle: None }
+    }
+
+    /// The same, where one can wait for events to be kept.
+    #[must_use]
+    pub fn settling(mut self, settle: Settle) -> Self {
+        self.settle = Some(settle);
+        self
     }
 
     /// Tells an event. It never waits and never fails: what cannot be kept is counted where it should have been.
     pub fn record(&self, event: Event) {
-        if let Some(record) = &self.0 {
+        if let Some(record) = &self.record {
             record(event);
+        }
+    }
+
+    /// Waits until what was told so far is kept, and not for long where that cannot be: for those that answer who changed
+    /// something, so that no change is answered and then forgotten by the audit.
+    pub async fn settled(&self) {
+        if let Some(settle) = &self.settle {
+            settle().await;
         }
     }
 }
 
 impl fmt::Debug for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Audit").field(&self.0.is_some()).finish()
+        f.debug_tuple("Audit").field(&self.record.is_some()).finish()
     }
 }
 

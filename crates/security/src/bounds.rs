@@ -64,6 +64,11 @@ pub(crate) const UNKNOWN_KEY_PAUSE_NS: u64 = 10 * 1_000_000_000;
 pub(crate) const OWN_UNKNOWN_KEY_PAUSE_NS: u64 = 1_000_000_000;
 /// How long a request waits for keys that are looked for.
 pub(crate) const KEYS_WAIT: Duration = Duration::from_secs(5);
+/// How long a node signs with one key, in seconds: then it makes another by itself.
+pub(crate) const KEY_LIFE_S: i64 = 180 * 86_400;
+/// How much older a key is, in seconds, that no node signs with any more: its own has had another one for so long, if it is
+/// still there.
+pub(crate) const KEY_GONE_S: i64 = KEY_LIFE_S + 30 * 86_400;
 /// How long a new key is public before tokens are signed with it, in seconds: every node and whoever reads `/jwks` of any of
 /// them knows it by then.
 pub(crate) const KEY_LEAD_S: i64 = 8;

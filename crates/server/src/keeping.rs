@@ -18,12 +18,14 @@ mod plan;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use model::audit::Audit;
 use model::{Clock, Limits};
 use security::gateway::Gateway;
 use storage::Storage;
 
+use crate::audit;
 use crate::config::Role;
 use crate::overrides::Overrides;
 
@@ -102,5 +104,6 @@ pub(crate) fn router(role: Role, keeping: &Keeping) -> Router {
         .route(RUN, post(plan::run))
         .route(RUN_ALL, post(plan::run_all))
         .route(STORED, get(plan::stored))
+        .layer(from_fn_with_state(keeping.audit.clone(), audit::settled))
         .with_state(keeping.clone())
 }

@@ -42,12 +42,14 @@ impl Lifecycle {
         if !self.is_open {
             return closed();
         }
-        let (overrides, audit) = (self.overrides, self.audit);
+        let (overrides, audit) = (self.overrides, self.audit.clone());
         let looked = tokio::task::spawn_blocking(move || {
             overrides.look(&audit);
             overrides.broken()
         });
-        match looked.await {
+        let looked = looked.await;
+        self.audit.settled().await;
+        match looked {
             Ok(broken) if broken.is_empty() => StatusCode::OK.into_response(),
             Ok(broken) => failed(&broken.join("; ")),
             Err(error) => failed(&error.to_string()),

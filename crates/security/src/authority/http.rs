@@ -19,7 +19,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Request, State};
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -89,10 +89,14 @@ struct Because {
     reason: String,
 }
 
-/// Tells refusals.
+/// Tells refusals, and answers who has changed something when the audit has it.
 async fn watched(State(authority): State<Authority>, request: Request, next: Next) -> Response {
     let (source, path) = (Source::of(request.extensions()), request.uri().path().to_owned());
+    let asks = matches!(*request.method(), Method::GET | Method::HEAD) || path == "/introspect";
     let response = next.run(request).await;
+    if !asks && response.status().is_success() {
+        authority.inner.audit.settled().await;
+    }
     if let Some(Because { code, reason }) = response.extensions().get() {
         authority.acting("", &source.to_string()).tell(Action::TokenRefused, |event| {
             event.on(path).code(*code).with("reason", reason).with("listener", "authority")

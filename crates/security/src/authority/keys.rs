@@ -128,6 +128,10 @@ impl SigningKey {
         Ok(Self { jwk, algorithm, key })
     }
 
+    pub(super) const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     pub(super) fn kid(&self) -> &str {
         self.jwk.common.key_id.as_deref().expect("a signing key is made with its name")
     }

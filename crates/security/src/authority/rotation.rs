@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{Algorithm, SigningKey};
 use super::state::{self, PublicKey};
 use super::{Authority, AuthorityError};
-use crate::bounds::{KEY_LEAD_S, MAX_KEYS};
+use crate::bounds::{KEY_GONE_S, KEY_LEAD_S, KEY_LIFE_S, MAX_KEYS};
 
 /// The issuer where no server has named one yet.
 pub(super) const DEFAULT_ISSUER: &str = "https://localhost:8440";
@@ -120,10 +120,40 @@ impl Authority {
         self.load_signing_keys()
     }
 
-    /// Makes a key where this node has none that is not retired: another process may have retired it.
+    /// Makes a key where this node has none that is not retired, as another process may have retired it, or where it has signed
+    /// with that one for long enough.
     async fn keep_a_key(&self) -> Result<(), AuthorityError> {
-        let has_one = self.inner.signing.load().iter().any(|own| own.retired_s.is_none());
-        if has_one { Ok(()) } else { self.rotate(Algorithm::default()).await.map(drop) }
+        let oldest_s = self.now_s() - KEY_LIFE_S;
+        let own = self.inner.signing.load();
+        if own.iter().any(|own| own.retired_s.is_none() && own.created_s > oldest_s) {
+            return Ok(());
+        }
+        let algorithm = own.last().map_or_else(Algorithm::default, |own| own.key.algorithm());
+        drop(own);
+        self.rotate(algorithm).await.map(drop)
+    }
+
+    /// Retires the keys of nodes that are gone: a node that is there has had another one for long.
+    async fn retire_gone(&self) -> Result<(), AuthorityError> {
+        let now_s = self.now_s();
+        let is_gone = |key: &PublicKey| key.retired_s.is_none() && key.created_s + KEY_GONE_S <= now_s;
+        if !self.inner.register.current().state.keys.iter().any(is_gone) {
+            return Ok(());
+        }
+        let retire = |state: &mut state::State| {
+            let gone = state.keys.iter_mut().filter(|key| is_gone(key));
+            let retired = gone.map(|key| {
+                key.retired_s = Some(now_s);
+                key.jwk.common.key_id.clone().unwrap_or_default()
+            });
+            Ok(retired.collect::<Vec<String>>())
+        };
+        for kid in self.inner.register.change(now_s, retire).await? {
+            self.tell(Action::KeyRetired, |event| {
+                event.on(kid).with("tokens", "stay").with("reason", "its node has not renewed it")
+            });
+        }
+        self.load_signing_keys()
     }
 
     /// Makes a new key for this node. It is public at once, and signs as soon as every node has had time to read it; then the
@@ -201,10 +231,14 @@ impl Authority {
         Ok(())
     }
 
-    /// Looks for changes of others, and makes a key where they have retired this node's.
+    /// Looks for changes of others, makes a key where this node's was retired or is old, and retires those of nodes that are gone.
     pub(super) async fn renew(&self) -> Result<(), AuthorityError> {
         self.refresh().await?;
-        if self.inner.is_established.load(Ordering::Relaxed) { self.keep_a_key().await } else { Ok(()) }
+        if !self.inner.is_established.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.keep_a_key().await?;
+        self.retire_gone().await
     }
 
     /// Names of the keys whose private half this node has.

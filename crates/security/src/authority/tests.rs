@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::bounds::{CLOCK_SKEW_S, KEY_LEAD_S};
+use crate::bounds::{CLOCK_SKEW_S, KEY_LEAD_S, KEY_LIFE_S};
 use crate::tls::PeerCertificate;
 use crate::token::{TokenError, Verifier};
 
@@ -285,6 +285,42 @@ async fn only_servers_make_keys_and_those_of_any_can_be_retired() {
     std::fs::write(&file, "no key").unwrap();
     let again = world.node().await;
     assert!(again.issue_short("a", &TokenRequest::default()).is_ok());
+}
+
+#[tokio::test]
+async fn keys_are_renewed_in_time_and_those_of_nodes_that_are_gone_end() {
+    let world = World::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (here, gone) = (world.node().await, world.node_in(elsewhere.path(), 2).await);
+    here.create_client(client("a", &["obs:read"], Some("acme"))).await.unwrap();
+    here.rotate(Algorithm::EdDsa).await.unwrap();
+    let living = || here.keys().into_iter().filter(|key| key.retired_s.is_none()).collect::<Vec<_>>();
+    world.pass_s(KEY_LIFE_S - 1);
+    here.renew().await.unwrap();
+    let [of_gone, own] = <[KnownKey; 2]>::try_from(living()).unwrap();
+    assert!(!of_gone.is_here && own.is_here);
+    // A token of the other node, from the last moment before it went.
+    gone.refresh().await.unwrap();
+    let token = gone.issue_service("a", &TokenRequest::default(), day(90)).unwrap().token;
+    world.pass_s(KEY_LEAD_S + 1);
+    here.renew().await.unwrap();
+    let [still, renewed] = <[KnownKey; 2]>::try_from(living()).unwrap();
+    assert_eq!(still, of_gone, "it may be slow");
+    let is_own = here.jwks().keys.into_iter().find(|key| key.common.key_id.as_ref() == Some(&renewed.kid));
+    let algorithm = is_own.and_then(|key| key.common.key_algorithm);
+    assert!(renewed.is_here && renewed.kid != own.kid);
+    assert_eq!(algorithm, Some(jsonwebtoken::jwk::KeyAlgorithm::EdDSA));
+    world.pass_s(day(30));
+    here.renew().await.unwrap();
+    assert_eq!(living(), [renewed]);
+    assert!(world.verifier(&here).verify(&token, None).is_ok(), "its tokens stay");
+    // When it comes back it makes itself another one.
+    gone.renew().await.unwrap();
+    here.refresh().await.unwrap();
+    assert_eq!(living().len(), 2);
+    world.pass_s(day(367));
+    here.renew().await.unwrap();
+    assert!(here.keys().iter().all(|key| key.kid != of_gone.kid), "when no token of it can live");
 }
 
 #[tokio::test]

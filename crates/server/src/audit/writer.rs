@@ -8,10 +8,11 @@ use model::ingest::IngestError;
 use model::{Batch, Ingest};
 use object_store::{ObjectStore, ObjectStoreExt};
 use security::gateway::Gateway;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Events, Told, lines, outbox};
+use super::{Events, Queued, Told, lines, outbox};
 
 /// How long events wait for others to be written with.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
@@ -34,35 +35,64 @@ pub(crate) struct AuditWriter {
     pub(crate) objects: Arc<dyn ObjectStore>,
 }
 
+/// What was taken from the queue.
+#[derive(Default)]
+struct Taken {
+    events: Vec<Told>,
+    /// Those that wait until the events are written.
+    waits: Vec<oneshot::Sender<()>>,
+}
+
+impl Taken {
+    fn take(&mut self, one: Queued) {
+        match one {
+            Queued::Event(told) => self.events.push(told),
+            Queued::Waits(waits) => self.waits.push(waits),
+        }
+    }
+
+    /// Takes what comes in a while; less of it as soon as somebody waits.
+    async fn take_more(&mut self, queue: &mut mpsc::Receiver<Queued>) {
+        let pause = tokio::time::sleep(BATCH_PAUSE);
+        tokio::pin!(pause);
+        while self.waits.is_empty() && self.events.len() < BATCH_EVENTS {
+            tokio::select! {
+                () = &mut pause => return,
+                one = queue.recv() => match one {
+                    Some(one) => self.take(one),
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
 impl AuditWriter {
     /// Writes until the token is cancelled, then what is left.
     pub(crate) async fn run(self, mut events: Events, stop: CancellationToken) {
         let mut summary = tokio::time::interval(SUMMARY_INTERVAL);
         let mut outbox = tokio::time::interval(OUTBOX_INTERVAL);
         outbox.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut batch = Vec::with_capacity(BATCH_EVENTS);
+        let mut taken = Taken::default();
         while !stop.is_cancelled() {
             tokio::select! {
-                _ = summary.tick() => batch.extend(events.repeats.lock().summarise()),
-                taken = events.queue.recv_many(&mut batch, BATCH_EVENTS) => {
-                    if taken == 0 {
-                        return;
-                    }
-                    tokio::time::sleep(BATCH_PAUSE).await;
-                    while batch.len() < BATCH_EVENTS && let Ok(told) = events.queue.try_recv() {
-                        batch.push(told);
-                    }
+                _ = summary.tick() => taken.events.extend(events.repeats.lock().summarise()),
+                one = events.queue.recv() => {
+                    let Some(one) = one else { return };
+                    taken.take(one);
+                    taken.take_more(&mut events.queue).await;
                 }
                 _ = outbox.tick() => self.take_outbox(&events, &stop).await,
                 () = stop.cancelled() => {}
             }
-            self.write(mem::take(&mut batch), &events, &stop).await;
+            self.write(mem::take(&mut taken.events), &events, &stop).await;
+            taken.waits.clear();
         }
-        while let Ok(told) = events.queue.try_recv() {
-            batch.push(told);
+        while let Ok(one) = events.queue.try_recv() {
+            taken.take(one);
         }
-        batch.extend(events.repeats.lock().summarise());
-        self.write(batch, &events, &stop).await;
+        taken.events.extend(events.repeats.lock().summarise());
+        self.write(taken.events, &events, &stop).await;
     }
 
     /// Writes what commands have left in the store, and removes it there once it is written.

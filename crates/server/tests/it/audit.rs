@@ -170,3 +170,39 @@ async fn what_changes_how_long_telemetry_is_kept_is_told() {
     }
     stella.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_is_in_the_audit_though_the_server_is_killed_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let changes: [(&str, Api, &str, Value); 4] = [
+        (
+            "hold.placed",
+            Api::Prometheus,
+            "/telemetry/retention/holds",
+            serde_json::json!({"reason": "case 7"}),
+        ),
+        (
+            "incident.started",
+            Api::Loki,
+            "/telemetry/incidents/mode",
+            serde_json::json!({"enabled": true, "reason": "x"}),
+        ),
+        ("delete.requested", Api::Loki, "/loki/api/v1/delete?query=%7Ba%3D%22b%22%7D&start=1", Value::Null),
+        ("retention.run", Api::Tempo, "/telemetry/retention/run", Value::Null),
+    ];
+    for (action, api, path, body) in changes {
+        let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+        let answer = post_json(&stella.tenant("acme"), api, path, &body).await.unwrap();
+        assert!(answer.status < 300, "{path}: {} {}", answer.status, answer.text());
+        stella.kill();
+        let stella = Stella::serve(folder.path(), "own_telemetry: false\n", &[]).await;
+        let query = format!("{{service_name=\"stella-audit\", action=\"{action}\"}}");
+        // The log is replayed while the server answers.
+        eventually(action, async || {
+            let told = stella.tenant("stella").lines(&query).await;
+            (told.len() == 1).then_some(())
+        })
+        .await;
+        stella.kill();
+    }
+}
