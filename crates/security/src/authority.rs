@@ -166,6 +166,8 @@ pub struct TokenRequest {
     pub tenant: Option<String>,
     /// The certificate to bind the token to, by `x5t#S256`.
     pub certificate: Option<String>,
+    /// Why it is asked for: for the audit.
+    pub reason: Option<String>,
 }
 
 /// A token, and what it says.
@@ -290,7 +292,11 @@ impl Authority {
             let event = event.on(&claims.jti).of_tenant(claims.tenant.clone().unwrap_or_default());
             let event =
                 event.with("client", name).with("scopes", &claims.scope).with("audience", &claims.aud);
-            event.with("use", token_use.as_str()).with("expires_s", claims.exp.to_string())
+            let event = event.with("use", token_use.as_str()).with("expires_s", claims.exp.to_string());
+            match &request.reason {
+                Some(reason) => event.with("reason", reason),
+                None => event,
+            }
         });
         Ok(Token { token, claims })
     }

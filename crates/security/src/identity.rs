@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use model::TenantId;
@@ -94,9 +93,7 @@ impl Selector {
         match self {
             Self::CommonName(name) => certificate.common_name.as_ref() == Some(name),
             Self::Name(name) => certificate.names.contains(name),
-            Self::Certificate(hash) => {
-                *hash == hex::encode(digest::digest(&digest::SHA256, &certificate.der))
-            }
+            Self::Certificate(hash) => *hash == certificate.sha256(),
             Self::PublicKey(hash) => *hash == certificate.spki_sha256,
         }
     }

@@ -118,7 +118,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let doors: Vec<_> = doors.into_iter().filter(|door| config.roles.contains(&door.role)).collect();
     let secured = secure(config, doors.iter().map(|door| door.name), &clock)?;
     registry.register_collector(Box::new(CertificateMetrics { listeners: secured.clone() }));
-    let exposition = Exposition::new(registry);
+    let exposition = Exposition::new(registry, Arc::clone(&clock));
 
     let listeners = open_ports(config, doors, &parts, &exposition, &secured).await?;
     let addresses: Vec<_> =

@@ -30,7 +30,7 @@ const TICKS_PER_S: f64 = 100.0;
 pub(crate) fn scrape(exposition: &Exposition) -> Router {
     let exposition = exposition.clone();
     let metrics = move |headers: HeaderMap, sight: Option<Extension<Sight>>| async move {
-        exposition.response(&headers, sight.as_ref().map(|sight| &sight.0))
+        exposition.response(&headers, sight.map(|Extension(sight)| sight)).await
     };
     let page = "stella, the collector: metrics are at /metrics, with a token that has the scope obs:read\n";
     Router::new().route("/metrics", get(metrics)).route("/", get(move || async move { page }))

@@ -164,7 +164,7 @@ pub(crate) fn operations(door: &Door, parts: &Parts, exposition: &Exposition) ->
     let metrics = {
         let exposition = exposition.clone();
         get(move |headers: HeaderMap, sight: Option<Extension<Sight>>| async move {
-            exposition.response(&headers, sight.as_ref().map(|sight| &sight.0))
+            exposition.response(&headers, sight.map(|Extension(sight)| sight)).await
         })
     };
     let routes = match door.role {

@@ -230,6 +230,7 @@ async fn token(
         audience: form.get("audience").or(form.get("resource")).map(str::to_owned),
         tenant: form.get("tenant").map(str::to_owned),
         certificate: caller.certificate,
+        reason: None,
     };
     let client = port.authority.client(&caller.name)?;
     let is_ambiguous = client.tenant.is_none() && client.tenants.len() > 1 && request.tenant.is_none();

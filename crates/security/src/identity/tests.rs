@@ -1,5 +1,6 @@
 //! Which certificates a rule selects, and what is refused of headers.
 
+use aws_lc_rs::digest;
 use http::HeaderValue;
 
 use super::*;

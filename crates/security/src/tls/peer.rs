@@ -69,6 +69,12 @@ impl PeerCertificate {
             is_ca: certificate.is_ca(),
         })
     }
+
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hex::encode(digest::digest(&digest::SHA256, &self.der))
+    }
 }
 
 impl fmt::Debug for PeerCertificate {

@@ -37,6 +37,9 @@ pub struct Place {
     /// The configuration file; the defaults hold where none is named.
     #[arg(long, env = "STELLA_CONFIG")]
     config: Option<PathBuf>,
+    /// The data folder, as of `stella up`; that of the configuration where none is named.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
     /// The folder with the override files; that of the configuration where none is named.
     #[arg(long)]
     tenants: Option<PathBuf>,
@@ -62,12 +65,21 @@ impl Place {
     /// # Errors
     /// When the file cannot be used.
     pub(super) fn read(&self) -> Result<Config, ConfigError> {
-        self.file().map_or_else(|| Ok(Config::default()), Config::read)
+        let mut config = self.file().map_or_else(|| Ok(Config::default()), Config::read)?;
+        if let Some(folder) = &self.data_dir {
+            config.data_dir.clone_from(folder);
+        }
+        Ok(config)
     }
 
     /// The folder with the override files.
     pub(super) fn tenants(&self, config: &Config) -> PathBuf {
         self.tenants.clone().unwrap_or_else(|| config.tenants())
+    }
+
+    /// The folder with the override files, where one is named and is not there.
+    fn missing(&self, config: &Config) -> Option<PathBuf> {
+        self.tenants.clone().or_else(|| config.tenants.clone()).filter(|folder| !folder.is_dir())
     }
 }
 
@@ -99,6 +111,11 @@ fn findings(place: &Place) -> Vec<Finding> {
         }
         Err(error) => (Config::default(), of_config(place.file(), &error)),
     };
+    let missing = |path: PathBuf| {
+        let message = "the folder of override files is not there: no tenant has limits of its own".to_owned();
+        Finding { is_error: false, path, line: 0, message }
+    };
+    findings.extend(place.missing(&config).map(missing));
     findings.extend(overrides::check(&place.tenants(&config)));
     findings
 }

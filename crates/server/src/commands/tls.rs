@@ -113,11 +113,12 @@ fn certificates(certificates: &[PeerCertificate]) -> comfy_table::Table {
             ("subject", certificate.subject.clone()),
             ("issuer", certificate.issuer.clone()),
             ("is", kind.to_owned()),
-            ("names", certificate.names.join(" ")),
+            ("names", certificate.names.join("\n")),
             ("valid from", moment(certificate.not_before_s)),
             ("valid until", format!("{} ({left})", moment(certificate.not_after_s))),
             ("serial", certificate.serial.clone()),
             ("public key", format!("spki:{}", certificate.spki_sha256)),
+            ("certificate", format!("sha256:{}", certificate.sha256())),
             ("x5t#S256", certificate.thumbprint.clone()),
         ];
         table.add_rows(rows.map(|(name, value)| [name.to_owned(), value]));

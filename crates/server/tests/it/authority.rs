@@ -164,8 +164,12 @@ async fn a_token_opens_its_own_tenant_and_doors_alone() {
     let create = |name: &str, tenant: &str, scopes: &str| {
         let flags = format!("--scopes {scopes} --audience observability --tenant {tenant}");
         succeed(folder, &format!("stella authority client create {name} {flags}"));
-        let token =
-            succeed(folder, &format!("stella auth token mint --service-account {name} --expires-in 3600"));
+        let token = succeed(
+            folder,
+            &format!(
+                "stella auth token mint --service-account {name} --expires-in 3600 --reason case-7 --raw"
+            ),
+        );
         token.trim().to_owned()
     };
     let (acme, globex) = (create("a", "acme", "obs:logs"), create("g", "globex", "obs:logs,obs:read"));

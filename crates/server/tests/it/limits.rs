@@ -171,8 +171,12 @@ fn the_commands_check_and_explain_what_is_configured() {
     assert_eq!(of("retention_period"), ("7d".into(), Some("stella.yaml".into()), Some(3)));
     assert_eq!(of("query_timeout"), ("30s".into(), Some("stella.yaml".into()), Some(5)));
     assert_eq!(of("max_label_names_per_series"), ("64".into(), None, None));
-    let (is_good, text) = said(&["tenant", "show", "acme", "--config", config]);
-    assert!(is_good && text.contains("loki-overrides.yaml:3"), "{text}");
+    for place in [["--config", config], ["--data-dir", folder.path().to_str().unwrap()]] {
+        let (is_good, text) = said(&[&["tenant", "show", "acme"], &place[..]].concat());
+        assert!(is_good && text.contains("loki-overrides.yaml:3"), "{text}");
+    }
+    let (is_good, text) = said(&["config", "check", "--tenants", "no-such-folder"]);
+    assert!(is_good && text.starts_with("no-such-folder: warning: the folder"), "{text}");
 
     write(folder.path(), "loki-overrides.yaml", "overrides:\n  acme:\n    max_lime_size: 5\n");
     write(folder.path(), "tempo-overrides.yaml", "overrides:\n  acme:\n    block_retention: soon\n");

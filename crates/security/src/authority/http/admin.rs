@@ -141,6 +141,7 @@ struct ServiceToken {
     audience: Option<String>,
     tenant: Option<String>,
     certificate: Option<String>,
+    reason: Option<String>,
 }
 
 async fn issue(
@@ -148,8 +149,8 @@ async fn issue(
     Path(name): Path<String>,
     asked: Result<Json<ServiceToken>, JsonRejection>,
 ) -> Result<Response, Refused> {
-    let ServiceToken { life_s, scopes, audience, tenant, certificate } = body(asked)?;
-    let request = TokenRequest { scopes, audience, tenant, certificate };
+    let ServiceToken { life_s, scopes, audience, tenant, certificate, reason } = body(asked)?;
+    let request = TokenRequest { scopes, audience, tenant, certificate, reason };
     let issued = operator.authority.issue_service(&name, &request, life_s)?;
     tracing::info!(
         operator = operator.name,

@@ -127,6 +127,9 @@ pub struct IssueFlags {
     /// The certificate that it is bound to: a PEM file, or its x5t#S256.
     #[arg(long, value_name = "FILE|X5T")]
     certificate: Option<String>,
+    /// Why it is made: for the audit.
+    #[arg(long)]
+    reason: Option<String>,
     /// Where the Authority is.
     #[command(flatten)]
     pub(super) place: Place,
@@ -140,6 +143,7 @@ impl IssueFlags {
             audience: self.audience.clone(),
             tenant: self.tenant.clone(),
             certificate: self.certificate.as_deref().map(thumbprint).transpose()?,
+            reason: self.reason.clone(),
         };
         Ok((request, seconds(self.ttl)))
     }
@@ -160,6 +164,12 @@ pub struct MintFlags {
     /// The tenant that it acts for; the client's own where none is named.
     #[arg(long)]
     tenant: Option<String>,
+    /// Why it is made: for the audit.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Print the token and nothing else, as is done without this too.
+    #[arg(long = "raw")]
+    _is_raw: bool,
     /// Where the Authority is.
     #[command(flatten)]
     pub(super) place: Place,
@@ -168,8 +178,9 @@ pub struct MintFlags {
 impl MintFlags {
     /// What is asked for, and the token's life in seconds.
     pub(super) fn request(&self) -> anyhow::Result<(TokenRequest, i64)> {
-        let scopes = words(&self.scope);
-        Ok((TokenRequest { scopes, tenant: self.tenant.clone(), ..TokenRequest::default() }, self.expires_in))
+        let (tenant, reason) = (self.tenant.clone(), self.reason.clone());
+        let request = TokenRequest { scopes: words(&self.scope), tenant, reason, ..TokenRequest::default() };
+        Ok((request, self.expires_in))
     }
 }
 

@@ -203,6 +203,7 @@ impl Reached {
                     "audience": request.audience,
                     "tenant": request.tenant,
                     "certificate": request.certificate,
+                    "reason": request.reason,
                 });
                 text(&admin.ask(Method::POST, &path(name, "/tokens"), Some(body)).await?, "access_token")
             }

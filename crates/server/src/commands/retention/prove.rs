@@ -242,12 +242,21 @@ impl Prove {
     /// Waits until no object and no log file has the sample.
     async fn vanish(&self, sample: &Sample, marker: &str) -> anyhow::Result<()> {
         let until_ns = self.in_ms(self.timeout.as_ms());
+        let mut is_told = false;
         loop {
             let done: RunAnswer = ask(&self.server, Method::POST, RUN).await?;
             let stored = self.stored(sample, marker).await?;
             if stored.rows == 0 && stored.log_rows == 0 {
                 tell(&format!("{}: no object of the store and no file of the log has it", sample.signal));
                 return Ok(());
+            }
+            if !is_told {
+                is_told = true;
+                tell(&format!(
+                    "{}: unreadable, and not gone yet: objects go when the grace of the sweep is over \
+                     (retention.sweep_grace, 1h unless configured)",
+                    sample.signal
+                ));
             }
             if self.clock.monotonic_ns() >= until_ns && stored.rows == 0 {
                 bail!("{}: files of the log still have the sample: {:?}", sample.signal, stored.log_files);

@@ -98,10 +98,14 @@ const SET: [Key; 26] = [
     key("retention_stream", Slot::KeepRules(Signal::Logs), "streams that are kept for other periods"),
 ];
 
-const WITHOUT: [Without; 8] = [
+const WITHOUT: [Without; 10] = [
     Without {
-        names: &["policy_*", "enforced_labels", "block_ingestion_*"],
-        why: "it is not enforced: the limits of the whole tenant are",
+        names: &["policy_*", "enforced_labels", "block_ingestion_policy_until"],
+        why: "streams have no policies and no labels that they must have: the limits of the whole tenant are enforced",
+    },
+    Without {
+        names: &["block_ingestion_*"],
+        why: "nobody's lines are refused until a moment: take away the scope, or set ingestion_rate_mb",
     },
     Without {
         names: &[
@@ -144,9 +148,10 @@ const WITHOUT: [Without; 8] = [
         why: "queries are not split among processes; their memory, time, bytes and number are bounded",
     },
     Without {
-        names: &["required_labels", "minimum_labels_number", "blocked_queries", "volume_*"],
+        names: &["required_labels", "minimum_labels_number", "blocked_queries"],
         why: "queries are not refused by their text",
     },
+    Without { names: &["volume_*"], why: "there is no volume API here" },
     Without {
         names: &["ruler_*", "pattern_*", "metric_aggregation_enabled"],
         why: "there are no rules and patterns here",
