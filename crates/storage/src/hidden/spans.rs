@@ -77,7 +77,8 @@ impl SpanVeil {
     }
 }
 
-fn are_met(matchers: &[Matcher], spans: &SpansView<'_>, row: usize) -> bool {
+/// Whether a span meets all of some matchers.
+pub(crate) fn are_met(matchers: &[Matcher], spans: &SpansView<'_>, row: usize) -> bool {
     matchers.iter().all(|matcher| matcher.matches(&value(spans, row, &matcher.name)))
 }
 

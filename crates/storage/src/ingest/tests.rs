@@ -258,7 +258,7 @@ fn what_a_rule_of_its_own_has_outlived_is_not_taken() {
         period_ns: period_s.map(|period_s| period_s * NS_PER_S),
     };
     let mut limits = Limits::default();
-    for signal in [Signal::Metrics, Signal::Logs] {
+    for signal in Signal::ALL {
         *limits.keep_rules.of_mut(signal) = vec![
             rule("a", true, 9, Some(7_200)),
             rule("a", false, 1, Some(60)),
@@ -268,7 +268,10 @@ fn what_a_rule_of_its_own_has_outlived_is_not_taken() {
     }
     limits.retention.logs_ns = Some(600 * NS_PER_S);
     limits.retention.metrics_ns = Some(600 * NS_PER_S);
+    limits.retention.traces_ns = Some(600 * NS_PER_S);
+    limits.keep_rules.traces.iter_mut().for_each(|rule| rule.matchers[0].name = "resource.app".into());
     let (mut lines, mut samples) = (LogBatchBuilder::default(), MetricBatchBuilder::default());
+    let mut spans = TraceBatchBuilder::default();
     for app in ["a", "b", "ever", "other"] {
         let stream = lines.stream(&Labels::from_pairs([("app", app)]));
         let labels = Labels::from_pairs([("__name__", "up"), ("app", app)]);
@@ -277,10 +280,14 @@ fn what_a_rule_of_its_own_has_outlived_is_not_taken() {
             let timestamp_ns = NOW_MS * NS_PER_MS - age_s * NS_PER_S;
             lines.entry(stream, Entry { timestamp_ns, line, ..Entry::default() });
             samples.sample(series, timestamp_ns / NS_PER_MS, 0, 1.0);
+            let (trace_id, span_id) = ([1; 16], [1; 8]);
+            spans.resource_attribute("app", AttributeRef::String(app));
+            spans.span(SpanFields { trace_id, span_id, start_ns: timestamp_ns, ..SpanFields::default() });
         }
     }
     let now = TimestampNs(NOW_MS * NS_PER_MS);
-    for batch in [Batch::Logs(lines.finish()), Batch::Metrics(samples.finish())] {
+    let spans = Batch::Traces(spans.finish());
+    for batch in [Batch::Logs(lines.finish()), Batch::Metrics(samples.finish()), spans] {
         let checked = validate(batch, &limits, now, None).unwrap();
         // One of a, three of b, all of what is kept for ever, two of the rest.
         assert_eq!((checked.batch.items(), checked.receipt.rejected()), (10, 6));

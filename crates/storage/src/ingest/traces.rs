@@ -4,6 +4,7 @@ use arrow::array::{FixedSizeBinaryArray, Int64Array};
 use model::ingest::Reason;
 use model::trace::{SPANS_SCHEMA, TraceBatch};
 
+use super::window::SpanWindows;
 use super::{Check, Kept, check_schema, column};
 
 pub(super) fn validate(batch: TraceBatch, check: &mut Check<'_>) -> Result<TraceBatch, String> {
@@ -12,6 +13,7 @@ pub(super) fn validate(batch: TraceBatch, check: &mut Check<'_>) -> Result<Trace
     let trace_ids: &FixedSizeBinaryArray = column(&spans, 0);
     let span_ids: &FixedSizeBinaryArray = column(&spans, 1);
     let starts: &Int64Array = column(&spans, 7);
+    let windows = SpanWindows::new(&spans, check.limits, check);
     let mut kept = Kept::default();
     for (row, start_ns) in starts.values().iter().enumerate() {
         let verdict = if is_zero(trace_ids.value(row)) {
@@ -19,8 +21,8 @@ pub(super) fn validate(batch: TraceBatch, check: &mut Check<'_>) -> Result<Trace
         } else if is_zero(span_ids.value(row)) {
             Some((Reason::InvalidSpanId, "the span id is all zeros".to_owned()))
         } else {
-            let reason = check.window.verdict(*start_ns);
-            reason.map(|reason| (reason, check.window.explain(reason, *start_ns)))
+            let window = windows.of(row, *start_ns);
+            window.verdict(*start_ns).map(|reason| (reason, window.explain(reason, *start_ns)))
         };
         if let Some((reason, text)) = verdict {
             let example =

@@ -1,13 +1,15 @@
 //! The time in which an item may lie: by what the tenant takes, and by how long its series or stream is kept. What would be
 //! gone at once is not taken.
 
-use arrow::array::{Array as _, BinaryArray};
+use arrow::array::{Array as _, BinaryArray, RecordBatch};
 use hashbrown::HashMap;
 use model::ingest::Reason;
 use model::limits::KeepRule;
+use model::trace::SpansView;
 use model::{Labels, Limits, Signal, TimestampNs};
 
 use super::Check;
+use crate::hidden::spans::are_met;
 
 /// The first and the last moment, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +65,7 @@ pub(super) struct Windows {
 impl Windows {
     /// Those of label sets: of the rules that fit one, the first holds.
     pub(super) fn new(signal: Signal, labels: &BinaryArray, check: &Check<'_>) -> Self {
-        let mut rules: Vec<&KeepRule> = check.limits.keep_rules.of(signal).iter().collect();
-        rules.sort_by_key(|rule| (rule.of_everyone, std::cmp::Reverse(rule.priority)));
+        let rules = rules(signal, check.limits);
         let longest_ns = check.limits.longest_kept(signal);
         let window = |row: u32| {
             // What is no label set is refused for that.
@@ -85,5 +86,46 @@ impl Windows {
     /// That of a row.
     pub(super) fn of(&self, row: u32) -> Window {
         self.narrower.get(&row).copied().unwrap_or(self.widest)
+    }
+}
+
+/// The rules of a signal, the one that holds before others that fit.
+fn rules(signal: Signal, limits: &Limits) -> Vec<&KeepRule> {
+    let mut rules: Vec<&KeepRule> = limits.keep_rules.of(signal).iter().collect();
+    rules.sort_by_key(|rule| (rule.of_everyone, std::cmp::Reverse(rule.priority)));
+    rules
+}
+
+/// The windows of the spans of a batch.
+pub(super) struct SpanWindows<'a> {
+    widest: Window,
+    spans: Option<SpansView<'a>>,
+    /// Each rule with its window.
+    rules: Vec<(&'a KeepRule, Window)>,
+    /// That of what no rule fits.
+    otherwise: Window,
+    /// Spans from this moment on are in each of them.
+    young_ns: i64,
+}
+
+impl<'a> SpanWindows<'a> {
+    /// Those of spans, by their attributes.
+    pub(super) fn new(spans: &'a RecordBatch, limits: &'a Limits, check: &Check<'_>) -> Self {
+        let window = |kept_ns| Window::kept(Signal::Traces, limits, check.now, kept_ns);
+        let rules = rules(Signal::Traces, limits).into_iter().map(|rule| (rule, window(rule.period_ns)));
+        let (rules, otherwise) = (rules.collect::<Vec<_>>(), window(limits.retention.of(Signal::Traces)));
+        let oldest = rules.iter().map(|(_, window)| window.oldest_ns);
+        let young_ns = oldest.fold(otherwise.oldest_ns, i64::max);
+        let spans = if rules.is_empty() { None } else { SpansView::new(spans) };
+        Self { widest: check.window, spans, rules, otherwise, young_ns }
+    }
+
+    /// That of a row, which began at a moment.
+    pub(super) fn of(&self, row: usize, start_ns: i64) -> Window {
+        let Some(spans) = self.spans.as_ref().filter(|_| start_ns < self.young_ns) else {
+            return self.widest;
+        };
+        let fits = self.rules.iter().find(|(rule, _)| are_met(&rule.matchers, spans, row));
+        fits.map_or(self.otherwise, |(_, window)| *window)
     }
 }
