@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::answer::QueryStats;
 use crate::error::QueryError;
+use crate::late::LateLines;
 use crate::leaf::{Counters, LeafExec, Work, from_datafusion};
 use crate::memory::{PoolLimits, QueryPool, Reads, SharedBudget};
 use crate::pace::Pace;
@@ -43,6 +44,7 @@ struct Inner {
     settings: QuerySettings,
     pool: Handle,
     turns: Arc<Turns>,
+    late_lines: LateLines,
     /// What all queries hold together.
     memory: Arc<SharedBudget>,
     budgets: Mutex<HashMap<TenantId, Arc<SharedBudget>>>,
@@ -104,7 +106,14 @@ impl QueryEngine {
         let turns = Turns::new(settings.max_concurrent);
         let memory = Arc::new(SharedBudget::of_all(settings.pressure.clone()));
         let budgets = Mutex::default();
-        Self { inner: Arc::new(Inner { storage, clock, settings, pool, turns, memory, budgets }) }
+        let late_lines = LateLines::default();
+        Self { inner: Arc::new(Inner { storage, clock, settings, pool, turns, late_lines, memory, budgets }) }
+    }
+
+    /// Who follows lines. Whoever writes lines tells here that they come.
+    #[must_use]
+    pub fn late_lines(&self) -> &LateLines {
+        &self.inner.late_lines
     }
 
     /// What all queries hold now, in bytes.

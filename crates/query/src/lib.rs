@@ -16,6 +16,8 @@ pub mod engine;
 
 pub mod lists;
 
+pub mod late;
+
 mod prom;
 
 mod log;

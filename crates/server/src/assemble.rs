@@ -11,6 +11,7 @@ use model::audit::Audit;
 use model::limits::LimitsSource;
 use model::{Clock, Ingest, Pressure};
 use prometheus_client::registry::Registry;
+use query::late::LateLines;
 use query::{QueryEngine, QuerySettings};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -91,7 +92,7 @@ pub async fn assemble(config: &Config, queries: Handle, cores: usize) -> anyhow:
     let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), settings, queries);
 
     let origins = Arc::new(Origins { overrides: Arc::clone(&overrides), base: config.limits() });
-    let status = figures(config, &storage, &limits, &clock, &origins);
+    let status = figures(config, (&storage, engine.late_lines()), &limits, &clock, &origins);
     registry.register_collector(Box::new(StatusMetrics(status.clone())));
     let activity = Arc::clone(&status.activity);
     let ingest: Arc<dyn Ingest> = Arc::clone(&activity) as _;
@@ -232,14 +233,15 @@ fn keeping(
 /// What the figures of tenants are taken from: what is written from now on goes through their counts.
 fn figures(
     config: &Config,
-    storage: &Storage,
+    (storage, late_lines): (&Storage, &LateLines),
     limits: &Arc<dyn LimitsSource>,
     clock: &Arc<dyn Clock>,
     origins: &Arc<Origins>,
 ) -> Status {
+    let engine = Arc::new(storage.clone());
     Status {
         storage: storage.clone(),
-        activity: Arc::new(Activity::open(Arc::new(storage.clone()), Arc::clone(clock), &config.data_dir)),
+        activity: Arc::new(Activity::open(engine, late_lines.clone(), Arc::clone(clock), &config.data_dir)),
         limits: Arc::clone(limits),
         origins: Arc::clone(origins),
         clock: Arc::clone(clock),

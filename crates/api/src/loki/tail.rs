@@ -1,17 +1,20 @@
 //! `GET /loki/api/v1/tail`: the lines of a query as they come, over a WebSocket.
 //!
-//! The tail asks the engine again and again for a short time before now, and tells what it has not told: a line that comes
-//! late by less than [`OVERLAP_NS`] is told too. Whoever reads slower than lines come is told which were left out. A tail asks
-//! the gateway before each look, so that it ends when its caller's token does.
+//! The tail asks the engine again and again for a short time before now, and tells what it has not told. The engine notes what
+//! comes later than that ([`query::late`]), so that the tail asks for it too: a line is told when it comes, however old it is.
+//! Whoever reads slower than lines come is told which were left out. A tail asks the gateway before each look, so that it ends when its caller's token does.
 //!
 //! Source: "Loki HTTP API" 3, "Stream logs".
 
 mod told;
 
-use std::collections::HashMap;
+mod late;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::query::late::{Follower, Moment, stream_hash};
 use ::query::{Direction, LogRequest, LogStream, LogValue, QueryError, is_log_query};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -37,8 +40,10 @@ use crate::parameters::Asked;
 use crate::plain_error::PlainError;
 use told::Told;
 
-/// How far back a look goes: so late a line may come.
+/// How far back a look goes: what comes later than that is asked for by itself.
 const OVERLAP_NS: i64 = 30 * NS_PER_S;
+/// How often one look asks for lines that have come late.
+const MAX_LATE_LOOKS: usize = 8;
 /// The pause between two looks that found all there was.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A tail that is so far behind leaves lines out.
@@ -126,6 +131,7 @@ pub(super) async fn tail(State(door): State<Loki>, mut request: Request) -> Resu
         limit: asked.context.limits().logs.max_query_entries.min(MAX_TAIL_FRAME_LINES),
         told: Told::default(),
         covered_ns: i64::MIN,
+        follower: door.engine.late_lines().follow(asked.context.tenant()),
         door,
         access,
         question,
@@ -152,6 +158,8 @@ struct Tail {
     told: Told,
     /// Everything that came in time is told up to here.
     covered_ns: i64,
+    /// What comes late.
+    follower: Follower,
     _open: Open,
 }
 
@@ -276,6 +284,7 @@ impl Tail {
     /// The last lines before the tail began, from the start that was asked for.
     async fn past(&mut self) -> Result<Vec<LogStream>, End> {
         let until_ns = self.until_ns();
+        let _nothing = self.follower.ask(until_ns);
         let limit = self.question.limit.min(self.limit);
         let range = (self.question.start_ns.min(until_ns), until_ns);
         let mut lines = self.lines(range, limit, Direction::Backward).await?;
@@ -296,12 +305,38 @@ impl Tail {
     async fn look(&mut self) -> Result<(Vec<LogStream>, bool), End> {
         let until_ns = self.until_ns();
         self.told.forget_before(self.covered_ns.saturating_sub(OVERLAP_NS));
+        let mut late = self.follower.ask(until_ns);
+        // What is of the time that is looked at is found there.
+        let _found_there = late.split_off(&(self.told.floor_ns(), 0));
         let range = (self.told.floor_ns().min(until_ns), until_ns);
         let mut lines = self.lines(range, self.limit, Direction::Forward).await?;
         let is_all = lines.iter().map(|stream| stream.entries.len()).sum::<usize>() < self.limit;
         self.told.note(&mut lines, self.limit / 2);
         self.covered_ns = if is_all { until_ns } else { self.told.newest_ns() };
+        self.follower.found(lines.iter().flat_map(|stream| {
+            let hash = stream_hash(stream.labels.as_bytes());
+            stream.entries.iter().map(move |entry| (entry.timestamp_ns, hash))
+        }));
+        lines.extend(self.late(late).await?);
         Ok((lines, is_all))
+    }
+
+    /// The lines that have come late; what is too much for one look is for the next one.
+    async fn late(&self, mut moments: BTreeSet<Moment>) -> Result<Vec<LogStream>, End> {
+        let mut all = Vec::new();
+        for _ in 0..MAX_LATE_LOOKS {
+            let Some(range) = late::first_range(&moments) else { break };
+            let mut lines = self.lines(range, self.limit, Direction::Forward).await?;
+            let times = lines.iter().flat_map(|stream| &stream.entries).map(|entry| entry.timestamp_ns);
+            let is_all = times.clone().count() < self.limit;
+            let newest_ns = times.max().filter(|_| !is_all);
+            let rest = moments.split_off(&(newest_ns.map_or(range.1, |ns| ns.saturating_add(1)), 0));
+            late::keep(&mut lines, &moments);
+            all.extend(lines);
+            moments = rest;
+        }
+        self.follower.note_again(moments);
+        Ok(all)
     }
 
     /// Leaves lines out where the tail is too far behind; gives some of them.
@@ -315,6 +350,8 @@ impl Tail {
         let dropped = self.lines(range, MAX_DROPPED.min(self.limit), Direction::Forward).await?;
         self.told.begin(from_ns);
         self.covered_ns = from_ns;
+        // What of it has come late is left out too.
+        let _left_out = self.follower.ask(until_ns);
         Ok(dropped)
     }
 

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use model::ingest::{IngestError, Reason};
 use model::{Batch, Clock, Ingest, Receipt, Signal, TenantContext, TenantId};
 use parking_lot::{Mutex, RwLock};
+use query::late::LateLines;
 
 use super::kept::{self, Kept, KeptCounts};
 use super::ring::{DAY, HOUR, Ring};
@@ -54,6 +55,8 @@ type Signals = Mutex<[Option<Box<Counted>>; 3]>;
 /// Counts for all tenants; it stands before the engine.
 pub(crate) struct Activity {
     engine: Arc<dyn Ingest>,
+    /// Who follows lines.
+    late_lines: LateLines,
     clock: Arc<dyn Clock>,
     /// Since when is counted.
     pub(crate) since_ns: i64,
@@ -73,9 +76,14 @@ const fn index(signal: Signal) -> usize {
 
 impl Activity {
     /// Counts what goes to the engine, on from what is kept in the data folder.
-    pub(crate) fn open(engine: Arc<dyn Ingest>, clock: Arc<dyn Clock>, data_dir: &Path) -> Self {
+    pub(crate) fn open(
+        engine: Arc<dyn Ingest>,
+        late_lines: LateLines,
+        clock: Arc<dyn Clock>,
+        data_dir: &Path,
+    ) -> Self {
         let Some(kept) = kept::read(data_dir) else {
-            return Self { since_ns: clock.now().0, engine, clock, tenants: RwLock::default() };
+            return Self { since_ns: clock.now().0, engine, late_lines, clock, tenants: RwLock::default() };
         };
         let mut tenants = BTreeMap::new();
         for (name, signals) in kept.tenants.iter().take(MAX_TENANTS) {
@@ -84,7 +92,7 @@ impl Activity {
                 |signal: Signal| signals.get(signal.as_str()).map(|counts| Box::new(Counted::of(counts)));
             tenants.insert(tenant, Arc::new(Mutex::new(SIGNALS.map(counted))));
         }
-        Self { since_ns: kept.since_ns, engine, clock, tenants: RwLock::new(tenants) }
+        Self { since_ns: kept.since_ns, engine, late_lines, clock, tenants: RwLock::new(tenants) }
     }
 
     /// What is to be kept.
@@ -203,7 +211,16 @@ impl Ingest for Activity {
     ) -> BoxFuture<'a, Result<Receipt, IngestError>> {
         Box::pin(async move {
             let (signal, items, bytes) = (batch.signal(), batch.items(), bytes(&batch));
+            let coming = match &batch {
+                Batch::Logs(lines) => {
+                    self.late_lines.coming(context.tenant()).map(|coming| (coming, lines.clone()))
+                }
+                Batch::Metrics(_) | Batch::Traces(_) => None,
+            };
             let result = self.engine.ingest(context, batch).await;
+            if let Some((coming, lines)) = coming.filter(|_| result.is_ok()) {
+                coming.came(&lines);
+            }
             match &result {
                 Ok(receipt) => {
                     self.count(context.tenant(), signal, |counted, now_ns| {

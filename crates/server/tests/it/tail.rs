@@ -119,6 +119,12 @@ async fn what_was_there_and_what_comes_is_told_once_and_to_its_tenant_alone() {
     assert_eq!(tail.lines(1).await, ["late"]);
     push(&acme, "web", &[(now_ns(), "new 2")]).await;
     assert_eq!(tail.lines(1).await, ["new 2"]);
+    // Later than the tail looks back, beside lines that are told already; of a pipeline that changes labels too.
+    let long_ago = now_ns() - 600 * SECOND_NS;
+    push(&acme, "web", &[(long_ago, "very late 1"), (long_ago + 5 * SECOND_NS, "very late 2")]).await;
+    assert_eq!(tail.lines(2).await, ["very late 1", "very late 2"]);
+    push(&acme, "web", &[(now - 19 * SECOND_NS + 1, "beside old 1")]).await;
+    assert_eq!(tail.lines(1).await, ["beside old 1"]);
     // Many at once come in pieces, and all of them.
     let many: Vec<(i64, String)> = (0..5_000).map(|n| (now_ns() - 1_000 + n, format!("many {n}"))).collect();
     assert_eq!(loki_push(&acme, &json!({"app": "web"}), &many).await.unwrap().status, 204);
