@@ -28,7 +28,10 @@ pub fn stream_hash(labels: &[u8]) -> u64 {
 
 /// Who follows whose lines. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct LateLines(Arc<Mutex<HashMap<TenantId, Vec<Weak<Mutex<Noted>>>>>>);
+pub struct LateLines(Arc<Mutex<Followed>>);
+
+/// Those who follow the lines of each tenant.
+type Followed = HashMap<TenantId, Vec<Weak<Mutex<Noted>>>>;
 
 /// One who follows the lines of a tenant, until it is dropped.
 #[derive(Debug)]
