@@ -3,7 +3,6 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::error::Classified;
-use model::tenant::Refusal;
 
 use crate::error::{ApiError, log};
 use crate::failure::{plain_status, with_retry};
@@ -25,11 +24,9 @@ fn status(error: &ApiError) -> StatusCode {
     }
 }
 
-/// The body of an error. A missing tenant has Loki's and Tempo's own text, with the line feed that they send; every
-/// other refusal begins with its stable code.
+/// The body of an error; that of a refusal begins with its stable code.
 fn body(error: &ApiError) -> String {
     match error {
-        ApiError::Refused(Refusal::TenantRequired) => format!("{}\n", Refusal::TenantRequired),
         ApiError::Refused(refusal) => format!("{}: {refusal}", refusal.code()),
         other => other.to_string(),
     }
@@ -44,6 +41,7 @@ impl IntoResponse for PlainError {
 
 #[cfg(test)]
 mod tests {
+    use model::tenant::Refusal;
     use query::QueryError;
 
     use super::*;
@@ -59,7 +57,7 @@ mod tests {
             (QueryError::Execution("x".into()).into(), 400, "x"),
             (QueryError::Limited("y".into()).into(), 429, "y"),
             (QueryError::Internal("z".into()).into(), 500, "query failed: z"),
-            (Refusal::TenantRequired.into(), 401, "no org id\n"),
+            (Refusal::TenantRequired.into(), 401, "TENANT_REQUIRED: no org id"),
             (
                 Refusal::TenantMismatch("b".into()).into(),
                 403,

@@ -120,12 +120,9 @@ impl CollectorError {
     }
 }
 
-/// A missing tenant has the text of Loki and Tempo; every other refusal begins with its stable code.
+/// A refusal begins with its stable code.
 fn refused(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::TenantRequired => refusal.to_string(),
-        refusal => format!("{}: {refusal}", refusal.code()),
-    }
+    format!("{}: {refusal}", refusal.code())
 }
 
 impl Classified for CollectorError {

@@ -64,7 +64,7 @@ pub enum EvalError {
     #[error(
         "maximum of series ({limit}) reached for a single query; consider reducing query cardinality by adding \
          more specific stream selectors, reducing the time range, or aggregating results with functions like sum, \
-         count or topk"
+         count or topk, or have the operator raise max_query_series in loki-overrides.yaml"
     )]
     TooManySeries {
         /// The bound.

@@ -112,7 +112,8 @@ impl QueryEngine {
         let max_entries = context.limits().logs.max_query_entries;
         if plan.is_log_query() && request.limit > max_entries {
             return Err(QueryError::Parse(format!(
-                "max entries limit per query exceeded, limit > max_entries_limit_per_query ({} > {max_entries})",
+                "max entries limit per query exceeded, limit > max_entries_limit_per_query ({} > {max_entries}); ask for \
+                 less, or have the operator raise max_entries_limit_per_query in loki-overrides.yaml",
                 request.limit
             )));
         }

@@ -74,7 +74,7 @@ pub struct Asking<'a> {
 /// A caller that has proven who it is acts for the tenant that the headers choose, or else that the data names, or else that
 /// its token or certificate names; each must be one that it is allowed, and data that names another tenant than the headers is
 /// refused. A caller that is believed acts for the tenant of the headers,
-/// or that the data names, or the configured default. Headers that disagree are refused, and so is a name that
+/// or that the data names, or the configured default; data that names another tenant than the headers is refused here too. Headers that disagree are refused, and so is a name that
 /// is not a tenant id; neither falls back to a later source. Several tenants, `a|b`, can be read at once where the caller may
 /// read each of them.
 #[derive(Clone, Debug)]
@@ -257,6 +257,9 @@ impl Gateway {
         let tenant = match who {
             Who::Known(identity) => known(identity, caller.asked.as_ref(), named)?,
             Who::Believed => match (&caller.asked, named) {
+                (Some(asked), Some(named)) if named != asked.as_str() => {
+                    return Err(Refusal::TenantMismatch(TenantId::parse(named)?.as_str().to_owned()));
+                }
                 (Some(asked), _) => asked.clone(),
                 (None, Some(named)) => TenantId::parse(named)?,
                 (None, None) => self.default_tenant.clone().ok_or(Refusal::TenantRequired)?,

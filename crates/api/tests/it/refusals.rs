@@ -12,10 +12,10 @@ async fn nobody_is_refused_in_each_protocols_shape() {
     let cases = [
         (&fixture.prometheus, "/api/v1/query?query=up", json),
         (&fixture.prometheus, "/api/v1/labels", json),
-        (&fixture.loki, "/loki/api/v1/query_range?query=x", "no org id\n"),
-        (&fixture.loki, "/loki/api/v1/labels", "no org id\n"),
-        (&fixture.tempo, "/api/search", "no org id\n"),
-        (&fixture.tempo, "/api/traces/1", "no org id\n"),
+        (&fixture.loki, "/loki/api/v1/query_range?query=x", "TENANT_REQUIRED: no org id"),
+        (&fixture.loki, "/loki/api/v1/labels", "TENANT_REQUIRED: no org id"),
+        (&fixture.tempo, "/api/search", "TENANT_REQUIRED: no org id"),
+        (&fixture.tempo, "/api/traces/1", "TENANT_REQUIRED: no org id"),
     ];
     for (door, address, expected) in cases {
         let request = || Request::get(address).body(Body::empty()).unwrap();

@@ -164,6 +164,6 @@ async fn wrong_requests_are_refused() {
             Vec::new()
         };
         let reply = door.send(door.collector.loki_push(), anonymous(path, &[PROTOBUF], body)).await;
-        assert_eq!((reply.status, reply.text()), (StatusCode::UNAUTHORIZED, "no org id\n"));
+        assert_eq!((reply.status, reply.text()), (StatusCode::UNAUTHORIZED, "TENANT_REQUIRED: no org id\n"));
     }
 }

@@ -181,7 +181,7 @@ async fn wrong_requests_are_refused() {
     let door = Door::new();
     let nobody = anonymous("/api/v1/write", &[V1, SNAPPY], good.clone());
     let reply = door.send(door.collector.prometheus_write(), nobody).await;
-    assert_eq!((reply.status, reply.text()), (StatusCode::UNAUTHORIZED, "no org id\n"));
+    assert_eq!((reply.status, reply.text()), (StatusCode::UNAUTHORIZED, "TENANT_REQUIRED: no org id\n"));
     // Prometheus tries again after 5xx, and drops what is answered with 4xx.
     for (mood, status, retry_after) in [
         (limited(), StatusCode::TOO_MANY_REQUESTS, "7"),

@@ -57,8 +57,15 @@ async fn a_resource_names_its_tenant_where_no_header_does() {
         (None, "d1"),
     ];
     send(&anonymous, &resources).await;
-    // A header says it for all resources, whatever they say themselves.
-    send(&stella.tenant("initech"), &[(Some(("tenant.id", "acme")), "i1"), (None, "i2")]).await;
+    // A header says it for all resources; one that says another is rejected, and the rest is kept.
+    let initech = stella.tenant("initech");
+    send(&initech, &[(Some(("tenant.id", "initech")), "i1"), (None, "i2")]).await;
+    let of = |tenant, service| (resource(tenant, service), vec!["hello"]);
+    let body = logs(&[of(Some(("tenant.id", "acme")), "a3"), of(None, "i1")]);
+    let answer = post_json(&initech, Api::OtlpHttp, "/v1/logs", &body).await.unwrap();
+    let partial = answer.json()["partialSuccess"].clone();
+    assert_eq!(partial["rejectedLogRecords"], "1", "{partial}");
+    assert!(partial["errorMessage"].as_str().unwrap().contains("tenant=acme"), "{partial}");
 
     assert_eq!(services(&stella.tenant("acme")).await, ["a1", "a2"]);
     assert_eq!(services(&stella.tenant("globex")).await, ["g1"]);
