@@ -82,7 +82,9 @@ pub(crate) fn parse_go(text: &str) -> Option<i64> {
 /// # Errors
 /// Prometheus' and Loki's words for a text that is neither, or is beyond 292 years.
 pub(crate) fn parse_parameter(text: &str) -> Result<i64, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
+    // What has digits and is beyond all numbers is none in Go.
+    let is_number = |seconds: &f64| seconds.is_finite() || !text.contains(is_digit);
+    if let Some(seconds) = text.parse::<f64>().ok().filter(is_number) {
         let ns = seconds * NS_PER_S as f64;
         if ns > i64::MAX as f64 || ns < i64::MIN as f64 {
             return Err(format!("cannot parse {text:?} to a valid duration. It overflows int64"));
@@ -145,6 +147,8 @@ mod tests {
             ("5m", Ok(300 * NS_PER_S)),
             ("NaN", Ok(0)),
             ("1e30", Err("cannot parse \"1e30\" to a valid duration. It overflows int64")),
+            ("1e400", Err("cannot parse \"1e400\" to a valid duration")),
+            ("Inf", Err("cannot parse \"Inf\" to a valid duration. It overflows int64")),
             ("five", Err("cannot parse \"five\" to a valid duration")),
             ("", Err("cannot parse \"\" to a valid duration")),
         ];

@@ -33,14 +33,15 @@ pub use loki::loki;
 pub use prometheus::{ServerStatus, parse_time as parse_prometheus_time, prometheus};
 pub use tempo::tempo;
 
+use model::Origins;
+
 /// What the operator may set of the query doors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Which build is running.
     pub build: BuildInfo,
-    /// The origins whose pages may read answers of Prometheus' API (`https://grafana.example`); `*` stands for
-    /// every origin, an empty list for none.
-    pub allowed_origins: Vec<String>,
+    /// The origins whose pages may read answers of Prometheus' API.
+    pub allowed_origins: Origins,
     /// What the status routes say of the server.
     pub status: ServerStatus,
     /// Whether the routes of Prometheus' experimental search are there.

@@ -1,4 +1,4 @@
-//! Loki's and Tempo's errors, in plain text.
+//! Errors in plain text: Loki's and Tempo's, and those of two routes of Prometheus.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -36,6 +36,23 @@ impl IntoResponse for PlainError {
     fn into_response(self) -> Response {
         log(&self.0);
         with_retry(self.0.kind(), reply::text(status(&self.0), body(&self.0)))
+    }
+}
+
+/// The same on its way to a client of Prometheus' plain routes, which end it with a line feed.
+pub(crate) struct LineError(ApiError);
+
+impl<E: Into<ApiError>> From<E> for LineError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for LineError {
+    fn into_response(self) -> Response {
+        log(&self.0);
+        let line = format!("{}\n", body(&self.0).trim_end());
+        with_retry(self.0.kind(), reply::text(status(&self.0), line))
     }
 }
 

@@ -18,6 +18,10 @@ mod status;
 
 mod features;
 
+mod nothing;
+
+mod openapi;
+
 mod remote_read;
 
 mod search;
@@ -38,7 +42,9 @@ use std::sync::Arc;
 
 use ::query::QueryEngine;
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, any};
+use http::Method;
 use model::{Clock, TimestampNs};
 
 use crate::build_info::BuildInfo;
@@ -57,6 +63,73 @@ pub(crate) struct Prometheus {
 pub use params::parse_time;
 pub use status::ServerStatus;
 
+/// Routes as they are put together, with what each is asked by.
+#[derive(Default)]
+struct Routes {
+    router: Router<Prometheus>,
+    known: Vec<(&'static str, &'static [Method])>,
+}
+
+/// How a question is asked whose parameters may be long.
+const QUESTION: &[Method] = &[Method::GET, Method::POST];
+
+/// How all others are asked.
+const GET: &[Method] = &[Method::GET];
+
+const POST: &[Method] = &[Method::POST];
+
+impl Routes {
+    #[expect(clippy::needless_pass_by_value, reason = "handlers are small, and written where they are added")]
+    fn on<H, T>(mut self, methods: &'static [Method], path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Prometheus>,
+        T: 'static,
+    {
+        let routed = methods.iter().fold(MethodRouter::new(), |routed, method| {
+            let method =
+                MethodFilter::try_from(method.clone()).expect("every method here is one of HTTP's own");
+            routed.on(method, handler.clone())
+        });
+        self.router = self.router.route(path, routed);
+        self.known.push((path, methods));
+        self
+    }
+}
+
+fn routes(has_search: bool) -> Routes {
+    let routes = Routes::default()
+        .on(QUESTION, "/api/v1/query", query::instant)
+        .on(QUESTION, "/api/v1/query_range", query::range)
+        .on(QUESTION, "/api/v1/query_exemplars", exemplars::exemplars)
+        .on(QUESTION, "/api/v1/sql", sql::sql)
+        .on(QUESTION, "/api/v1/format_query", query::format)
+        .on(QUESTION, "/api/v1/parse_query", tree::parse)
+        .on(QUESTION, "/api/v1/labels", series::names)
+        .on(GET, "/api/v1/label/{name}/values", series::values)
+        .on(QUESTION, "/api/v1/series", series::series)
+        .on(GET, "/api/v1/metadata", metadata::metadata)
+        .on(GET, "/api/v1/status/buildinfo", status::build_info)
+        .on(GET, "/api/v1/status/runtimeinfo", status::runtime_info)
+        .on(GET, "/api/v1/status/config", status::config)
+        .on(GET, "/api/v1/status/flags", status::flags)
+        .on(GET, "/api/v1/features", features::features)
+        .on(GET, "/api/v1/openapi.yaml", openapi::description)
+        .on(POST, "/api/v1/read", remote_read::read)
+        .on(GET, "/api/v1/status/walreplay", survey::wal_replay)
+        .on(GET, "/api/v1/status/tsdb", survey::tsdb)
+        .on(GET, "/api/v1/status/tsdb/blocks", survey::blocks)
+        .on(GET, "/federate", federate::federate)
+        .on(GET, "/version", status::version);
+    let routes = nothing::routes(routes);
+    if !has_search {
+        return routes;
+    }
+    routes
+        .on(QUESTION, "/api/v1/search/metric_names", search::metric_names)
+        .on(QUESTION, "/api/v1/search/label_names", search::label_names)
+        .on(QUESTION, "/api/v1/search/label_values", search::label_values)
+}
+
 /// The routes below `/api/v1`, `/federate` and `/version`. Requests carry a `model::tenant::Access` in their extensions; one without is refused.
 /// Every other path below `/api/v1` is answered with 404 in Prometheus' form, unless another router that is merged
 /// with this one has it.
@@ -64,43 +137,10 @@ pub fn prometheus(engine: QueryEngine, clock: Arc<dyn Clock>, settings: &Setting
     let started = clock.now();
     let build = Arc::new(settings.build.clone());
     let status = Arc::new(settings.status.clone());
-    let router = Router::new()
-        .route("/api/v1/query", get(query::instant).post(query::instant))
-        .route("/api/v1/query_range", get(query::range).post(query::range))
-        .route("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
-        .route("/api/v1/sql", get(sql::sql).post(sql::sql))
-        .route("/api/v1/format_query", get(query::format).post(query::format))
-        .route("/api/v1/parse_query", get(tree::parse).post(tree::parse))
-        .route("/api/v1/labels", get(series::names).post(series::names))
-        .route("/api/v1/label/{name}/values", get(series::values))
-        .route("/api/v1/series", get(series::series).post(series::series))
-        .route("/api/v1/metadata", get(metadata::metadata))
-        .route("/api/v1/status/buildinfo", get(status::build_info))
-        .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
-        .route("/api/v1/status/config", get(status::config))
-        .route("/api/v1/status/flags", get(status::flags))
-        .route("/api/v1/features", get(features::features))
-        .route("/api/v1/read", post(remote_read::read))
-        .route("/api/v1/status/walreplay", get(survey::wal_replay))
-        .route("/api/v1/status/tsdb", get(survey::tsdb))
-        .route("/api/v1/status/tsdb/blocks", get(survey::blocks))
-        .route("/federate", get(federate::federate))
-        .route("/version", get(status::version))
-        .route("/api/v1/{*rest}", any(status::not_found))
-        .merge(status::nothing());
-    let router = if settings.search {
-        router.merge(searches())
-    } else {
-        router.route("/api/v1/search/{*what}", any(search::disabled))
-    };
+    let router = routes(settings.search).router.route("/api/v1/{*rest}", any(status::not_found));
+    let router =
+        if settings.search { router } else { router.route("/api/v1/search/{*what}", any(search::disabled)) };
     let router = router.layer(axum::middleware::from_fn(status::options));
     let router = router.with_state(Prometheus { engine, clock, build, status, started });
     reply::with_origins(reply::compressed(router), &settings.allowed_origins)
-}
-
-fn searches() -> Router<Prometheus> {
-    Router::new()
-        .route("/api/v1/search/metric_names", get(search::metric_names).post(search::metric_names))
-        .route("/api/v1/search/label_names", get(search::label_names).post(search::label_names))
-        .route("/api/v1/search/label_values", get(search::label_values).post(search::label_values))
 }

@@ -2,16 +2,22 @@
 //! that browsers may ask from.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
 use futures::stream::{self, Stream, StreamExt};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, ORIGIN};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ORIGIN, VARY,
+};
+use http::{HeaderName, HeaderValue, StatusCode};
+use model::Origins;
 use query::Held;
 use tower_http::compression::CompressionLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::bounds::{MAX_INLINE_ITEMS, MAX_UNCOUNTED_ANSWER_BYTES};
 use crate::error::ApiError;
@@ -124,23 +130,44 @@ pub(crate) fn compressed(router: Router) -> Router {
     router.layer(CompressionLayer::new())
 }
 
-/// Lets pages of the given origins read the answers: `*` stands for every origin, no origin for none.
-pub(crate) fn with_origins(router: Router, origins: &[String]) -> Router {
+/// What answers to pages of allowed origins carry: Prometheus' headers, and those that name a tenant.
+const FOR_PAGES: [(HeaderName, &str); 3] = [
+    (
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        "Accept, Authorization, Content-Type, Origin, X-Scope-OrgID, X-StellaOps-Tenant",
+    ),
+    (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+    (ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+];
+
+/// Lets pages of the given origins read the answers.
+pub(crate) fn with_origins(router: Router, origins: &Origins) -> Router {
     if origins.is_empty() {
         return router;
     }
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::mirror_request()
-    } else {
-        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
-    };
-    let tenant_headers =
-        [HeaderName::from_static("x-scope-orgid"), HeaderName::from_static("x-stellaops-tenant")];
-    let headers = [ACCEPT, AUTHORIZATION, CONTENT_TYPE, ORIGIN].into_iter().chain(tenant_headers);
-    let cors = CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
-        .allow_headers(headers.collect::<Vec<_>>())
-        .expose_headers([DATE]);
-    router.layer(cors)
+    let origins = Arc::new(origins.clone());
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let allowed = request.headers().get(ORIGIN).and_then(|origin| allowed(&origins, origin));
+        async move {
+            let mut answer = next.run(request).await;
+            let headers = answer.headers_mut();
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+            if let Some(origin) = allowed {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                FOR_PAGES.into_iter().for_each(|(name, value)| {
+                    headers.insert(name, HeaderValue::from_static(value));
+                });
+            }
+            answer
+        }
+    }))
+}
+
+/// What an answer says of the origin that asks.
+fn allowed(origins: &Origins, origin: &HeaderValue) -> Option<HeaderValue> {
+    if origins.are_all() {
+        return Some(HeaderValue::from_static("*"));
+    }
+    let is_allowed = origin.to_str().is_ok_and(|origin| origins.allow(origin));
+    is_allowed.then(|| origin.clone())
 }

@@ -3,6 +3,7 @@
 //! The shape is Prometheus': exponential buckets of a schema between -4 and 8, or custom bounds (schema -53).
 //! Counts are floating-point numbers; integer histograms fit exactly up to 2^53.
 
+use std::f64::consts::SQRT_2;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -66,6 +67,19 @@ pub struct NativeHistogram {
 }
 
 impl NativeHistogram {
+    /// As how many samples it counts where a query's are counted: sixteen bytes of memory are one, as in Prometheus.
+    #[must_use]
+    pub fn weight_in_samples(&self) -> u64 {
+        let listed = [
+            self.positive_spans.len(),
+            self.negative_spans.len(),
+            self.positive_counts.len(),
+            self.negative_counts.len(),
+            self.custom_bounds.len(),
+        ];
+        (22 + listed.iter().sum::<usize>() as u64) * 8 / 16
+    }
+
     /// Whether spans and counts fit together, and the schema is one that is known.
     #[must_use]
     pub fn is_valid(&self) -> bool {
@@ -264,6 +278,45 @@ impl<'a> HistogramsView<'a> {
     }
 }
 
+/// Roots of two: the square root, the root of that, and so on. The first is one below the number nearest to it, as in
+/// the table that Prometheus' bounds come from, so that the products of these are the same numbers.
+const ROOTS: [f64; 8] = [
+    SQRT_2.next_down(),
+    1.189_207_115_002_721,
+    1.090_507_732_665_257_7,
+    1.044_273_782_427_413_8,
+    1.021_897_148_654_116_6,
+    1.010_889_286_051_700_5,
+    1.005_429_901_112_802_7,
+    1.002_711_275_050_202_5,
+];
+
+/// The upper bound of a bucket on the positive side of an exponential schema: the bits of Prometheus' number.
+#[must_use]
+pub fn upper_bound(schema: i8, index: i64) -> f64 {
+    let (whole, part) = if schema <= 0 {
+        (index.saturating_mul(1 << schema.unsigned_abs().min(16)), 0)
+    } else {
+        let per_power = 1_i64 << schema.min(16);
+        (index.div_euclid(per_power), index.rem_euclid(per_power))
+    };
+    if whole >= 1_024 {
+        // The last bucket before the one of infinity ends at the largest number.
+        return if whole == 1_024 && part == 0 { f64::MAX } else { f64::INFINITY };
+    }
+    let bits = (0..schema.clamp(0, 16)).rev();
+    let mut bound = 1.0;
+    for (root, bit) in ROOTS.iter().zip(bits) {
+        if part >> bit & 1 == 1 {
+            bound *= root;
+        }
+    }
+    let whole = i32::try_from(whole.max(-2_000)).expect("clamped to a few thousand");
+    // In halves, because 2^1074 is no number, and 1 / 2^1074 is the smallest of all.
+    let half = whole / 2;
+    bound * 2.0_f64.powi(half) * 2.0_f64.powi(whole - half)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,5 +354,27 @@ mod tests {
             ..NativeHistogram::default()
         };
         assert!(!histogram.is_valid());
+    }
+
+    #[test]
+    fn bounds_are_those_of_prometheus() {
+        for (schema, index, bound) in [
+            (0, 0, 1.0),
+            (0, -3, 0.125),
+            (1, 1, SQRT_2.next_down()),
+            (1, -1, SQRT_2.next_down() / 2.0),
+            (2, 1, 1.189_207_115_002_721),
+            (2, 7, 3.363_585_661_014_857_6),
+            (8, 255, 1.994_592_112_170_939_6),
+            (-2, 2, 256.0),
+            (-4, 64, f64::MAX),
+            (3, 8_192, f64::MAX),
+            (3, 8_193, f64::INFINITY),
+            (0, -1_074, 5e-324),
+            (0, i64::MIN, 0.0),
+            (-4, i64::MAX, f64::INFINITY),
+        ] {
+            assert_eq!(upper_bound(schema, index), bound, "{schema} {index}");
+        }
     }
 }

@@ -13,6 +13,8 @@ pub mod matcher;
 
 pub mod pattern;
 
+pub mod origins;
+
 pub mod attributes;
 
 pub mod histogram;
@@ -41,6 +43,7 @@ pub use ingest::{Batch, Ingest, Receipt};
 pub use labels::Labels;
 pub use limits::Limits;
 pub use matcher::{MatchOp, Matcher};
+pub use origins::Origins;
 pub use pressure::Pressure;
 pub use signal::Signal;
 pub use tenant::{TenantContext, TenantId};

@@ -49,16 +49,25 @@ pub fn translated(text: &str, dot_is_all: bool) -> Result<String, PatternError> 
         out: String::with_capacity(text.len() + 16),
         flags: Flags { dot_is_all, is_multi_line: false },
         groups: Vec::new(),
+        held: String::new(),
         atom: None,
         deepest: 1,
     };
     while let Some((at, c)) = reader.chars.next() {
         reader.element(at, c)?;
     }
+    reader.release();
     if !reader.groups.is_empty() {
         return Err(PatternError::new("missing closing )", text));
     }
     Ok(reader.out)
+}
+
+/// The name of a group as the expression has it, of the engine's name for it: several groups may have the same one.
+#[must_use]
+pub fn written_name(engine: &str) -> &str {
+    let name = engine.split_once('[').map_or(engine, |(name, _)| name);
+    name.strip_prefix("_.").unwrap_or(name)
 }
 
 /// What is said of the characters from here on, as far as the engine is not told.
@@ -89,6 +98,8 @@ struct Reader<'t> {
     out: String,
     flags: Flags,
     groups: Vec<Group>,
+    /// Flags that were read and not yet written: a repetition behind them is one of what stands before them.
+    held: String,
     atom: Option<Atom>,
     /// The most that repetitions in the open group ask for.
     deepest: u32,
@@ -96,6 +107,9 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn element(&mut self, at: usize, c: char) -> Result<(), PatternError> {
+        if !matches!(c, '*' | '+' | '?' | '{' | '(') {
+            self.release();
+        }
         match c {
             '(' => return self.open(at),
             ')' => return self.close(),
@@ -110,6 +124,7 @@ impl Reader<'_> {
                     self.skip(bounds.len() - 1);
                     return self.repeat_by(at, &bounds, repeated);
                 }
+                self.release();
                 self.literal(c);
             }
             '^' => self.out.push_str(if self.flags.is_multi_line { "(?m:^)" } else { r"\A" }),
@@ -138,6 +153,11 @@ impl Reader<'_> {
     fn rest(&mut self) -> &str {
         let place = self.place();
         &self.text[place..]
+    }
+
+    /// Writes the flags that were held back.
+    fn release(&mut self) {
+        self.out.push_str(&std::mem::take(&mut self.held));
     }
 
     /// Something stands there that may be repeated.
@@ -169,6 +189,7 @@ impl Reader<'_> {
         }
         self.out.push_str(operator);
         self.out.push_str(if is_lazy { "?" } else { "" });
+        self.release();
         self.deepest = self.deepest.max(all);
         self.atom = Some(Atom { repeated: all, repetition: Some(at) });
         Ok(())
@@ -231,7 +252,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Err(PatternError::new("missing closing )", self.text))
+        Err(PatternError::new("invalid or unsupported Perl syntax", rest))
     }
 
     /// The end of flags, which hold for a group of their own or for the rest of this one.
@@ -240,8 +261,12 @@ impl Reader<'_> {
         let shown = shown.strip_suffix('-').unwrap_or(shown);
         if end == ':' {
             self.push(&format!("{shown}:"))?;
-        } else if shown.len() > 2 {
-            self.out.push_str(&format!("{shown})"));
+        } else {
+            if shown.len() > 2 {
+                self.held.push_str(&format!("{shown})"));
+            }
+            // What stands before them may be repeated, whatever repeats it already.
+            self.atom = self.atom.map(|atom| Atom { repetition: None, ..atom });
         }
         self.flags = flags;
         Ok(())
@@ -253,22 +278,28 @@ impl Reader<'_> {
         let name = &from_name[..end];
         let opening = &whole[..whole.len() - from_name.len() + end + 1];
         let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let group = format!("(?P<{name}>");
         if !is_name {
             return Err(invalid(opening));
         }
-        if self.out.contains(&group) {
-            return Err(PatternError::new("duplicate capture group name", name));
+        // The engine wants names to begin with a letter and to differ; `written_name` takes away what is added.
+        let first = if name.starts_with(|c: char| c.is_ascii_digit()) { "_." } else { "" };
+        let group = |again: &str| format!("(?P<{first}{name}{again}>");
+        let mut group_name = group("");
+        let mut times = 1;
+        while self.out.contains(&group_name) {
+            times += 1;
+            group_name = group(&format!("[{times}]"));
         }
         // The parenthesis and the question mark are behind the reader.
         self.skip(opening.chars().count() - 2);
-        self.push(&group)
+        self.push(&group_name)
     }
 
     fn push(&mut self, opening: &str) -> Result<(), PatternError> {
         if self.groups.len() >= MAX_DEPTH {
             return Err(PatternError::new("expression nests too deeply", self.text));
         }
+        self.release();
         self.out.push_str(opening);
         self.groups.push(Group { flags: self.flags, deepest: self.deepest });
         (self.deepest, self.atom) = (1, None);

@@ -4,6 +4,8 @@ mod count_values;
 
 pub(crate) mod fold;
 
+mod heap;
+
 mod moments;
 
 mod order;

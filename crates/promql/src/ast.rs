@@ -21,6 +21,23 @@ impl PartialEq for Place {
 
 impl Eq for Place {}
 
+/// From where to where something goes in the text, in bytes. As with places, two are always equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extent {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+impl PartialEq for Extent {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Extent {}
+
 /// An expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -116,7 +133,8 @@ pub struct Subquery {
     pub moved: Moved,
 }
 
-/// A duration, or an expression of durations.
+/// A duration, or an expression of durations. What is computed knows its extent as Prometheus tells it: parentheses are
+/// not part of it, nor is the name of a function with arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Duration {
     /// A plain number of seconds.
@@ -124,19 +142,36 @@ pub enum Duration {
     /// A number of seconds that was written as a duration.
     Seconds(f64),
     /// A duration in parentheses.
-    Paren(Box<Duration>),
+    Paren(Box<Duration>, Extent),
     /// `step()`: the query's step.
-    Step,
+    Step(Extent),
     /// `range()`: from the query's start to its end.
-    Range,
+    Range(Extent),
     /// `-d`.
-    Negative(Box<Duration>),
+    Negative(Box<Duration>, Extent),
     /// `min_of(a, b)`.
-    Min(Box<Duration>, Box<Duration>),
+    Min(Box<Duration>, Box<Duration>, Extent),
     /// `max_of(a, b)`.
-    Max(Box<Duration>, Box<Duration>),
+    Max(Box<Duration>, Box<Duration>, Extent),
     /// Arithmetic.
-    Binary(BinaryOp, Box<Duration>, Box<Duration>),
+    Binary(BinaryOp, Box<Duration>, Box<Duration>, Extent),
+}
+
+impl Duration {
+    /// Where it stands, where it is computed; literals are no longer looked for in the text.
+    #[must_use]
+    pub const fn extent(&self) -> Option<Extent> {
+        match self {
+            Duration::Number(_) | Duration::Seconds(_) => None,
+            Duration::Paren(_, extent)
+            | Duration::Step(extent)
+            | Duration::Range(extent)
+            | Duration::Negative(_, extent)
+            | Duration::Min(_, _, extent)
+            | Duration::Max(_, _, extent)
+            | Duration::Binary(_, _, _, extent) => Some(*extent),
+        }
+    }
 }
 
 /// The infix operators.

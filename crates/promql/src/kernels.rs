@@ -303,7 +303,7 @@ pub(crate) fn run(
     out
 }
 
-/// Adds the samples that each step looked at: of windows all, otherwise the one that it took.
+/// Adds the samples that each step looked at: of windows all, otherwise the one that it took. A histogram counts as many.
 pub(crate) fn count(
     kernel: &Kernel,
     windows: &Windows,
@@ -316,10 +316,13 @@ pub(crate) fn count(
         let cleaned = samples.has_markers().then(|| samples.cleaned());
         let samples = cleaned.as_ref().map_or(samples, Cleaned::samples);
         each_window(windows, samples, |step, window| {
-            per_step[step] += (window.values.len() + window.histograms.len()) as u64;
+            let histograms = window.histograms.iter().map(NativeHistogram::weight_in_samples);
+            per_step[step] += window.values.len() as u64 + histograms.sum::<u64>();
         });
     } else {
-        result.presence().steps().for_each(|step| per_step[step] += 1);
+        for step in result.presence().steps() {
+            per_step[step] += result.point(step).map_or(0, |point| point.weight_in_samples());
+        }
     }
 }
 

@@ -202,9 +202,11 @@ pub fn plan(expr: &Expr, params: &EvalParams) -> Result<Plan, EvalError> {
         values: 0,
         tells_resets: false,
         in_subquery: false,
+        is_result: false,
     };
     let root = match expr.unparenthesized() {
         matrix @ (Expr::Range(..) | Expr::Subquery(_)) => {
+            planner.is_result = true;
             let (source, windows) = planner.source(matrix, steps)?;
             Node::Matrix { source, windows }
         }
@@ -243,8 +245,10 @@ struct Planner {
     values: usize,
     /// Whether only counts and sums of histograms are wanted of what is planned now.
     tells_resets: bool,
-    /// Whether what is planned now has other steps than the query.
+    /// Whether what is planned now has other steps than the query, and is counted as what a window has.
     in_subquery: bool,
+    /// Whether the windows that are planned next are the result itself: then what is inside them is counted.
+    is_result: bool,
 }
 
 impl Planner {
@@ -332,6 +336,25 @@ fn settle(node: Node) -> Result<Node, EvalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_computed_durations_is_told_with_its_bytes() {
+        let cases = [
+            ("count_over_time(m[1m-1m])", "18:23: duration must be greater than 0"),
+            ("count_over_time(m[step()])", "18:24: duration must be greater than 0"),
+            ("m[(-(1m + 2m))]", "3:12: duration must be greater than 0"),
+            ("m[1m:(0)]", "5:7: duration must be greater than 0"),
+            ("m[max_of(-step(), -(1m))]", "9:22: duration must be greater than 0"),
+            ("m offset (1m / (2m - 120s))", "10:25: division by zero"),
+            ("m offset -(1 % step())", "11:21: modulo by zero"),
+            ("m offset (10 ^ 20)", "10:17: duration is out of range"),
+        ];
+        for (text, wanted) in cases {
+            let expr = crate::parse(text, crate::Features::ALL).unwrap();
+            let said = plan(&expr, &EvalParams::instant(0)).map(|_| ()).map_err(|error| error.to_string());
+            assert_eq!(said, Err(wanted.to_owned()), "{text}");
+        }
+    }
 
     #[test]
     fn numbers_of_many_steps_are_bounded_together() {

@@ -66,6 +66,15 @@ impl Point {
             Point::Histogram(_) => None,
         }
     }
+
+    /// As how many samples it counts where a query's are counted.
+    #[must_use]
+    pub fn weight_in_samples(&self) -> u64 {
+        match self {
+            Point::Float(_) => 1,
+            Point::Histogram(histogram) => histogram.weight_in_samples(),
+        }
+    }
 }
 
 /// A series with its points, ascending in time.

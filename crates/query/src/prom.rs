@@ -11,6 +11,7 @@ use crate::answer::{PromAnswer, QueryStats, SampleStats};
 use crate::engine::{Held, QueryEngine, Running};
 use crate::error::QueryError;
 use crate::federation;
+use crate::leaf::Touched;
 use crate::leaf::metrics::MetricsWork;
 use crate::limits::{check_length, check_ranges, check_series, within_lookback};
 use crate::request::PromRequest;
@@ -152,8 +153,7 @@ impl QueryEngine {
             samples: request.counts_samples.then(|| {
                 let mut touched = running.counters.samples.lock();
                 touched.add(&output.counted, 0);
-                let counts = touched.per_step.iter().copied().chain(std::iter::repeat(0));
-                SampleStats { per_step: steps.iter().zip(counts).collect(), peak: touched.held }
+                sample_stats(&touched, &request, steps.iter())
             }),
             held: Held::new(running),
         })
@@ -175,6 +175,16 @@ impl QueryEngine {
         })
         .await
     }
+}
+
+/// What each step looked at; what a subquery did belongs to the one moment that was asked for.
+fn sample_stats(touched: &Touched, request: &PromRequest, steps: impl Iterator<Item = i64>) -> SampleStats {
+    let counts = touched.per_step.iter().copied();
+    let per_step = match request.step_ms {
+        Some(_) => steps.zip(counts.chain(std::iter::repeat(0))).collect(),
+        None => steps.map(|at_ms| (at_ms, counts.clone().sum())).collect(),
+    };
+    SampleStats { per_step, peak: touched.held }
 }
 
 /// From the first to the last moment that is asked for.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use futures::future::{BoxFuture, Either};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request};
+use model::Origins;
 use model::audit::{Action, Audit, Event};
 use model::limits::{Limits, LimitsSource};
 use model::tenant::{
@@ -89,8 +90,8 @@ pub struct Gateway {
 /// What a gateway believes of what requests say of themselves; nothing where nothing else is said.
 #[derive(Clone, Debug, Default)]
 pub struct Believed {
-    /// The origins whose pages may change something, besides those of the server's own host; `*` stands for every origin.
-    pub origins: Vec<String>,
+    /// The origins whose pages may change something, besides those of the server's own host.
+    pub origins: Origins,
     /// The names by which those who show nothing must ask; any, where it is left out.
     pub hosts: Option<Hosts>,
     /// Whether a header may say which of the caller's scopes a request has.

@@ -3,18 +3,18 @@
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
+use model::Origins;
 
 /// The origin of the page that asks, where it is neither of this host (`authority` says which, where no header does) nor one of
-/// those allowed (`*` allows all). What no browser sends has none.
+/// those allowed. What no browser sends has none.
 #[must_use]
-pub fn foreign(headers: &HeaderMap, authority: Option<&str>, allowed: &[String]) -> Option<String> {
+pub fn foreign(headers: &HeaderMap, authority: Option<&str>, allowed: &Origins) -> Option<String> {
     let text = |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let origin = text(ORIGIN)?;
     let host = origin.split_once("://").map(|(_, host)| host);
     let asked = authority.map(Into::into).or_else(|| text(HOST));
     let is_own = host.is_some() && host == asked.as_deref();
-    let is_allowed = allowed.iter().any(|one| one == "*" || *one == origin);
-    (!is_own && !is_allowed).then(|| origin.into_owned())
+    (!is_own && !allowed.allow(&origin)).then(|| origin.into_owned())
 }
 
 #[cfg(test)]
@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn only_pages_of_this_host_and_of_allowed_origins_ask_for_their_users() {
-        let allowed = ["https://grafana.example".to_owned()];
+        let allowed = Origins::parse(&["https://grafana.example"]).unwrap();
+        let all = Origins::parse(&["*"]).unwrap();
         for (origin, host, is_taken) in [
             (None, "logs:3100", true),
             (Some("https://logs:3100"), "logs:3100", true),
@@ -41,7 +42,7 @@ mod tests {
                 headers.insert(ORIGIN, HeaderValue::try_from(origin).unwrap());
             }
             assert_eq!(foreign(&headers, None, &allowed).is_none(), is_taken, "{origin:?}");
-            assert_eq!(foreign(&headers, None, &["*".to_owned()]), None);
+            assert_eq!(foreign(&headers, None, &all), None);
             // HTTP/2 has no such header.
             headers.remove(HOST);
             assert_eq!(foreign(&headers, Some(host), &allowed).is_none(), is_taken, "{origin:?}");

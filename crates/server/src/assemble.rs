@@ -184,7 +184,7 @@ fn door_settings(config: &Config, budget: Budget, cores: usize) -> anyhow::Resul
         memory_limit_bytes: budget.limit_bytes as u64,
         lifecycle: config.listen.lifecycle,
     };
-    let allowed_origins = config.listen.cors_origins.clone();
+    let allowed_origins = config.origins()?;
     Ok(api::Settings { build, allowed_origins, status, search: config.features()?.search })
 }
 

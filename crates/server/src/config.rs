@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use model::{Limits, Signal, TenantId};
+use model::{Limits, Origins, Signal, TenantId};
 use serde::Deserialize;
 use storage::StoreConfig;
 
@@ -127,7 +127,8 @@ pub struct Listen {
     pub port_offset: u16,
     /// The ports, by the names of the listeners.
     pub ports: Ports,
-    /// The origins whose pages may read answers (`https://grafana.example`); `*` stands for every origin.
+    /// The origins whose pages may read answers (`https://grafana.example`), or expressions that whole origins match; `*`
+    /// stands for every origin.
     pub cors_origins: Vec<String>,
     /// The names by which a server without certificates may be asked, besides `localhost`, addresses and the name of this
     /// machine; `*` stands for every name.
@@ -456,6 +457,7 @@ impl Config {
         }
         self.default_tenant()?;
         self.features()?;
+        self.origins()?;
         for (name, port) in self.listen.ports.named() {
             if port.checked_add(self.listen.port_offset).is_none() {
                 return Err(ConfigError::Value(format!(
@@ -465,6 +467,15 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The origins whose pages may read answers.
+    ///
+    /// # Errors
+    /// When an expression is none.
+    pub fn origins(&self) -> Result<Origins, ConfigError> {
+        let invalid = |error| ConfigError::Value(format!("listen.cors_origins: {error}"));
+        Origins::parse(&self.listen.cors_origins).map_err(invalid)
     }
 
     /// What is experimental and enabled.

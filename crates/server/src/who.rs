@@ -8,8 +8,8 @@ use api::failure;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
 use model::Clock;
 use model::audit::Audit;
 use model::error::Classified;
@@ -78,7 +78,7 @@ pub(crate) fn gateway(
     let gateway = Gateway::new(identities, config.default_tenant()?, limits, audit);
     let names = || std::iter::once(environment::hostname()).chain(config.listen.hosts.iter().cloned());
     let believed = Believed {
-        origins: config.listen.cors_origins.clone(),
+        origins: config.origins()?,
         hosts: believes.then(|| Hosts::new(names())),
         allow_scope_header: config.identity.allow_scope_header,
     };
@@ -87,7 +87,12 @@ pub(crate) fn gateway(
 
 /// Answers requests that the caller may not make. Those that concern a tenant are refused by their handlers, each in its
 /// protocol's shape, when they ask for it; what a handler answered without asking is not given out.
+///
+/// What a browser asks before it asks has no credentials, and its answer nothing but which origins may ask.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS && request.uri().path().starts_with("/api/v1/") {
+        return next.run(request).await;
+    }
     let refusal = request.extensions().get::<Access>().and_then(|access| access.refusal().cloned());
     let mut answer = match refusal {
         Some(refusal) => refusing(request, next, &refusal).await,

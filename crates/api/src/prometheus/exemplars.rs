@@ -28,7 +28,7 @@ pub(crate) async fn exemplars(
     let range = TimeRange::from_ms(start_ms, end_ms);
     let query = asked.parameters.get("query").unwrap_or_default();
     let expr = query::parse_promql(query, door.engine.features());
-    let expr = expr.map_err(|error| ApiError::parameter("query", error.to_string()))?;
+    let expr = expr.map_err(|error| ApiError::Request(error.to_string()))?;
     if expr.selectors().is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

@@ -18,7 +18,7 @@ use wire::exposition::METRIC_FAMILY;
 
 use super::Prometheus;
 use crate::parameters::Asked;
-use crate::plain_error::PlainError;
+use crate::plain_error::LineError;
 use crate::reply;
 
 /// The label whose absence the scraper must not fill in.
@@ -59,7 +59,7 @@ impl Escaping {
 pub(crate) async fn federate(
     State(door): State<Prometheus>,
     request: Request,
-) -> Result<Response, PlainError> {
+) -> Result<Response, LineError> {
     let asked = Asked::read(request).await?;
     let sets: Vec<Vec<Matcher>> =
         asked.parameters.all("match[]").map(parse_metric_selector).collect::<Result<_, _>>()?;

@@ -99,21 +99,7 @@ fn upper_bound(histogram: &NativeHistogram, index: i64) -> f64 {
             Err(_) => f64::NEG_INFINITY,
         };
     }
-    // 2^(index * 2^-schema), with the whole powers kept apart so that they stay exact.
-    let (whole, fraction) = if histogram.schema <= 0 {
-        (index.saturating_mul(1 << histogram.schema.unsigned_abs().min(16)), 0.0)
-    } else {
-        let per_power = 1_i64 << histogram.schema.min(16);
-        (index.div_euclid(per_power), index.rem_euclid(per_power) as f64 / per_power as f64)
-    };
-    if whole == 1_024 && fraction == 0.0 {
-        // The last bucket before the one of infinity ends at the largest number.
-        return f64::MAX;
-    }
-    let whole = i32::try_from(whole.clamp(-2_000, 2_000)).expect("clamped to a few thousand");
-    // In halves, because 2^1074 is no number, and 1 / 2^1074 is the smallest of all.
-    let half = whole / 2;
-    fraction.exp2() * 2.0_f64.powi(half) * 2.0_f64.powi(whole - half)
+    model::histogram::upper_bound(histogram.schema, index)
 }
 
 #[cfg(test)]
@@ -136,7 +122,9 @@ mod tests {
             negative_counts: vec![4.0, 5.0],
             ..NativeHistogram::default()
         };
-        let (root, inverse) = (std::f64::consts::SQRT_2, std::f64::consts::FRAC_1_SQRT_2);
+        // Prometheus' root of two, and half of it.
+        let root = std::f64::consts::SQRT_2.next_down();
+        let inverse = root / 2.0;
         assert_eq!(
             buckets(&histogram),
             [

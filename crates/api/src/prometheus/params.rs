@@ -1,5 +1,7 @@
 //! The parameters of Prometheus' routes, with its words for what is wrong with them.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use model::time::NS_PER_MS;
 use model::{Matcher, TimeRange};
 use query::PromRequest;
@@ -160,8 +162,10 @@ pub(crate) fn limit(parameters: &Parameters) -> Result<Option<usize>, ApiError> 
     let Some(text) = parameters.get("limit") else {
         return Ok(None);
     };
-    let limit: i64 = text.parse().map_err(|_| {
-        ApiError::parameter("limit", format!("strconv.Atoi: parsing {text:?}: invalid syntax"))
+    let limit: i64 = text.parse().map_err(|error: ParseIntError| {
+        let is_beyond = matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow);
+        let what = if is_beyond { "value out of range" } else { "invalid syntax" };
+        ApiError::parameter("limit", format!("strconv.Atoi: parsing {text:?}: {what}"))
     })?;
     let limit =
         usize::try_from(limit).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))?;

@@ -25,7 +25,7 @@ use super::Prometheus;
 use crate::bounds::{MAX_FORM_BYTES, MAX_FRAME_BYTES, MAX_READ_QUERIES};
 use crate::error::ApiError;
 use crate::parameters::context;
-use crate::plain_error::PlainError;
+use crate::plain_error::LineError;
 use crate::reply;
 
 const STREAMED: HeaderValue =
@@ -33,7 +33,7 @@ const STREAMED: HeaderValue =
 const SAMPLES: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 
 /// `POST /api/v1/read`.
-pub(crate) async fn read(State(door): State<Prometheus>, request: Request) -> Result<Response, PlainError> {
+pub(crate) async fn read(State(door): State<Prometheus>, request: Request) -> Result<Response, LineError> {
     let (parts, body) = request.into_parts();
     let context = context(&parts).map_err(ApiError::from)?;
     let asked = asked(body).await?;
@@ -76,7 +76,7 @@ fn matchers(query: &Query) -> Result<Vec<Matcher>, ApiError> {
     matchers.collect()
 }
 
-async fn samples(answers: Vec<RawAnswer>) -> Result<Response, PlainError> {
+async fn samples(answers: Vec<RawAnswer>) -> Result<Response, LineError> {
     let items = answers.iter().flat_map(|answer| &answer.series).map(count).sum();
     let held: Vec<Held> = answers.iter().map(|answer| answer.held.clone()).collect();
     let body = reply::made(items, move || {

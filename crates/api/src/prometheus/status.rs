@@ -1,10 +1,9 @@
-//! `status/...`: what the process says of itself, and the routes whose answer is that there is nothing.
+//! `status/...`: what the process says of itself.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use http::header::ALLOW;
 use http::{Method, StatusCode, Uri};
 use model::time::NS_PER_S;
 
@@ -13,7 +12,7 @@ use super::envelope::{PromError, write_success};
 use crate::build_info::PROMETHEUS_API_VERSION;
 use crate::error::ApiError;
 use crate::json::{Json, written};
-use crate::parameters::{Asked, Parameters};
+use crate::parameters::Asked;
 use crate::reply;
 
 /// What the status routes say of the server, as the one who put it together knows it.
@@ -105,46 +104,20 @@ pub(crate) async fn runtime_info(
     }))
 }
 
-/// Routes about what there is none of: nothing is scraped, and no rules are evaluated.
-pub(crate) fn nothing() -> Router<Prometheus> {
-    const NONE: [(&str, &str); 6] = [
-        ("/api/v1/targets", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#),
-        ("/api/v1/scrape_pools", r#"{"scrapePools":[]}"#),
-        ("/api/v1/alertmanagers", r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#),
-        ("/api/v1/alerts", r#"{"alerts":[]}"#),
-        ("/api/v1/notifications", "[]"),
-        ("/api/v1/status/self_metrics", "[]"),
-    ];
-    let router = Router::new()
-        .route("/api/v1/rules", get(rules))
-        .route("/api/v1/targets/metadata", get(target_metadata));
-    NONE.into_iter().fold(router, |router, (path, none)| {
-        router.route(path, get(move || async move { data(|json| json.raw(none)) }))
-    })
-}
-
-async fn rules(request: Request) -> Result<Response, PromError> {
-    let parameters = Parameters::parse(request.uri().query().unwrap_or_default(), &[]);
-    match parameters.get("type").map(str::to_lowercase).as_deref() {
-        None | Some("alert" | "record") => Ok(data(|json| json.raw(r#"{"groups":[]}"#))),
-        Some(other) => Err(ApiError::parameter("type", format!("not supported value {other:?}")).into()),
-    }
-}
-
-async fn target_metadata(request: Request) -> Result<Response, PromError> {
-    let parameters = Parameters::parse(request.uri().query().unwrap_or_default(), &[]);
-    match parameters.get("limit").map(str::parse::<i64>) {
-        Some(Err(_)) => Err(ApiError::Request("limit must be a number".to_owned()).into()),
-        _ => Ok(data(|json| json.raw("[]"))),
-    }
-}
-
-/// What a browser asks before it asks: every route of the API has the same answer.
+/// What a browser asks before it asks: every route of the API has the same answer. What is asked in another way than a
+/// route is, is told so in Prometheus' words.
 pub(crate) async fn options(request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS && request.uri().path().starts_with("/api/v1/") {
         return StatusCode::NO_CONTENT.into_response();
     }
-    next.run(request).await
+    let answer = next.run(request).await;
+    if answer.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return answer;
+    }
+    let allowed = answer.headers().get(ALLOW).cloned();
+    let mut told = reply::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n".to_owned());
+    told.headers_mut().extend(allowed.map(|allowed| (ALLOW, allowed)));
+    told
 }
 
 /// Every other path of the API.

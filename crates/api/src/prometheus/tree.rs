@@ -121,18 +121,18 @@ fn write_duration(json: &mut Json, duration: &Duration) {
         return node.flag("duration", matches!(duration, Duration::Seconds(_))).close();
     }
     let (inner, is_wrapped) = match duration {
-        Duration::Paren(inner) if literal_seconds(inner).is_none() => (&**inner, true),
-        other => (other, matches!(other, Duration::Paren(_))),
+        Duration::Paren(inner, _) if literal_seconds(inner).is_none() => (&**inner, true),
+        other => (other, matches!(other, Duration::Paren(..))),
     };
     let (op, lhs, rhs) = match inner {
-        Duration::Step => ("step", None, None),
-        Duration::Range => ("range", None, None),
-        Duration::Negative(of) => ("-", None, Some(of)),
-        Duration::Min(a, b) => ("min_of", Some(a), Some(b)),
-        Duration::Max(a, b) => ("max_of", Some(a), Some(b)),
-        Duration::Binary(op, a, b) => (op.as_str(), Some(a), Some(b)),
+        Duration::Step(_) => ("step", None, None),
+        Duration::Range(_) => ("range", None, None),
+        Duration::Negative(of, _) => ("-", None, Some(of)),
+        Duration::Min(a, b, _) => ("min_of", Some(a), Some(b)),
+        Duration::Max(a, b, _) => ("max_of", Some(a), Some(b)),
+        Duration::Binary(op, a, b, _) => (op.as_str(), Some(a), Some(b)),
         // A number in parentheses is told as one with a sign.
-        Duration::Paren(of) => ("+", None, Some(of)),
+        Duration::Paren(of, _) => ("+", None, Some(of)),
         Duration::Number(_) | Duration::Seconds(_) => return,
     };
     let mut node = Node::open(json, "durationExpr").text("op", op);

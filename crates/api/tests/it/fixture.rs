@@ -67,7 +67,8 @@ impl Fixture {
         let engine = QueryEngine::new(storage.clone(), Arc::clone(&clock), QuerySettings::default(), pool);
         let settings = Settings {
             build: BuildInfo { version: "1.2.3".into(), revision: "abc".into(), ..BuildInfo::default() },
-            allowed_origins: vec!["https://grafana.example".into()],
+            allowed_origins: model::Origins::parse(&["https://grafana.example", "https://[a-c][.]example"])
+                .unwrap(),
             status: ServerStatus {
                 config_yaml: "data_dir: x\n".into(),
                 flags: vec![("query.lookback-delta".into(), "5m".into())],

@@ -274,17 +274,30 @@ async fn errors_have_prometheus_shape() {
 #[tokio::test]
 async fn pages_of_allowed_origins_may_read_and_answers_are_compressed() {
     let fixture = fixture().await;
-    for (origin, allowed) in
-        [("https://grafana.example", "https://grafana.example"), ("https://other.example", "")]
-    {
+    for (origin, allowed) in [
+        ("https://grafana.example", "https://grafana.example"),
+        ("https://b.example", "https://b.example"),
+        ("https://other.example", ""),
+    ] {
         let request = Request::get("/api/v1/labels").header("origin", origin).body(Body::empty()).unwrap();
         let found = fixture.send(&fixture.prometheus, Some("one"), request).await;
-        assert_eq!(found.header("access-control-allow-origin"), allowed);
+        let is = |text: &'static str| if allowed.is_empty() { "" } else { text };
+        let said = [
+            ("access-control-allow-origin", allowed),
+            ("access-control-allow-methods", is("GET, POST, OPTIONS")),
+            ("access-control-expose-headers", is("Date")),
+        ];
+        said.into_iter().for_each(|(name, value)| assert_eq!(found.header(name), value));
+        let may_send = found.header("access-control-allow-headers");
+        assert!(may_send.starts_with(is("Accept, Authorization, Content-Type, Origin, ")), "{may_send}");
+        assert_eq!(found.header("vary"), "accept-encoding");
+        let varies = found.headers.get_all("vary").iter();
+        assert!(varies.into_iter().any(|one| one == "Origin"));
         let request = Request::options("/api/v1/query")
             .header("origin", origin)
             .header("access-control-request-method", "POST");
         let found = answer(&fixture.prometheus, request.body(Body::empty()).unwrap()).await;
-        assert_eq!((found.status.as_u16(), found.header("access-control-allow-origin")), (200, allowed));
+        assert_eq!((found.status.as_u16(), found.header("access-control-allow-origin")), (204, allowed));
     }
     for encoding in ["gzip", "zstd"] {
         let request = Request::get("/api/v1/labels").header("accept-encoding", encoding);

@@ -47,6 +47,30 @@ async fn there_are_no_targets_rules_or_alerts() {
     assert_eq!(data(&fixture, "/api/v1/rules?type=alert").await, json!({"groups": []}));
     assert_eq!(data(&fixture, "/api/v1/alerts").await, json!({"alerts": []}));
     assert_eq!(data(&fixture, "/api/v1/alertmanagers").await["activeAlertmanagers"], json!([]));
+    assert_eq!(data(&fixture, "/api/v1/targets").await["droppedTargetCounts"], json!({}));
+    assert_eq!(data(&fixture, "/api/v1/targets?state=active").await["droppedTargetCounts"], json!(null));
+    let other = http::Request::put("/api/v1/targets").body(axum::body::Body::empty()).unwrap();
+    let other = fixture.send(&fixture.prometheus, Some("one"), other).await;
+    assert_eq!((other.status.as_u16(), other.text()), (405, "Method Not Allowed\n"));
+    assert_eq!(other.header("allow"), "GET,HEAD");
+    let live = fixture.get(&fixture.prometheus, "one", "/api/v1/notifications/live").await;
+    assert_eq!((live.status.as_u16(), live.text()), (204, ""));
+    let unknown = "error retrieving scrape config: scrape pool \"x\" not found";
+    for (path, wanted) in [
+        ("targets/metadata?limit=x", "limit must be a number"),
+        ("targets/metadata?match_target=%7B", "invalid parameter \"match_target\": 1:2: parse error: "),
+        ("query_exemplars?query=sum(", "1:5: parse error: unclosed left parenthesis"),
+        ("scrape_pools/config", "no scrapePool parameter provided"),
+        ("scrape_pools/config?scrapePool=x", unknown),
+        ("targets/relabel_steps", "no scrapePool parameter provided"),
+        ("targets/relabel_steps?scrapePool=x", "no labels parameter provided"),
+        ("targets/relabel_steps?scrapePool=x&labels=%5B%5D", "error parsing labels: "),
+        ("targets/relabel_steps?scrapePool=x&labels=%7B%22a%22:%22b%22%7D", unknown),
+    ] {
+        let found = fixture.get(&fixture.prometheus, "one", &format!("/api/v1/{path}")).await;
+        let error = found.json()["error"].as_str().unwrap().to_owned();
+        assert_eq!((found.status.as_u16(), error.starts_with(wanted)), (400, true), "{path}: {error}");
+    }
 }
 
 #[tokio::test]

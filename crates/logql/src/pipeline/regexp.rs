@@ -1,6 +1,6 @@
 //! `| regexp "(?P<name>…)"`: the named groups of an expression as labels.
 
-use model::pattern::{PatternError, translated};
+use model::pattern::{PatternError, translated, written_name};
 use regex::{Regex, RegexBuilder};
 
 use crate::pipeline::row::{Category, Row};
@@ -30,13 +30,17 @@ impl Regexp {
         let names: Vec<(usize, String)> = regex
             .capture_names()
             .enumerate()
-            .filter_map(|(i, name)| name.map(|name| (i, name.to_owned())))
+            .filter_map(|(i, name)| name.map(|name| (i, written_name(name).to_owned())))
             .collect();
         if names.is_empty() {
             return Err("at least one named capture must be supplied".into());
         }
         if let Some((_, bad)) = names.iter().find(|(_, name)| !is_label_name(name)) {
             return Err(format!("invalid extracted label name '{bad}'"));
+        }
+        let is_again = |i: usize| names[..i].iter().any(|(_, name)| *name == names[i].1);
+        if let Some(again) = (0..names.len()).find(|i| is_again(*i)) {
+            return Err(format!("duplicate extracted label name '{}'", names[again].1));
         }
         Ok(Self { regex, names: names.into_iter().filter(|(_, name)| wanted.accepts(name)).collect() })
     }
@@ -85,6 +89,8 @@ mod tests {
         for (text, error) in [
             ("(x)", "at least one named capture must be supplied"),
             ("(?P<a", "error parsing regexp"),
+            ("(?P<1>x)", "invalid extracted label name '1'"),
+            ("(?P<a>x)(?P<b>y)(?P<a>z)", "duplicate extracted label name 'a'"),
             (r"\w{1000}{1000}{1000}(?P<a>x)", "error parsing regexp"),
         ] {
             assert!(Regexp::new(text, &Wanted::all()).unwrap_err().starts_with(error), "{text}");

@@ -1,10 +1,9 @@
 //! `topk bottomk limitk limit_ratio`: some series of each group stay, with all their labels.
 
-use std::cmp::Ordering;
-
 use model::Labels;
 use xxhash_rust::xxh64::xxh64;
 
+use super::heap::Heap;
 use super::{Groups, ignored_histograms};
 use crate::annotations::Annotations;
 use crate::ast::{AggregateOp, Grouping};
@@ -51,18 +50,18 @@ pub(super) fn top_or_bottom(
     }
     let groups = Groups::of(grouping, &grid.series);
     let mut kept = vec![Present::none(grid.steps.count); grid.series.len()];
-    let mut ranked: Vec<usize> = Vec::new();
+    let mut heap = Heap::new(op);
     let mut order: Vec<usize> = Vec::new();
     for members in &groups.members {
         for (step, k) in ks.iter().enumerate().take(grid.steps.count) {
-            ranked.clear();
-            ranked.extend(members.iter().copied().filter(|i| grid.series[*i].present.get(step)));
-            let value = |i: &usize| grid.series[*i].values[step];
-            ranked.sort_by(|a, b| rank(op, value(a), value(b)));
-            ranked.truncate(wanted(*k)?);
-            ranked.iter().for_each(|i| kept[*i].set(step));
+            heap.restart(wanted(*k)?);
+            for i in members.iter().copied().filter(|i| grid.series[*i].present.get(step)) {
+                heap.add(i, grid.series[i].values[step]);
+            }
+            heap.kept().for_each(|i| kept[i].set(step));
             if grid.steps.count == 1 {
-                order.extend(&ranked);
+                heap.sort();
+                order.extend(heap.kept());
             }
         }
     }
@@ -77,12 +76,6 @@ pub(super) fn top_or_bottom(
         grid.series.retain(|series| !series.is_absent());
     }
     Ok(grid)
-}
-
-/// The better first; what is no number comes last either way.
-fn rank(op: AggregateOp, a: f64, b: f64) -> Ordering {
-    let by_value = if op == AggregateOp::Topk { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
-    a.is_nan().cmp(&b.is_nan()).then(by_value.unwrap_or(Ordering::Equal))
 }
 
 pub(super) fn limit(grouping: &Grouping, ks: &[f64], mut grid: Grid) -> Result<Grid, EvalError> {

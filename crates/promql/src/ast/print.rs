@@ -107,13 +107,13 @@ impl fmt::Display for Duration {
         match self {
             Duration::Number(seconds) => f.write_str(&number::format_plain(*seconds)),
             Duration::Seconds(seconds) => fmt_seconds(f, *seconds),
-            Duration::Paren(inner) => write!(f, "({inner})"),
-            Duration::Step => f.write_str("step()"),
-            Duration::Range => f.write_str("range()"),
-            Duration::Negative(inner) => write!(f, "-{inner}"),
-            Duration::Min(a, b) => write!(f, "min_of({a}, {b})"),
-            Duration::Max(a, b) => write!(f, "max_of({a}, {b})"),
-            Duration::Binary(op, a, b) => write!(f, "{a} {} {b}", op.as_str()),
+            Duration::Paren(inner, _) => write!(f, "({inner})"),
+            Duration::Step(_) => f.write_str("step()"),
+            Duration::Range(_) => f.write_str("range()"),
+            Duration::Negative(inner, _) => write!(f, "-{inner}"),
+            Duration::Min(a, b, _) => write!(f, "min_of({a}, {b})"),
+            Duration::Max(a, b, _) => write!(f, "max_of({a}, {b})"),
+            Duration::Binary(op, a, b, _) => write!(f, "{a} {} {b}", op.as_str()),
         }
     }
 }

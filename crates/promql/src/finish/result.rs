@@ -2,7 +2,7 @@
 
 use super::{Computed, Finish};
 use crate::error::EvalError;
-use crate::plan::{Node, Plan};
+use crate::plan::{Node, Plan, Source};
 use crate::value::{Point, SeriesValues, Value};
 use crate::vector::{Grid, GridSeries, Steps};
 
@@ -27,9 +27,10 @@ pub(super) fn of(plan: &Plan, finish: &mut Finish<'_>) -> Result<Value, EvalErro
             SeriesValues { labels, points }
         });
         let series: Vec<SeriesValues> = series.collect();
-        if plan.counts_samples {
-            let samples: usize = series.iter().map(|series| series.points.len()).sum();
-            finish.counted.push(samples as u64);
+        // What is computed at many moments was counted there.
+        if plan.counts_samples && matches!(source, Source::Leaf(_)) {
+            let points = series.iter().flat_map(|series| &series.points);
+            finish.counted.push(points.map(|(_, point)| point.weight_in_samples()).sum());
         }
         return matrix(series);
     }

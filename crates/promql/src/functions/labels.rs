@@ -3,7 +3,8 @@
 use hashbrown::HashMap;
 use model::Labels;
 use model::labels::METRIC_NAME;
-use model::pattern::translated;
+use model::pattern::{translated, written_name};
+use regex::{Captures, Regex};
 use syntax::string;
 
 use crate::error::EvalError;
@@ -27,10 +28,51 @@ pub(crate) fn replace(grid: Grid, args: &[String]) -> Result<Grid, EvalError> {
     change(grid, target, |labels| {
         let value = labels.get(source).unwrap_or_default();
         let found = regex.captures(value)?;
-        let mut out = String::new();
-        found.expand(replacement, &mut out);
-        Some(labels.with(target, &string::lossy(&out)))
+        Some(labels.with(target, &string::lossy(&expand(replacement, &regex, &found))))
     })
+}
+
+/// A replacement with the groups that it names, as Go expands it: `$name` takes all letters, digits and underscores,
+/// `$$` is a dollar, and what names nothing in the right form stays as it is.
+fn expand(replacement: &str, regex: &Regex, found: &Captures<'_>) -> String {
+    let (mut out, mut rest) = (String::new(), replacement);
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        rest = after;
+        if let Some(behind) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = behind;
+        } else if let Some((name, behind)) = group_name(rest) {
+            out.push_str(group(name, regex, found));
+            rest = behind;
+        } else {
+            out.push('$');
+        }
+    }
+    out + rest
+}
+
+/// The name at the beginning of a text, with braces or without, and what stands behind it.
+fn group_name(text: &str) -> Option<(&str, &str)> {
+    let braced = text.strip_prefix('{');
+    let inner = braced.unwrap_or(text);
+    let (name, behind) =
+        inner.split_at(inner.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inner.len()));
+    let behind = if braced.is_some() { behind.strip_prefix('}')? } else { behind };
+    (!name.is_empty()).then_some((name, behind))
+}
+
+/// What a group matched: the group of that number, or the first of that name that matched something.
+fn group<'t>(name: &str, regex: &Regex, found: &Captures<'t>) -> &'t str {
+    let is_number = name.bytes().all(|b| b.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
+    let matched = if is_number {
+        name.parse().ok().and_then(|number| found.get(number))
+    } else {
+        let named = regex.capture_names().enumerate();
+        let mut named = named.filter(|(_, engine)| engine.is_some_and(|engine| written_name(engine) == name));
+        named.find_map(|(number, _)| found.get(number))
+    };
+    matched.map_or("", |matched| matched.as_str())
 }
 
 /// Sets `target` to the values of labels with a separator between them.

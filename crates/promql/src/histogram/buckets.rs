@@ -35,9 +35,7 @@ impl Bucket {
 
 /// The upper bound of a positive bucket of an exponential schema.
 pub(crate) fn upper_bound(schema: i8, index: i32) -> f64 {
-    let per_octave = 2_f64.powi(i32::from(schema));
-    let exponent = f64::from(index) / per_octave;
-    if exponent >= 1024.0 { f64::MAX } else { exponent.exp2() }
+    model::histogram::upper_bound(schema, i64::from(index)).min(f64::MAX)
 }
 
 /// Reads spans and counts into an index.

@@ -3,7 +3,7 @@
 use syntax::{Pratt, Span, SyntaxError};
 
 use super::Parser;
-use crate::ast::{BinaryOp, Duration};
+use crate::ast::{BinaryOp, Duration, Extent};
 use crate::lexer::{Special, Tok};
 
 /// The longest duration that 64 bits of nanoseconds have, in seconds.
@@ -29,6 +29,7 @@ impl Parser<'_> {
                 _ => self.duration_operand()?.0,
             });
         };
+        let start = self.cursor.span();
         self.cursor.bump();
         let (mut is_negative, mut sign) = (op == BinaryOp::Sub, op);
         while let Some(next @ (BinaryOp::Add | BinaryOp::Sub)) = self.binary_op() {
@@ -37,7 +38,7 @@ impl Parser<'_> {
             sign = if is_negative { BinaryOp::Sub } else { BinaryOp::Add };
         }
         let (duration, span) = self.duration_operand()?;
-        Ok(signed(sign, duration, span).0)
+        Ok(signed(sign, duration, start.to(span)).0)
     }
 
     /// A duration with its infix operators of at least a strength.
@@ -74,7 +75,11 @@ impl Parser<'_> {
             match op {
                 BinaryOp::Div if is_zero => return Err(self.after_next(at, "division by zero")),
                 BinaryOp::Mod if is_zero => return Err(self.after_next(at, "modulo by zero")),
-                _ => left = (Duration::Binary(op, Box::new(left.0), Box::new(right)), left.1.to(span)),
+                _ => {
+                    let extent = between((&left.0, left.1), (&right, span));
+                    let binary = Duration::Binary(op, Box::new(left.0), Box::new(right), extent);
+                    left = (binary, left.1.to(span));
+                }
             }
         }
         self.budget.leave();
@@ -96,31 +101,43 @@ impl Parser<'_> {
             }
             Some(Tok::LeftParen) => {
                 self.cursor.bump();
-                let (inner, _) = self.duration(0)?;
+                let (inner, span) = self.duration(0)?;
                 self.expect(Tok::RightParen)?;
-                Ok((Duration::Paren(Box::new(inner)), start.to(self.cursor.last_span())))
+                let extent = inner.extent().unwrap_or(Extent { start: start.start, end: span.end });
+                Ok((Duration::Paren(Box::new(inner), extent), start.to(self.cursor.last_span())))
             }
             Some(Tok::Special(
                 special @ (Special::Step | Special::Range | Special::MinOf | Special::MaxOf),
             )) => {
                 self.cursor.bump();
                 self.expect(Tok::LeftParen)?;
-                let duration = match special {
-                    Special::Step => Duration::Step,
-                    Special::Range => Duration::Range,
-                    _ => {
-                        let a = Box::new(self.duration(0)?.0);
-                        self.expect(Tok::Comma)?;
-                        let b = Box::new(self.duration(0)?.0);
-                        if special == Special::MinOf { Duration::Min(a, b) } else { Duration::Max(a, b) }
-                    }
-                };
+                if matches!(special, Special::Step | Special::Range) {
+                    self.expect(Tok::RightParen)?;
+                    let span = start.to(self.cursor.last_span());
+                    let of_query = if special == Special::Step { Duration::Step } else { Duration::Range };
+                    return Ok((of_query(extent_of(span)), span));
+                }
+                let (a, a_span) = self.duration(0)?;
+                self.expect(Tok::Comma)?;
+                let (b, b_span) = self.duration(0)?;
                 self.expect(Tok::RightParen)?;
-                Ok((duration, start.to(self.cursor.last_span())))
+                let extent = between((&a, a_span), (&b, b_span));
+                let of_two = if special == Special::MinOf { Duration::Min } else { Duration::Max };
+                Ok((of_two(Box::new(a), Box::new(b), extent), start.to(self.cursor.last_span())))
             }
             _ => Err(self.unexpected()),
         }
     }
+}
+
+const fn extent_of(span: Span) -> Extent {
+    Extent { start: span.start, end: span.end }
+}
+
+/// From the beginning of one to the end of another; literals stand where they were read.
+fn between((a, a_span): (&Duration, Span), (b, b_span): (&Duration, Span)) -> Extent {
+    let start = a.extent().unwrap_or(extent_of(a_span)).start;
+    Extent { start, end: b.extent().unwrap_or(extent_of(b_span)).end }
 }
 
 /// A duration behind a sign; `+` changes nothing.
@@ -128,7 +145,10 @@ fn signed(op: BinaryOp, duration: Duration, span: Span) -> (Duration, Span) {
     let signed = match (op, duration) {
         (BinaryOp::Sub, Duration::Number(seconds)) => Duration::Number(-seconds),
         (BinaryOp::Sub, Duration::Seconds(seconds)) => Duration::Seconds(-seconds),
-        (BinaryOp::Sub, other) => Duration::Negative(Box::new(other)),
+        (BinaryOp::Sub, other) => {
+            let end = other.extent().map_or(span.end, |extent| extent.end);
+            Duration::Negative(Box::new(other), Extent { start: span.start, end })
+        }
         (_, same) => same,
     };
     (signed, span)

@@ -1,7 +1,7 @@
 //! Durations of the text as milliseconds, now that the query's step and range are known.
 
 use super::Planner;
-use crate::ast::{BinaryOp, Duration};
+use crate::ast::{BinaryOp, Duration, Extent};
 use crate::error::EvalError;
 
 impl Planner {
@@ -13,7 +13,11 @@ impl Planner {
     /// A duration that must be positive: a range. One that is less than a millisecond is nothing.
     pub(super) fn positive_ms(&self, duration: &Duration) -> Result<i64, EvalError> {
         let seconds = self.seconds(duration)?;
-        if seconds > 0.0 { to_ms(duration, seconds) } else { Err(refused("duration must be greater than 0")) }
+        if seconds > 0.0 {
+            to_ms(duration, seconds)
+        } else {
+            Err(refused(duration, "duration must be greater than 0"))
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "durations of the language are floats of seconds")]
@@ -21,21 +25,21 @@ impl Planner {
         let params = &self.params;
         Ok(match duration {
             Duration::Number(seconds) | Duration::Seconds(seconds) => *seconds,
-            Duration::Paren(inner) => self.seconds(inner)?,
-            Duration::Step => params.step_ms as f64 / 1000.0,
-            Duration::Range => params.end_ms.saturating_sub(params.start_ms) as f64 / 1000.0,
-            Duration::Negative(inner) => -self.seconds(inner)?,
-            Duration::Min(a, b) => self.seconds(a)?.min(self.seconds(b)?),
-            Duration::Max(a, b) => self.seconds(a)?.max(self.seconds(b)?),
-            Duration::Binary(op, a, b) => {
+            Duration::Paren(inner, _) => self.seconds(inner)?,
+            Duration::Step(_) => params.step_ms as f64 / 1000.0,
+            Duration::Range(_) => params.end_ms.saturating_sub(params.start_ms) as f64 / 1000.0,
+            Duration::Negative(inner, _) => -self.seconds(inner)?,
+            Duration::Min(a, b, _) => self.seconds(a)?.min(self.seconds(b)?),
+            Duration::Max(a, b, _) => self.seconds(a)?.max(self.seconds(b)?),
+            Duration::Binary(op, a, b, _) => {
                 let (a, b) = (self.seconds(a)?, self.seconds(b)?);
                 match op {
                     BinaryOp::Add => a + b,
                     BinaryOp::Sub => a - b,
                     BinaryOp::Mul => a * b,
-                    BinaryOp::Div if b == 0.0 => return Err(refused("division by zero")),
+                    BinaryOp::Div if b == 0.0 => return Err(refused(duration, "division by zero")),
                     BinaryOp::Div => a / b,
-                    BinaryOp::Mod if b == 0.0 => return Err(refused("modulo by zero")),
+                    BinaryOp::Mod if b == 0.0 => return Err(refused(duration, "modulo by zero")),
                     BinaryOp::Mod => a % b,
                     BinaryOp::Pow => a.powf(b),
                     _ => f64::NAN,
@@ -45,8 +49,12 @@ impl Planner {
     }
 }
 
-fn refused(why: &str) -> EvalError {
-    EvalError::Duration(why.to_owned())
+/// Prometheus tells where in bytes.
+fn refused(duration: &Duration, why: &str) -> EvalError {
+    EvalError::Duration(match duration.extent() {
+        Some(Extent { start, end }) => format!("{start}:{end}: {why}"),
+        None => why.to_owned(),
+    })
 }
 
 /// Beyond this no timestamp lies: some 292 thousand years.
@@ -55,7 +63,7 @@ const MAX_SECONDS: f64 = 9.2e12;
 /// What is written out is rounded to nanoseconds first; of what is computed, parts of a millisecond are cut off.
 fn to_ms(duration: &Duration, seconds: f64) -> Result<i64, EvalError> {
     if !seconds.is_finite() || seconds.abs() > MAX_SECONDS {
-        return Err(refused("duration is out of range"));
+        return Err(refused(duration, "duration is out of range"));
     }
     if matches!(duration, Duration::Number(_) | Duration::Seconds(_)) {
         #[expect(clippy::cast_possible_truncation, reason = "the bounds were checked")]

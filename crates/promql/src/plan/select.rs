@@ -117,7 +117,8 @@ impl Planner {
                     return Err(EvalError::TooManySamples);
                 }
                 let tells_resets = std::mem::replace(&mut self.tells_resets, false);
-                let in_subquery = std::mem::replace(&mut self.in_subquery, true);
+                let is_result = std::mem::replace(&mut self.is_result, false);
+                let in_subquery = std::mem::replace(&mut self.in_subquery, !is_result);
                 let node = self.node(&subquery.expr, inner)?;
                 (self.tells_resets, self.in_subquery) = (tells_resets, in_subquery);
                 Ok((Source::Node(Box::new(node), inner), windows))

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::FutureExt as _;
+use model::histogram::{NativeHistogram, Span};
 use model::labels::METRIC_NAME;
 use model::limits::Limits;
 use model::metric::{MetricBatchBuilder, MetricType, SeriesInfo};
@@ -320,6 +321,28 @@ async fn the_samples_of_each_step_are_counted_where_that_is_asked_for() {
         assert_eq!(answer.samples, None);
     }
     let at = PromRequest { counts_samples: true, ..instant(NOW_MS) };
-    let answer = engine.promql(&fixture.context("a"), "requests_total[1m]", at).await.unwrap();
-    assert_eq!(answer.samples.unwrap().per_step, [(NOW_MS, 12)]);
+    let mut builder = MetricBatchBuilder::default();
+    let series = builder.series(&Labels::from_pairs([(METRIC_NAME, "sizes")]), SeriesInfo::default());
+    let sizes = NativeHistogram {
+        count: 10.0,
+        positive_spans: vec![Span { offset: 0, length: 4 }],
+        positive_counts: vec![1.0, 2.0, 3.0, 4.0],
+        ..NativeHistogram::default()
+    };
+    [NOW_MS - 30_000, NOW_MS].into_iter().for_each(|at_ms| builder.histogram(series, at_ms, 0, &sizes));
+    fixture.write("a", Batch::Metrics(builder.finish())).await;
+    for (query, wanted) in [
+        ("requests_total[1m]", 12),
+        // Where the windows of a subquery are the result, what is inside them counts.
+        ("max_over_time(requests_total[1m])[2m:30s]", 48),
+        ("requests_total[2m:30s]", 12),
+        // A histogram counts as many samples.
+        ("sizes", 13),
+        ("sizes[1m]", 26),
+        ("count_over_time(sizes[1m])", 26),
+        ("timestamp(sizes)", 1),
+    ] {
+        let answer = engine.promql(&fixture.context("a"), query, at).await.unwrap();
+        assert_eq!(answer.samples.unwrap().per_step, [(NOW_MS, wanted)], "{query}");
+    }
 }

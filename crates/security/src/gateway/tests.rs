@@ -275,8 +275,10 @@ async fn pages_of_other_hosts_change_nothing() {
     let world = World::new();
     let verifier = world.verifier(&world.node().await);
     let rules = vec![rule("one", &["a"], &["obs:admin", "obs:read", "obs:logs", "obs:incident"])];
-    let gateway = gateway(verifier, rules, None, false)
-        .believing(Believed { origins: vec!["https://grafana.example".to_owned()], ..Believed::default() });
+    let gateway = gateway(verifier, rules, None, false).believing(Believed {
+        origins: Origins::parse(&["https://grafana.example"]).unwrap(),
+        ..Believed::default()
+    });
     let asked = |door, method: Method, path, origin: &str| {
         let headers = headers(&[("host", "logs:3100"), ("origin", origin)]);
         ask(&gateway, (door, method, path), &headers, Some(&certificate("one")), None)

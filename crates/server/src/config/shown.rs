@@ -102,7 +102,7 @@ impl Config {
             ("query.timeout", duration(self.query.timeout)),
             ("storage.tsdb.path", self.data_dir.display().to_string()),
             ("storage.tsdb.retention.time", duration(self.retention.metrics)),
-            ("web.cors.origin", self.listen.cors_origins.join("|")),
+            ("web.cors.origin", self.origins().unwrap_or_default().to_expression()),
             ("web.enable-admin-api", true.to_string()),
             ("web.enable-lifecycle", self.listen.lifecycle.to_string()),
             ("web.enable-otlp-receiver", true.to_string()),
@@ -149,6 +149,12 @@ mod tests {
     #[test]
     fn flags_have_prometheus_names() {
         let flags = Config::default().to_flags();
+        let mut open = Config::default();
+        open.listen.cors_origins = vec!["https://a.example".into(), "https://b[.]c".into()];
+        let origin = ("web.cors.origin".to_owned(), r"https://a\.example|https://b[.]c".to_owned());
+        assert!(
+            open.to_flags().contains(&origin) && flags.contains(&("web.cors.origin".into(), String::new()))
+        );
         let value =
             |name: &str| flags.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         assert_eq!(value("query.lookback-delta"), Some("5m"));

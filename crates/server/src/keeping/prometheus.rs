@@ -66,9 +66,17 @@ pub(super) async fn clean_tombstones(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What Go reads as a boolean.
+const BOOLEANS: [&str; 12] =
+    ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"];
+
 /// `POST` and `PUT /api/v1/admin/tsdb/snapshot`: there is nothing to be copied that could change.
 pub(super) async fn snapshot(request: Request) -> Result<StatusCode, PromFailure> {
-    Asked::read(request).await?;
+    let asked = Asked::read(request).await?;
+    if let Some(text) = asked.get("skip_head").filter(|text| !BOOLEANS.contains(text)) {
+        let reason = format!("unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax");
+        return Err(Failure::Invalid(format!("invalid parameter \"skip_head\": {reason}")).into());
+    }
     let message = "snapshots are not made: segments and manifests in the object store never change, so that a copy of \
                    the store's folder or bucket is one; flush first (POST /flush)";
     Err(Failure::Invalid(message.to_owned()).into())

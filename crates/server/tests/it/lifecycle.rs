@@ -1,5 +1,7 @@
 //! `/-/reload` and `/-/quit`, what the status routes show, and experimental words that are enabled.
 
+use reqwest::Method;
+
 use crate::client::Api;
 use crate::server::{Stella, http_client};
 
@@ -46,4 +48,30 @@ async fn an_open_lifecycle_reloads_and_quits() {
     let answer = acme.send(http_client().put(url)).await.unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "Requesting termination... Goodbye!"));
     stella.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_of_the_port_names_what_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let stella = Stella::up_with(folder.path(), &["--no-own-telemetry"]).await;
+    let acme = stella.tenant("acme");
+    let description = acme.get(Api::Prometheus, "/api/v1/openapi.yaml", &[]).await;
+    assert_eq!(description.content_type(), "application/yaml; charset=utf-8");
+    let (mut path, mut asked) = (String::new(), 0);
+    let text = description.text();
+    for line in text.lines().skip_while(|line| *line != "paths:").take_while(|line| *line != "components:") {
+        if let Some(named) = line.strip_prefix("  \"").and_then(|rest| rest.strip_suffix("\":")) {
+            path = named.replace("{name}", "job");
+        } else if let Some(method) = line.strip_prefix("    ").and_then(|rest| rest.strip_suffix(':'))
+            && !method.starts_with(' ')
+        {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let request = http_client().request(method.clone(), acme.url(Api::Prometheus, &path));
+            let answer = acme.send(request).await.unwrap();
+            assert!(![404, 405].contains(&answer.status), "{method} {path}: {}", answer.text());
+            asked += 1;
+        }
+    }
+    assert!(asked > 50, "{asked} {text}");
+    stella.stop().await;
 }

@@ -95,6 +95,10 @@ fn wrong_parameters_are_named_in_prometheus_words() {
             "start=1&end=2&step=1&limit=x",
             "invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax",
         ),
+        (
+            "start=1&end=2&step=1&limit=99999999999999999999",
+            "invalid parameter \"limit\": strconv.Atoi: parsing \"99999999999999999999\": value out of range",
+        ),
         ("start=1&end=2&step=1&limit=-1", "invalid parameter \"limit\": limit must be non-negative"),
     ];
     for (query, expected) in cases {

@@ -71,8 +71,10 @@ fn moved(moved: &mut Moved, at_ms: i64) -> bool {
 fn is_plain(duration: &Duration) -> bool {
     match duration {
         Duration::Number(_) | Duration::Seconds(_) => true,
-        Duration::Step | Duration::Range => false,
-        Duration::Paren(inner) | Duration::Negative(inner) => is_plain(inner),
-        Duration::Min(a, b) | Duration::Max(a, b) | Duration::Binary(_, a, b) => is_plain(a) && is_plain(b),
+        Duration::Step(_) | Duration::Range(_) => false,
+        Duration::Paren(inner, _) | Duration::Negative(inner, _) => is_plain(inner),
+        Duration::Min(a, b, _) | Duration::Max(a, b, _) | Duration::Binary(_, a, b, _) => {
+            is_plain(a) && is_plain(b)
+        }
     }
 }
