@@ -112,6 +112,9 @@ impl Setting {
     }
 }
 
+/// The one section that Tempo's format without sections has too.
+const IN_BOTH_FORMATS: &str = "cost_attribution";
+
 /// A file while it is read.
 struct Reading {
     keys: &'static Keys,
@@ -173,7 +176,9 @@ impl Reading {
     fn key(&mut self, section: &str, entry: &Entry, settings: &mut Vec<Setting>) {
         let name = if section.is_empty() { entry.key.clone() } else { format!("{section}.{}", entry.key) };
         if section.is_empty() && self.keys.sections.contains(&name.as_str()) {
-            self.formats.insert(true);
+            if name != IN_BOTH_FORMATS {
+                self.formats.insert(true);
+            }
             match &entry.node.value {
                 Value::Null => {}
                 Value::Map(entries) => entries.iter().for_each(|below| self.key(&name, below, settings)),

@@ -18,8 +18,10 @@ use crate::keeping::{PLAN, PlanAnswer, PlannedSignal, RUN, RunAnswer, STORED, St
 
 const LOKI_PORT: u16 = 3100;
 const TEMPO_PORT: u16 = 3200;
-/// The pause between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause between the first two looks; each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest: every look has a pass of retention run, which is an event of the audit.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// What there is of a sample besides its time.
 const NAME: &str = "stella_retention_proof";
 /// What a sample is younger than the oldest that is taken: it is on its way for some time.
@@ -242,7 +244,7 @@ impl Prove {
     /// Waits until no object and no log file has the sample.
     async fn vanish(&self, sample: &Sample, marker: &str) -> anyhow::Result<()> {
         let until_ns = self.in_ms(self.timeout.as_ms());
-        let mut is_told = false;
+        let (mut is_told, mut pause) = (false, PAUSE);
         loop {
             let done: RunAnswer = ask(&self.server, Method::POST, RUN).await?;
             let stored = self.stored(sample, marker).await?;
@@ -269,7 +271,8 @@ impl Prove {
                     done.expired_bytes_present
                 );
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(MAX_PAUSE);
         }
     }
 }

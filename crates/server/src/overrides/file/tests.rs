@@ -109,6 +109,7 @@ fn tempos_file_in_both_formats() {
     block_retention: 48h
     max_search_duration: 0s
     metrics_generator_processors: [service-graphs]
+    cost_attribution: { max_cardinality: 10 }
 ";
     let [nested, flat] = [nested, flat].map(|text| File::parse(&traces::KEYS, text).unwrap());
     let acme = limits(&nested, "acme");
@@ -121,7 +122,7 @@ fn tempos_file_in_both_formats() {
     let lines =
         |file: &File| warnings(file).iter().map(|(line, known, _)| (*line, *known)).collect::<Vec<_>>();
     assert_eq!(lines(&nested), [(7, true), (15, true)]);
-    assert_eq!(lines(&flat), [(6, true), (10, true)]);
+    assert_eq!(lines(&flat), [(6, true), (10, true), (11, true)], "the last is in both formats");
     let mixed = "overrides:\n  a:\n    block_retention: 1h\n    read: { max_search_duration: 1h }\n";
     let mixed = File::parse(&traces::KEYS, mixed).unwrap();
     assert!(warnings(&mixed)[0].2.contains("mixes"), "{:?}", warnings(&mixed));
