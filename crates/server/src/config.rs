@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use model::{Limits, Origins, Signal, TenantId};
+use model::{Limits, Signal, TenantId};
 use serde::Deserialize;
 use storage::StoreConfig;
 
@@ -467,15 +467,6 @@ impl Config {
             }
         }
         Ok(())
-    }
-
-    /// The origins whose pages may read answers.
-    ///
-    /// # Errors
-    /// When an expression is none.
-    pub fn origins(&self) -> Result<Origins, ConfigError> {
-        let invalid = |error| ConfigError::Value(format!("listen.cors_origins: {error}"));
-        Origins::parse(&self.listen.cors_origins).map_err(invalid)
     }
 
     /// What is experimental and enabled.

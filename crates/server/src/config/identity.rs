@@ -1,12 +1,14 @@
-//! The keys `authority` and `identity`: who issues tokens, whose tokens and certificates are taken, and what they allow.
+//! The keys `authority` and `identity`: who issues tokens, whose tokens and certificates are taken, and what they allow; and
+//! the origins whose pages are believed.
 
+use model::Origins;
 use security::authority::Issuer;
 use security::identity::CertificateRule;
 use security::tls::inspect;
 use security::token::external::IssuerSettings;
 use serde::Deserialize;
 
-use super::{Config, Role};
+use super::{Config, ConfigError, Role};
 
 /// The Authority of this deployment.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,6 +44,15 @@ impl Default for Identity {
 }
 
 impl Config {
+    /// The origins whose pages may read answers.
+    ///
+    /// # Errors
+    /// When an expression is none.
+    pub fn origins(&self) -> Result<Origins, ConfigError> {
+        let invalid = |error| ConfigError::Value(format!("listen.cors_origins: {error}"));
+        Origins::parse(&self.listen.cors_origins).map_err(invalid)
+    }
+
     /// What tokens name as their issuer: the configured address, or the Authority's port on this machine.
     #[must_use]
     pub fn issuer(&self) -> Issuer {
