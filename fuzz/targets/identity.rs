@@ -5,12 +5,15 @@
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use model::Origins;
 use model::audit::Audit;
 use model::limits::{Limits, SameLimits};
 use model::time::{ManualClock, TimestampNs};
 use security::authority::{Authority, Parts};
 use security::gateway::{Asking, Gateway};
+use security::host::Hosts;
 use security::identity::Identities;
+use security::origin;
 use security::scopes::Door;
 use security::token::{self, Verifier};
 
@@ -58,4 +61,6 @@ stella_fuzz::target!(|data: &[u8]| {
         still_taken: None,
     };
     assert!(parts().1.access(&asking).context(None).is_err());
+    let _foreign =
+        (Hosts::new([]).foreign(&headers, None), origin::foreign(&headers, None, &Origins::default()));
 });

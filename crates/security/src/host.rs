@@ -95,4 +95,16 @@ mod tests {
         two.append(HOST, HeaderValue::from_static("evil.example"));
         assert!(hosts.foreign(&two, Some("localhost")).is_some());
     }
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_names_never_panic_and_none_of_another_domain_is_ours(bytes: Vec<u8>, name in "[a-z]{1,9}") {
+            let hosts = Hosts::new([]);
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let headers = HeaderMap::from_iter([(HOST, value)]);
+                let _answer = hosts.foreign(&headers, std::str::from_utf8(&bytes).ok());
+            }
+            let foreign = format!("{name}.example:80");
+            proptest::prop_assert_eq!(hosts.foreign(&HeaderMap::new(), Some(&foreign)), Some(foreign));
+        }
+    }
 }
