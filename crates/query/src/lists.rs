@@ -140,7 +140,11 @@ impl QueryEngine {
                         running.storage.logs(member, range).await?.label_values(name, &sets).await?
                     }
                 };
-                found.extend(values.iter().map(|value| value.as_ref().to_owned()));
+                let values = values.iter().map(|value| value.as_ref().to_owned());
+                if !context.is_several() {
+                    return Ok(Limited::cut(values.collect(), limit));
+                }
+                found.extend(values);
             }
             Ok(Limited::cut(found.into_iter().collect(), limit))
         })

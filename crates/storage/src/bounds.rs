@@ -161,6 +161,9 @@ pub(crate) const FULL_RUN_BYTES: usize = 32 << 20;
 /// Rows of a row group of samples, histograms and exemplars.
 pub(crate) const SAMPLE_ROW_GROUP_ROWS: usize = 1 << 19;
 
+/// Series of a row group of samples: whoever reads one of them reads the dictionaries of all, whose length is theirs.
+pub(crate) const SAMPLE_ROW_GROUP_SERIES: u32 = 1 << 14;
+
 /// Rows of a row group of log lines.
 pub(crate) const ENTRY_ROW_GROUP_ROWS: usize = 1 << 14;
 

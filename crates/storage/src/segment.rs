@@ -31,6 +31,12 @@ pub(crate) mod survey;
 
 pub(crate) mod series;
 
+pub(crate) mod texts;
+
+mod columns;
+
+mod decoder;
+
 pub(crate) mod picked;
 
 pub(crate) mod source;

@@ -19,11 +19,11 @@ use crate::manifest::{Manifest, SegmentMeta};
 use crate::metrics::BySignal;
 use crate::partition::PartitionId;
 use crate::read::Source as ReadSource;
-use crate::read::select::{file_picked, seen, series_part};
+use crate::read::select::{merged_picked, seen, series_part};
 use crate::read::union::Union;
 use crate::retry::retried;
 use crate::segment::build::Build;
-use crate::segment::picked::{Picked, Told};
+use crate::segment::picked::Picked;
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::part;
 use crate::segment::source::{NO_NUMBER, SegmentRows, Source, WantedRows};
@@ -121,7 +121,7 @@ impl Engine {
                 let file = open(source, input, series_part(signal))?;
                 let file =
                     file.ok_or_else(|| StorageError::corrupt(&input.id, "it has no list of series"))?;
-                let picked = file_picked(signal, &file, (&[], Told::Infos), &source.memory).await;
+                let picked = merged_picked(signal, &file, &source.memory).await;
                 let (mut picked, _held) = picked.map_err(|error| Failure { file: Some(file), error })?;
                 let veil = seen(source, input, &mut picked);
                 numbering.add(picked);

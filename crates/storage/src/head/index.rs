@@ -1,6 +1,6 @@
 //! Label sets by number, with postings: which numbers have a label with a value. Serves heads and decoded segments.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::labels::Labels;
@@ -138,23 +138,30 @@ impl LabelIndex {
         selected
     }
 
-    /// Adds the names of the labels of some sets.
-    pub(crate) fn names(&self, selected: &RoaringBitmap, names: &mut BTreeSet<Arc<str>>) {
-        for (name, values) in &self.names {
-            if !names.contains(name) && values.by_value.values().any(|postings| postings.meets(selected)) {
-                names.insert(Arc::clone(name));
-            }
-        }
+    /// The names of the labels of some sets, sorted and once each.
+    pub(crate) fn names(&self, selected: &RoaringBitmap) -> Vec<Arc<str>> {
+        let is_all = self.is_all(selected);
+        let has =
+            |values: &Values| is_all || values.by_value.values().any(|postings| postings.meets(selected));
+        let names = self.names.iter().filter(|(_, values)| has(values)).map(|(name, _)| Arc::clone(name));
+        let mut names: Vec<Arc<str>> = names.collect();
+        names.sort_unstable();
+        names
     }
 
-    /// Adds the values that a label has in some sets.
-    pub(crate) fn values(&self, name: &str, selected: &RoaringBitmap, values: &mut BTreeSet<Arc<str>>) {
-        let Some(of_name) = self.names.get(name) else { return };
-        for (value, postings) in &of_name.by_value {
-            if !values.contains(value) && postings.meets(selected) {
-                values.insert(Arc::clone(value));
-            }
-        }
+    /// The values that a label has in some sets, sorted and once each.
+    pub(crate) fn values(&self, name: &str, selected: &RoaringBitmap) -> Vec<Arc<str>> {
+        let Some(of_name) = self.names.get(name) else { return Vec::new() };
+        let is_all = self.is_all(selected);
+        let has = |postings: &Postings| is_all || postings.meets(selected);
+        let values = of_name.by_value.iter().filter(|(_, postings)| has(postings));
+        let mut values: Vec<Arc<str>> = values.map(|(value, _)| Arc::clone(value)).collect();
+        values.sort_unstable();
+        values
+    }
+
+    fn is_all(&self, selected: &RoaringBitmap) -> bool {
+        selected.len() == self.labels.len() as u64
     }
 }
 

@@ -70,6 +70,9 @@ pub(crate) struct Known {
     numbers: Vec<u32>,
 }
 
+/// So many label sets are sorted by themselves: the order of all costs more, where it is not known yet.
+const FEW: u64 = 256;
+
 /// The number of a label set that has none yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -253,9 +256,19 @@ impl HeadSeries {
 
     /// The numbers below `count` that meet all matchers, in the order of their labels, with the labels.
     pub(crate) fn select(&self, matchers: &[Matcher], count: u32) -> Vec<(u32, Labels)> {
-        let ranks = self.ranks();
+        let numbered = |inner: &Inner, numbers: Vec<u32>| -> Vec<(u32, Labels)> {
+            let labels = inner.index.labels();
+            numbers.into_iter().map(|number| (number, labels[number as usize].clone())).collect()
+        };
         let inner = self.inner.read();
         let selected = inner.index.select(matchers, count);
+        if selected.len() <= FEW {
+            let mut few = numbered(&inner, selected.iter().collect());
+            few.sort_unstable_by(|(_, a), (_, b)| a.cmp(b));
+            return few;
+        }
+        drop(inner);
+        let ranks = self.ranks();
         let numbers: Vec<u32> = if selected.len() == u64::from(count) {
             ranks.order.iter().copied().filter(|number| *number < count).collect()
         } else {
@@ -263,8 +276,7 @@ impl HeadSeries {
             numbers.sort_unstable_by_key(|number| ranks.rank[*number as usize]);
             numbers
         };
-        let labels = inner.index.labels();
-        numbers.into_iter().map(|number| (number, labels[number as usize].clone())).collect()
+        numbered(&self.inner.read(), numbers)
     }
 
     /// Calls back with the labels and postings of all there are now.

@@ -1,24 +1,25 @@
-//! Names and values of labels, over all sources of a snapshot: from the indexes alone, without a look at label sets. So they
-//! are those of all that a segment or head with data in the range knows.
+//! Names and values of labels, over all sources of a snapshot: from columns and indexes alone, without a look at label sets.
+//! So they are those of all that a segment or head with data in the range knows.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use model::{Labels, Matcher, TimeRange};
+use model::{Labels, Matcher, Signal, TimeRange};
 use roaring::RoaringBitmap;
 
-use super::select::{picked, segment_series, series_part};
+use super::select::{picked, segment_streams, series_part};
 use super::snapshot::Source;
 use crate::bounds::TABLE_CONCURRENCY;
 use crate::error::StorageError;
+use crate::head::HeadView;
 use crate::head::index::LabelIndex;
 use crate::manifest::SegmentMeta;
 use crate::segment::picked::Told;
-use crate::segment::schema::SERIES_PART;
 
 /// Texts, sorted and once each.
-pub(crate) type Texts = BTreeSet<Arc<str>>;
+type Texts = Vec<Arc<str>>;
 
 /// What is listed.
 #[derive(Clone, Copy, Debug)]
@@ -29,23 +30,19 @@ enum Listed<'a> {
 }
 
 impl Listed<'_> {
-    fn of_index(self, index: &LabelIndex, selected: &RoaringBitmap, texts: &mut Texts) {
+    fn of_index(self, index: &LabelIndex, selected: &RoaringBitmap) -> Texts {
         match self {
-            Listed::Names => index.names(selected, texts),
-            Listed::Values(name) => index.values(name, selected, texts),
+            Listed::Names => index.names(selected),
+            Listed::Values(name) => index.values(name, selected),
         }
     }
 
-    fn of_labels(self, labels: &Labels, texts: &mut Texts) {
-        let mut add = |text: &str| {
-            if !texts.contains(text) {
-                texts.insert(text.into());
-            }
+    fn of_labels(self, all: &[Labels]) -> Texts {
+        let texts: BTreeSet<&str> = match self {
+            Listed::Names => all.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect(),
+            Listed::Values(name) => all.iter().filter_map(|labels| labels.get(name)).collect(),
         };
-        match self {
-            Listed::Names => labels.iter().for_each(|(name, _)| add(name)),
-            Listed::Values(name) => labels.get(name).into_iter().for_each(add),
-        }
+        texts.into_iter().map(Arc::from).collect()
     }
 }
 
@@ -113,20 +110,26 @@ async fn gathered(
     let listings = metas.into_iter().map(|meta| of_segment(source, meta, sets, listed));
     let mut listings = futures::stream::iter(listings).buffered(TABLE_CONCURRENCY);
     while let Some(of_segment) = listings.next().await {
-        texts.append(&mut of_segment?);
+        texts = joined(texts, of_segment?);
     }
     drop(listings);
     for view in source.heads(range) {
-        let mut of_head = RoaringBitmap::new();
-        view.series().with_index(|index| of_head = selected(index, sets, view.series_count()));
-        let veil = source.head_veil(view, &of_head);
-        veil.iter().for_each(|veil| of_head -= &veil.gone);
-        view.series().with_index(|index| listed.of_index(index, &of_head, &mut texts));
+        texts = joined(texts, of_head(source, view, sets, listed));
     }
     Ok(texts)
 }
 
-/// What is listed of a segment: from the index of its table where that is kept, else without making one.
+fn of_head(source: &Source, view: &HeadView, sets: &[Vec<Matcher>], listed: Listed<'_>) -> Texts {
+    let mut of_head = RoaringBitmap::new();
+    view.series().with_index(|index| of_head = selected(index, sets, view.series_count()));
+    let veil = source.head_veil(view, &of_head);
+    veil.iter().for_each(|veil| of_head -= &veil.gone);
+    let mut texts = Texts::new();
+    view.series().with_index(|index| texts = listed.of_index(index, &of_head));
+    texts
+}
+
+/// What is listed of a segment: of series from the columns that are asked for, of streams from their index.
 async fn of_segment(
     source: &Arc<Source>,
     meta: SegmentMeta,
@@ -134,32 +137,56 @@ async fn of_segment(
     listed: Listed<'_>,
 ) -> Result<Texts, StorageError> {
     let mut texts = Texts::new();
-    let Some(file) = source.file(&meta, series_part(source.signal)) else { return Ok(texts) };
-    let count = meta.part(SERIES_PART).map_or(0, |part| usize::try_from(part.rows).unwrap_or(usize::MAX));
-    if !file.keeps_table(count) {
-        for matchers in sets {
-            if let Listed::Values(name) = listed
-                && !source.conceals(&meta)
-            {
-                let values = file.pick_values(name, matchers, &source.memory).await;
-                let Some(values) = source.readable(&file, values)? else { return Ok(texts) };
-                if let Some(mut values) = values {
-                    texts.append(&mut values);
-                    continue;
-                }
-            }
-            let picked = picked(source, &meta, matchers, Told::Labels).await?;
-            let labels = picked.iter().flat_map(|(picked, ..)| &picked.labels);
-            labels.for_each(|labels| listed.of_labels(labels, &mut texts));
-        }
-        return Ok(texts);
+    if source.signal != Signal::Metrics {
+        let Some(streams) = segment_streams(source, &meta).await? else { return Ok(texts) };
+        let mut selected = selected(&streams.index, sets, streams.count()) - &streams.empty;
+        let veil = source.segment_veil(&meta, &streams.index, &selected);
+        veil.iter().for_each(|veil| selected -= &veil.gone);
+        return Ok(listed.of_index(&streams.index, &selected));
     }
-    let Some(series) = segment_series(source, &meta).await? else { return Ok(texts) };
-    let mut selected = selected(&series.index, sets, series.count()) - &series.empty;
-    let veil = source.segment_veil(&meta, &series.index, &selected);
-    veil.iter().for_each(|veil| selected -= &veil.gone);
-    listed.of_index(&series.index, &selected, &mut texts);
+    let Some(file) = source.file(&meta, series_part(source.signal)) else { return Ok(texts) };
+    for matchers in sets {
+        let of_set = if source.conceals(&meta) {
+            let picked = picked(source, &meta, matchers, Told::Labels).await?;
+            picked.map(|(picked, ..)| listed.of_labels(&picked.labels))
+        } else {
+            let of_set = match listed {
+                Listed::Names => file.pick_names(matchers, &source.memory).await,
+                Listed::Values(name) => file.pick_values(name, matchers, &source.memory).await,
+            };
+            source.readable(&file, of_set)?
+        };
+        let Some(of_set) = of_set else { return Ok(texts) };
+        texts = joined(texts, of_set);
+    }
     Ok(texts)
+}
+
+/// The texts of both.
+fn joined(ours: Texts, theirs: Texts) -> Texts {
+    if ours.is_empty() || ours == theirs {
+        return theirs;
+    }
+    if theirs.is_empty() {
+        return ours;
+    }
+    let mut all = Texts::with_capacity(ours.len().max(theirs.len()));
+    let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
+    loop {
+        let order = match (ours.peek(), theirs.peek()) {
+            (Some(our), Some(their)) => our.cmp(their),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return all,
+        };
+        if order != Ordering::Greater {
+            all.extend(ours.next());
+        }
+        if order != Ordering::Less {
+            let their = theirs.next();
+            all.extend(their.filter(|_| order == Ordering::Greater));
+        }
+    }
 }
 
 /// What meets all matchers of any of the sets.

@@ -136,7 +136,7 @@ impl LogsSnapshot {
     ///
     /// # Errors
     /// When the store fails; a damaged segment is left out.
-    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<BTreeSet<Arc<str>>, StorageError> {
+    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<Vec<Arc<str>>, StorageError> {
         listing::label_names(&self.source, self.range, sets).await
     }
 
@@ -148,7 +148,7 @@ impl LogsSnapshot {
         &self,
         name: &str,
         sets: &[Vec<Matcher>],
-    ) -> Result<BTreeSet<Arc<str>>, StorageError> {
+    ) -> Result<Vec<Arc<str>>, StorageError> {
         listing::label_values(&self.source, self.range, name, sets).await
     }
 

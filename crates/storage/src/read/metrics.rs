@@ -1,6 +1,6 @@
 //! Reads metrics: series by matchers, and their samples, histograms and exemplars.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ impl MetricsSnapshot {
     ///
     /// # Errors
     /// When the store fails; a damaged segment is left out.
-    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<BTreeSet<Arc<str>>, StorageError> {
+    pub async fn label_names(&self, sets: &[Vec<Matcher>]) -> Result<Vec<Arc<str>>, StorageError> {
         listing::label_names(&self.source, self.range, sets).await
     }
 
@@ -131,7 +131,7 @@ impl MetricsSnapshot {
         &self,
         name: &str,
         sets: &[Vec<Matcher>],
-    ) -> Result<BTreeSet<Arc<str>>, StorageError> {
+    ) -> Result<Vec<Arc<str>>, StorageError> {
         listing::label_values(&self.source, self.range, name, sets).await
     }
 

@@ -28,7 +28,7 @@ use crate::segment::packed::{TIME_BASE_COLUMN, TIME_OFFSET_COLUMN};
 use crate::segment::picked::{Picked, Told};
 use crate::segment::reader::{Footer, SegmentFile};
 use crate::segment::schema::{ONLY_PART, SERIES_PART, part};
-use crate::segment::series::{Places, SegmentSeries};
+use crate::segment::series::{Places, Streams};
 use crate::signal::{Keys, Table};
 
 /// A segment with selected series or streams.
@@ -100,16 +100,21 @@ impl Scan {
     }
 }
 
-/// The series or streams of a segment; none where it does not read back.
-pub(crate) async fn segment_series(
+/// The streams of a logs segment; none where it does not read back.
+pub(crate) async fn segment_streams(
     source: &Source,
     meta: &SegmentMeta,
-) -> Result<Option<Arc<SegmentSeries>>, StorageError> {
+) -> Result<Option<Arc<Streams>>, StorageError> {
     let Some(file) = source.file(meta, series_part(source.signal)) else {
         return Ok(None);
     };
-    let series = file_series(source.signal, &file).await;
-    source.readable(&file, series)
+    let streams = file_streams(&file).await;
+    source.readable(&file, streams)
+}
+
+async fn file_streams(file: &SegmentFile) -> Result<Arc<Streams>, StorageError> {
+    let footer = file.footer().await?;
+    file.decode(|| file.streams(&footer))
 }
 
 /// The series or streams of a segment that meet matchers and may be seen, what may not be seen of their rows, by their
@@ -123,25 +128,28 @@ pub(crate) async fn picked(
     let Some(file) = source.file(meta, series_part(source.signal)) else {
         return Ok(None);
     };
-    let picked = file_picked(source.signal, &file, (matchers, told), &source.memory).await;
+    let picked = match source.signal {
+        Signal::Metrics => file.pick(matchers, told, &source.memory).await,
+        Signal::Logs | Signal::Traces => {
+            let streams = file_streams(&file).await;
+            streams.map(|streams| (Picked::of(&streams, matchers), source.memory.hold()))
+        }
+    };
     let Some((mut picked, held)) = source.readable(&file, picked)? else { return Ok(None) };
     let veil = seen(source, meta, &mut picked);
     Ok(Some((picked, veil, held)))
 }
 
-/// The series or streams of a file that meet matchers.
-pub(crate) async fn file_picked(
+/// All series or streams of a file that is to be merged.
+pub(crate) async fn merged_picked(
     signal: Signal,
     file: &SegmentFile,
-    (matchers, told): (&[Matcher], Told),
     memory: &Bounded,
 ) -> Result<(Picked, Held), StorageError> {
     if signal == Signal::Metrics {
-        return file.pick(matchers, told, memory).await;
+        return file.pick_last(memory).await;
     }
-    let footer = file.footer().await?;
-    let streams = file.decode(|| file.streams(&footer))?;
-    Ok((Picked::of(&streams, matchers, told), memory.hold()))
+    Ok((Picked::of(&*file_streams(file).await?, &[]), memory.hold()))
 }
 
 /// Leaves out what has nothing to be seen, and says what may not be seen of the rest.
@@ -162,23 +170,6 @@ pub(crate) const fn series_part(signal: Signal) -> &'static str {
     match signal {
         Signal::Metrics => SERIES_PART,
         Signal::Logs | Signal::Traces => ONLY_PART,
-    }
-}
-
-/// The series or streams that a file tells.
-///
-/// # Errors
-/// The store's; [`StorageError::Corrupt`] for what does not read back.
-pub(crate) async fn file_series(
-    signal: Signal,
-    file: &SegmentFile,
-) -> Result<Arc<SegmentSeries>, StorageError> {
-    match signal {
-        Signal::Metrics => file.series().await,
-        Signal::Logs | Signal::Traces => {
-            let footer = file.footer().await?;
-            file.decode(|| file.streams(&footer))
-        }
     }
 }
 

@@ -1,31 +1,38 @@
-//! What is kept of segments between reads: footers, tables of series and streams, filters, keys. Bounded by bytes.
+//! What is kept of segments between reads: footers, streams, columns of series, filters, keys. Bounded by bytes.
 
 use std::fmt;
 use std::sync::Arc;
 
+use model::labels::Labels;
 use moka::sync::Cache;
 use object_store::path::Path;
 use parquet::bloom_filter::Sbbf;
 use xxhash_rust::xxh3::Xxh3Builder;
 
+use super::columns::{Column, LABELS_BYTES, Part};
 use super::filter::TokenFilter;
 use super::keys::AttributeKeys;
 use super::reader::Footer;
-use super::series::SegmentSeries;
+use super::series::Streams;
 
 /// What an entry costs besides its value, about.
 const ENTRY_BYTES: usize = 256;
 
-/// What a series takes in a table, about.
-const SERIES_BYTES: usize = 512;
+/// What the labels of a series take, about.
+const SERIES_BYTES: usize = 256;
 
-/// The part of the cache, one in so many, that one table of series may take.
+/// The part of the cache, one in so many, that one column of series or their labels may take: what is larger would push out
+/// many others.
 const LARGEST_PART: u64 = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Footer,
-    Series,
+    Streams,
+    /// A column of a `series` file.
+    Column(Part),
+    /// The labels of a `series` file.
+    Labels,
     /// The token filters of a row group.
     TokenFilters(usize),
     /// The filter of a row group's ids.
@@ -37,7 +44,9 @@ enum Kind {
 #[derive(Clone)]
 enum Value {
     Footer(Arc<Footer>),
-    Series(Arc<SegmentSeries>),
+    Streams(Arc<Streams>),
+    Column(Column),
+    Labels(Arc<[Labels]>),
     TokenFilters(Arc<[Option<TokenFilter>]>),
     IdFilter(Arc<Sbbf>),
     Keys(Arc<AttributeKeys>),
@@ -48,7 +57,11 @@ impl Value {
         ENTRY_BYTES
             + match self {
                 Value::Footer(footer) => footer.bytes(),
-                Value::Series(series) => series.bytes(),
+                Value::Streams(streams) => streams.bytes(),
+                Value::Column(column) => column.bytes(),
+                Value::Labels(labels) => {
+                    labels.iter().map(|labels| labels.as_bytes().len() + LABELS_BYTES).sum()
+                }
                 Value::TokenFilters(filters) => {
                     filters.iter().flatten().map(TokenFilter::bytes).sum::<usize>()
                         + size_of_val::<[Option<TokenFilter>]>(filters)
@@ -101,20 +114,51 @@ impl SegmentCache {
         self.values.insert((path.clone(), Kind::Footer), Value::Footer(Arc::clone(footer)));
     }
 
-    /// Whether a table of so many series may be kept: one that takes much of the room would push out many others.
-    pub(super) fn keeps_series(&self, count: usize) -> bool {
-        (count * SERIES_BYTES) as u64 <= self.max_bytes / LARGEST_PART
-    }
-
-    pub(super) fn series(&self, path: &Path) -> Option<Arc<SegmentSeries>> {
-        match self.values.get(&(path.clone(), Kind::Series))? {
-            Value::Series(series) => Some(series),
+    pub(super) fn streams(&self, path: &Path) -> Option<Arc<Streams>> {
+        match self.values.get(&(path.clone(), Kind::Streams))? {
+            Value::Streams(streams) => Some(streams),
             _ => None,
         }
     }
 
-    pub(super) fn put_series(&self, path: &Path, series: &Arc<SegmentSeries>) {
-        self.values.insert((path.clone(), Kind::Series), Value::Series(Arc::clone(series)));
+    pub(super) fn put_streams(&self, path: &Path, streams: &Arc<Streams>) {
+        self.values.insert((path.clone(), Kind::Streams), Value::Streams(Arc::clone(streams)));
+    }
+
+    pub(super) fn column(&self, path: &Path, part: Part) -> Option<Column> {
+        match self.values.get(&(path.clone(), Kind::Column(part)))? {
+            Value::Column(column) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// Keeps a column; no where it is too large.
+    pub(super) fn put_column(&self, path: &Path, part: Part, column: &Column) -> bool {
+        let is_kept = self.may_keep(column.bytes());
+        if is_kept {
+            self.values.insert((path.clone(), Kind::Column(part)), Value::Column(column.clone()));
+        }
+        is_kept
+    }
+
+    fn may_keep(&self, bytes: usize) -> bool {
+        bytes as u64 <= self.max_bytes / LARGEST_PART
+    }
+
+    /// Whether the labels of so many series are kept.
+    pub(super) fn keeps_labels(&self, count: usize) -> bool {
+        self.may_keep(count.saturating_mul(SERIES_BYTES))
+    }
+
+    pub(super) fn labels(&self, path: &Path) -> Option<Arc<[Labels]>> {
+        match self.values.get(&(path.clone(), Kind::Labels))? {
+            Value::Labels(labels) => Some(labels),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_labels(&self, path: &Path, labels: &Arc<[Labels]>) {
+        self.values.insert((path.clone(), Kind::Labels), Value::Labels(Arc::clone(labels)));
     }
 
     pub(super) fn token_filters(&self, path: &Path, row_group: usize) -> Option<Arc<[Option<TokenFilter>]>> {

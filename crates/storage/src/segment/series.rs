@@ -1,4 +1,5 @@
-//! The series or streams of a segment, decoded once and kept: labels with postings, and where each one's rows are.
+//! Where the rows of each series or stream of a segment are; and the streams of a logs segment, decoded once and kept:
+//! labels with postings.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,28 +8,22 @@ use bytes::Bytes;
 use model::labels::Labels;
 use roaring::RoaringBitmap;
 
-use super::picked::{Picked, Told, Without};
 use super::reader::{Footer, SegmentFile};
 use super::schema::STREAMS_KEY;
 use crate::bounds::MAX_FOOTER_BYTES;
 use crate::error::StorageError;
 use crate::head::index::LabelIndex;
-use crate::head::series::Info;
-use crate::read::memory::Bounded;
-use crate::runtime::blocking;
 use crate::signal::Table;
 use crate::signal::logs::StreamMeta;
 
 /// What is wrong where the streams of a file have other numbers of rows than the file.
 const MISCOUNTED: &str = "the streams' rows are not the file's";
 
-/// Series or streams in the order of their labels.
+/// Streams in the order of their labels.
 #[derive(Debug, Default)]
-pub(crate) struct SegmentSeries {
+pub(crate) struct Streams {
     /// Labels and postings.
     pub(crate) index: LabelIndex,
-    /// What is known of each besides its labels; empty for streams.
-    pub(crate) infos: Vec<Info>,
     /// Where each one's rows are.
     pub(crate) places: Places,
     /// Those that no row was left of when the segment was rewritten.
@@ -70,17 +65,15 @@ impl Places {
     }
 }
 
-impl SegmentSeries {
-    /// The table of what was picked of a whole file.
-    fn new(picked: Picked) -> Self {
-        let Picked { labels, infos, places, .. } = picked;
-        let mut series = Self { infos, places, ..Self::default() };
+impl Streams {
+    fn new(labels: Vec<Labels>, places: Places) -> Self {
+        let mut streams = Self { places, ..Self::default() };
         labels.into_iter().for_each(|labels| {
-            series.index.push(labels);
+            streams.index.push(labels);
         });
-        series.empty =
-            (0..series.count()).filter(|number| !series.places.has_rows(*number as usize)).collect();
-        series
+        streams.empty =
+            (0..streams.count()).filter(|number| !streams.places.has_rows(*number as usize)).collect();
+        streams
     }
 
     /// How many there are.
@@ -88,36 +81,13 @@ impl SegmentSeries {
         u32::try_from(self.index.labels().len()).expect("an index numbers with 32 bits")
     }
 
-    /// Memory that it takes, about.
+    /// Memory that they take, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.index.bytes() + self.infos.len() * size_of::<Info>() + self.places.bytes()
+        self.index.bytes() + self.places.bytes()
     }
 }
 
 impl SegmentFile {
-    /// The series of a metrics segment, from its `series` file.
-    ///
-    /// # Errors
-    /// The store's; [`StorageError::Corrupt`] for what does not read back.
-    pub(crate) async fn series(&self) -> Result<Arc<SegmentSeries>, StorageError> {
-        if let Some(series) = self.cache.series(&self.path) {
-            return Ok(series);
-        }
-        let footer = self.footer().await?;
-        let data = self.series_data(&footer).await?;
-        let file = self.clone();
-        let mut held = Bounded::default().hold();
-        let decode = move || {
-            file.decode(|| {
-                file.decode_picked(&footer, &data, (&[], Told::Infos), Without::Nothing, &mut held)
-            })
-        };
-        let picked = blocking(&*self.runtime, decode).await??;
-        let series = Arc::new(SegmentSeries::new(picked.unwrap_or_default()));
-        self.cache.put_series(&self.path, &series);
-        Ok(series)
-    }
-
     /// The bytes of a `series` file before its footer.
     pub(super) async fn series_data(&self, footer: &Footer) -> Result<Bytes, StorageError> {
         if self.bytes > MAX_FOOTER_BYTES as u64 {
@@ -131,21 +101,21 @@ impl SegmentFile {
     ///
     /// # Errors
     /// [`StorageError::Corrupt`] for what does not read back.
-    pub(crate) fn streams(&self, footer: &Footer) -> Result<Arc<SegmentSeries>, StorageError> {
-        if let Some(series) = self.cache.series(&self.path) {
-            return Ok(series);
+    pub(crate) fn streams(&self, footer: &Footer) -> Result<Arc<Streams>, StorageError> {
+        if let Some(streams) = self.cache.streams(&self.path) {
+            return Ok(streams);
         }
         let json = footer.value(STREAMS_KEY).ok_or_else(|| self.corrupt("the footer has no streams"))?;
-        let streams: Vec<StreamMeta> = serde_json::from_str(json).map_err(|error| self.corrupt(error))?;
-        let mut picked = Picked::default();
-        let (mut at, mut places) = (0_usize, Vec::with_capacity(streams.len()));
-        for stream in &streams {
+        let told: Vec<StreamMeta> = serde_json::from_str(json).map_err(|error| self.corrupt(error))?;
+        let mut all: Vec<Labels> = Vec::with_capacity(told.len());
+        let (mut at, mut places) = (0_usize, Vec::with_capacity(told.len()));
+        for stream in &told {
             let pairs = stream.labels.iter().map(|(name, value)| (name, value.as_str().unwrap_or_default()));
             let labels = Labels::from_pairs(pairs);
-            if picked.labels.last().is_some_and(|last| *last >= labels) {
+            if all.last().is_some_and(|last| *last >= labels) {
                 return Err(self.corrupt("streams are not in the order of their labels"));
             }
-            picked.labels.push(labels);
+            all.push(labels);
             let rows = usize::try_from(stream.rows).ok();
             let end = rows.and_then(|rows| at.checked_add(rows)).filter(|end| *end <= footer.rows());
             let start = std::mem::replace(&mut at, end.ok_or_else(|| self.corrupt(MISCOUNTED))?);
@@ -154,10 +124,9 @@ impl SegmentFile {
         if at != footer.rows() {
             return Err(self.corrupt(MISCOUNTED));
         }
-        picked.places = Places::new([(Table::Entries, places)].into_iter());
-        let series = SegmentSeries::new(picked);
-        let series = Arc::new(series);
-        self.cache.put_series(&self.path, &series);
-        Ok(series)
+        let places = Places::new([(Table::Entries, places)].into_iter());
+        let streams = Arc::new(Streams::new(all, places));
+        self.cache.put_streams(&self.path, &streams);
+        Ok(streams)
     }
 }

@@ -10,7 +10,7 @@ use model::metric::MetricType;
 
 use super::logs::json;
 use super::{Keys, Table};
-use crate::bounds::{READ_BATCH_ROWS, SAMPLE_ROW_GROUP_ROWS};
+use crate::bounds::{READ_BATCH_ROWS, SAMPLE_ROW_GROUP_ROWS, SAMPLE_ROW_GROUP_SERIES};
 use crate::error::StorageError;
 use crate::head::series::Info;
 use crate::segment::packed::Packer;
@@ -32,6 +32,8 @@ pub(crate) struct RowsFile {
     packer: Packer,
     /// The first and the last time of each row group of samples, the one that is not full at the end.
     times: Vec<(i64, i64)>,
+    /// The first series of that row group.
+    group_series: Option<u32>,
 }
 
 impl RowsFile {
@@ -43,7 +45,7 @@ impl RowsFile {
         let schema = if table == Table::Samples { schema::samples() } else { table.schema() };
         let properties = schema::table_properties(table, is_rewritten)?;
         let file = ParquetFile::new(Arc::clone(schema), properties, SAMPLE_ROW_GROUP_ROWS)?;
-        Ok(Self { table, file, packer: Packer::new(), times: vec![NO_TIMES] })
+        Ok(Self { table, file, packer: Packer::new(), times: vec![NO_TIMES], group_series: None })
     }
 
     /// Adds rows of the table, in its order.
@@ -56,22 +58,42 @@ impl RowsFile {
         }
         let packed = self.packer.pack(batch)?;
         let keys = Keys::new(self.table, batch);
-        let mut times = keys.times();
-        // The two callbacks take turns with the times of row groups.
-        let groups = RefCell::new(&mut self.times);
+        let mut at = 0;
+        while let Some(next) = keys.numbers().get(at) {
+            let first = *self.group_series.get_or_insert(*next);
+            let rest = &keys.numbers()[at..];
+            let rows = rest.partition_point(|number| number - first < SAMPLE_ROW_GROUP_SERIES);
+            if rows == 0 {
+                self.file.end_group()?;
+                self.times.push(NO_TIMES);
+                self.group_series = None;
+                continue;
+            }
+            self.write_samples(&packed.slice(at, rows), &keys.times()[at..at + rows])?;
+            at += rows;
+        }
+        Ok(())
+    }
+
+    /// Adds rows with these times, whose series have room in the row group.
+    fn write_samples(&mut self, packed: &RecordBatch, mut times: &[i64]) -> Result<(), StorageError> {
+        // The two callbacks take turns with the row groups.
+        let groups = RefCell::new((&mut self.times, &mut self.group_series));
         self.file.write(
-            &packed,
+            packed,
             |part| {
                 let (now, later) = times.split_at(part.num_rows());
                 times = later;
-                if let Some(group) = groups.borrow_mut().last_mut() {
+                if let Some(group) = groups.borrow_mut().0.last_mut() {
                     *group =
                         now.iter().fold(*group, |(first, last), time| (first.min(*time), last.max(*time)));
                 }
                 Ok(())
             },
             |_| {
-                groups.borrow_mut().push(NO_TIMES);
+                let (times, group_series) = &mut *groups.borrow_mut();
+                times.push(NO_TIMES);
+                **group_series = None;
                 Ok(())
             },
         )

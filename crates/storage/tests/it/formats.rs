@@ -102,6 +102,29 @@ fn texts(batch: &RecordBatch, name: &str) -> Vec<String> {
 }
 
 #[test]
+fn of_many_series_a_row_group_has_some() {
+    run(async {
+        let rig = Rig::new().await;
+        let mut builder = MetricBatchBuilder::default();
+        for number in 0..40_000_i64 {
+            let labels = Labels::from_pairs([("__name__", "m"), ("n", &format!("{number:05}"))]);
+            let series = builder.series(&labels, SeriesInfo::default());
+            builder.sample(series, BASE_MS + number, 0, 1.0);
+        }
+        rig.ingest(Batch::Metrics(builder.finish())).await;
+        rig.storage.flush().await.unwrap();
+        let (_, metadata) = plain(&rig, "samples.parquet").await;
+        let rows: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(rows, [16_384, 16_384, 7_232]);
+        let pairs = metadata.file_metadata().key_value_metadata().unwrap();
+        let times = pairs.iter().find(|pair| pair.key == "stella.times").unwrap().value.as_deref().unwrap();
+        let times: Vec<(i64, i64)> = serde_json::from_str(times).unwrap();
+        let ends = [(0, 16_383), (16_384, 32_767), (32_768, 39_999)];
+        assert_eq!(times, ends.map(|(first, last)| (BASE_MS + first, BASE_MS + last)));
+    });
+}
+
+#[test]
 fn metrics_are_a_table_of_series_and_a_table_of_samples() {
     run(async {
         let rig = flushed(Signal::Metrics).await;

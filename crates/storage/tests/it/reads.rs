@@ -153,7 +153,7 @@ fn matcher_sets() -> Vec<Vec<Matcher>> {
 }
 
 #[test]
-fn more_labels_than_columns_are_found_whether_a_table_is_made_or_not() {
+fn more_labels_than_columns_are_found_whether_columns_are_kept_or_not() {
     run(async {
         for cache_bytes in [0, 64 << 20] {
             let rig = Rig::caching(cache_bytes).await;

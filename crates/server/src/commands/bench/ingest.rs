@@ -58,9 +58,12 @@ pub struct MetricsLoad {
     /// The time between two replacements.
     #[arg(long, default_value = "5m")]
     churn_interval: Duration,
-    /// Samples in a request.
+    /// Samples in a request, at least.
     #[arg(long, default_value_t = 2_000)]
     batch: usize,
+    /// Scrapes of a pod that remote write sends together, as a sender that catches up; Prometheus takes those of an hour.
+    #[arg(long, default_value_t = 1)]
+    scrapes: usize,
     /// How they are sent.
     #[arg(long, value_enum, default_value = "remote-write1")]
     format: metrics_encoding::Format,
@@ -202,6 +205,10 @@ impl MetricsLoad {
         if self.series == 0 || interval_ms < 100 || churn_interval_ms < interval_ms {
             bail!("--series must be at least 1, --interval 100ms, --churn-interval as long as --interval");
         }
+        let is_otlp = self.format == metrics_encoding::Format::Otlp;
+        if self.scrapes == 0 || is_otlp && self.scrapes > 1 {
+            bail!("--scrapes must be at least 1, and 1 for --format otlp");
+        }
         let (path, headers): (_, &[_]) = match self.format {
             metrics_encoding::Format::RemoteWrite1 => (
                 "/api/v1/write",
@@ -227,6 +234,7 @@ impl MetricsLoad {
             batch: self.batch,
             lanes: self.options.concurrency,
             format: self.format,
+            scrapes: self.scrapes,
         };
         let source = Box::new(MetricsSource::new(plan));
         let (signal, items, format) = (Signal::Metrics, "samples", name(&self.format));

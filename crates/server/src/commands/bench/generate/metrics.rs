@@ -7,8 +7,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::cluster::{Pod, SERVICES};
-use super::metrics_encoding::{Batch, Format};
-use super::{Request, Source, Stretch};
+use super::metrics_encoding::{Batch, Format, sample};
+use super::{Request, Source, Stretch, put_bytes};
 
 /// Upper bounds of the histogram's buckets, as labels.
 pub(super) const BOUNDS: [&str; 12] =
@@ -133,6 +133,8 @@ pub(in super::super) struct Plan {
     pub(in super::super) lanes: usize,
     /// How requests are encoded.
     pub(in super::super) format: Format,
+    /// Scrapes of a pod that are sent together; one for OTLP.
+    pub(in super::super) scrapes: usize,
 }
 
 /// A pod and the present values of its series.
@@ -144,10 +146,34 @@ pub(super) struct Instance {
     pub(super) labels: Vec<Vec<u8>>,
     /// A value per template; the last pod may have fewer series than there are templates.
     pub(super) values: Vec<f64>,
+    /// The scrapes that are not sent yet.
+    pub(super) held: Held,
     /// When in the interval it is scraped.
     offset_ms: i64,
     /// How busy it is.
     load: f64,
+}
+
+/// Scrapes of a pod that wait to be sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    /// The encoded samples of each series.
+    pub(super) samples: Vec<Vec<u8>>,
+    /// How many these are.
+    pub(super) count: usize,
+    /// How many scrapes there were, and where the pod began among the others.
+    turn: usize,
+}
+
+impl Held {
+    fn add(&mut self, values: &[f64], at_ms: i64) {
+        self.samples.resize(values.len(), Vec::new());
+        for (value, samples) in values.iter().zip(&mut self.samples) {
+            put_bytes(samples, 2, &sample(*value, at_ms));
+        }
+        self.count += values.len();
+        self.turn += 1;
+    }
 }
 
 impl Instance {
@@ -155,8 +181,9 @@ impl Instance {
         let pod = Pod::new(service, random);
         let labels = TEMPLATES[..series].iter().map(|template| plan.format.labels(&pod, template)).collect();
         let offset_ms = random.random_range(0..plan.interval_ms - JITTER_MS);
+        let load = random.random_range(0.2..2.5);
         let mut instance =
-            Self { pod, labels, values: vec![0.0; series], offset_ms, load: random.random_range(0.2..2.5) };
+            Self { pod, labels, values: vec![0.0; series], held: Held::default(), offset_ms, load };
         instance.restart();
         for (value, template) in instance.values.iter_mut().zip(&TEMPLATES) {
             // Most pods have been running for a while.
@@ -242,7 +269,10 @@ impl MetricsSource {
         let count = plan.series.div_ceil(TEMPLATES.len());
         let pods = (0..count).map(|n| {
             let series = (plan.series - n * TEMPLATES.len()).min(TEMPLATES.len());
-            Instance::new(n % SERVICES.len(), series, &plan, &mut random)
+            let mut pod = Instance::new(n % SERVICES.len(), series, &plan, &mut random);
+            // They are not all sent at one moment.
+            pod.held.turn = n % plan.scrapes;
+            pod
         });
         let pods = pods.collect();
         let batches = (0..plan.lanes).map(|_| Batch::new(plan.format)).collect();
@@ -254,8 +284,19 @@ impl MetricsSource {
         let count = (self.pods.len() as f64 * self.plan.churn).round() as usize;
         for _ in 0..count {
             let slot = self.random.random_range(0..self.pods.len());
+            self.send(slot);
             let (service, series) = (self.pods[slot].pod.service, self.pods[slot].values.len());
             self.pods[slot] = Instance::new(service, series, &self.plan, &mut self.random);
+        }
+    }
+
+    /// Sends what is held of a pod, when its batch is full.
+    fn send(&mut self, pod: usize) {
+        let lane = pod % self.plan.lanes;
+        let batch = &mut self.batches[lane];
+        batch.push(&mut self.pods[pod]);
+        if batch.samples() >= self.plan.batch {
+            self.ready.push_back(batch.take(lane));
         }
     }
 
@@ -264,11 +305,13 @@ impl MetricsSource {
         let pod = &mut self.pods[self.pod];
         pod.step(self.plan.interval_ms as f64 / 1e3, &mut self.random);
         let late_ms = self.random.random_range(0..JITTER_MS);
-        let lane = self.pod % self.plan.lanes;
-        let batch = &mut self.batches[lane];
-        batch.push(pod, at_ms + pod.offset_ms + late_ms);
-        if batch.samples() >= self.plan.batch {
-            self.ready.push_back(batch.take(lane));
+        if self.plan.format == Format::Otlp {
+            self.batches[self.pod % self.plan.lanes].push_otlp(pod, at_ms + pod.offset_ms + late_ms);
+        } else {
+            pod.held.add(&pod.values, at_ms + pod.offset_ms + late_ms);
+        }
+        if pod.held.turn % self.plan.scrapes == 0 {
+            self.send(self.pod);
         }
         self.pod += 1;
         if self.pod == self.pods.len() {
@@ -287,6 +330,9 @@ impl Source for MetricsSource {
         let scrapes = self.plan.stretch.length_ms() / self.plan.interval_ms;
         while self.ready.is_empty() && self.scrape < scrapes {
             self.step();
+        }
+        if self.ready.is_empty() {
+            (0..self.pods.len()).for_each(|pod| self.send(pod));
         }
         if self.ready.is_empty() {
             let rest = self.batches.iter_mut().enumerate().filter(|(_, batch)| batch.samples() > 0);

@@ -93,48 +93,47 @@ impl Batch {
         self.samples
     }
 
-    /// Adds a scrape of a pod.
-    pub(super) fn push(&mut self, instance: &Instance, at_ms: i64) {
-        match self.format {
-            Format::RemoteWrite1 => self.push_first(instance, at_ms),
-            Format::RemoteWrite2 => self.push_second(instance, at_ms),
-            Format::Otlp => self.push_otlp(instance, at_ms),
-        }
-    }
-
-    fn push_first(&mut self, instance: &Instance, at_ms: i64) {
-        for (labels, value) in instance.labels.iter().zip(&instance.values) {
-            let sample = sample(*value, at_ms);
-            let length = labels.len() + sample.len() + 2;
-            encode_key(1, WireType::LengthDelimited, &mut self.encoded);
-            encode_varint(length as u64, &mut self.encoded);
-            self.encoded.extend_from_slice(labels);
-            put_bytes(&mut self.encoded, 2, &sample);
-            self.samples += 1;
-        }
-    }
-
-    fn push_second(&mut self, instance: &Instance, at_ms: i64) {
-        for (labels, value) in instance.labels.iter().zip(&instance.values) {
-            let mut references = Vec::with_capacity(32);
-            for text in labels.strip_suffix(&[0]).unwrap_or(labels).split(|byte| *byte == 0) {
-                // Number 0 is the empty string.
-                let next = self.symbols.len() as u32 + 1;
-                let number = match self.symbols.get(text) {
-                    Some(number) => *number,
-                    None => *self.symbols.entry(text.to_vec()).or_insert(next),
-                };
-                encode_varint(u64::from(number), &mut references);
+    /// Adds what is held of a pod, which holds nothing afterwards.
+    pub(super) fn push(&mut self, instance: &mut Instance) {
+        let held = &mut instance.held;
+        for (labels, samples) in instance.labels.iter().zip(&mut held.samples).filter(|(_, s)| !s.is_empty())
+        {
+            match self.format {
+                Format::RemoteWrite1 => self.push_first(labels, samples),
+                Format::RemoteWrite2 => self.push_second(labels, samples),
+                Format::Otlp => {}
             }
-            let mut series = Vec::with_capacity(64);
-            put_bytes(&mut series, 1, &references);
-            put_bytes(&mut series, 2, &sample(*value, at_ms));
-            put_bytes(&mut self.encoded, 5, &series);
-            self.samples += 1;
+            samples.clear();
         }
+        self.samples += std::mem::take(&mut held.count);
     }
 
-    fn push_otlp(&mut self, instance: &Instance, at_ms: i64) {
+    fn push_first(&mut self, labels: &[u8], samples: &[u8]) {
+        encode_key(1, WireType::LengthDelimited, &mut self.encoded);
+        encode_varint((labels.len() + samples.len()) as u64, &mut self.encoded);
+        self.encoded.extend_from_slice(labels);
+        self.encoded.extend_from_slice(samples);
+    }
+
+    fn push_second(&mut self, labels: &[u8], samples: &[u8]) {
+        let mut references = Vec::with_capacity(32);
+        for text in labels.strip_suffix(&[0]).unwrap_or(labels).split(|byte| *byte == 0) {
+            // Number 0 is the empty string.
+            let next = self.symbols.len() as u32 + 1;
+            let number = match self.symbols.get(text) {
+                Some(number) => *number,
+                None => *self.symbols.entry(text.to_vec()).or_insert(next),
+            };
+            encode_varint(u64::from(number), &mut references);
+        }
+        let mut series = Vec::with_capacity(references.len() + samples.len() + 4);
+        put_bytes(&mut series, 1, &references);
+        series.extend_from_slice(samples);
+        put_bytes(&mut self.encoded, 5, &series);
+    }
+
+    /// Adds a scrape of a pod.
+    pub(super) fn push_otlp(&mut self, instance: &Instance, at_ms: i64) {
         let (metrics, samples) = otlp_metrics(instance, at_ms);
         let pod = &instance.pod;
         let attributes = [
@@ -180,7 +179,7 @@ impl Batch {
 }
 
 /// A sample as both versions of remote write encode it.
-fn sample(value: f64, at_ms: i64) -> Vec<u8> {
+pub(super) fn sample(value: f64, at_ms: i64) -> Vec<u8> {
     wire::remote_write::v1::Sample { value, timestamp: at_ms }.encode_to_vec()
 }
 

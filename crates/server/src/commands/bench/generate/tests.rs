@@ -23,6 +23,7 @@ fn metrics_plan(format: metrics_encoding::Format) -> metrics::Plan {
         batch: 300,
         lanes: 3,
         format,
+        scrapes: 1,
     }
 }
 
@@ -58,42 +59,50 @@ fn the_same_seed_makes_the_same_requests_and_another_makes_others() {
     assert_ne!(traces(1), traces(2));
 }
 
-#[test]
-fn every_series_has_a_sample_in_each_scrape_in_both_versions() {
-    let expected = 40 * 100;
-    let first = all(metrics::MetricsSource::new(metrics_plan(metrics_encoding::Format::RemoteWrite1)));
-    let second = all(metrics::MetricsSource::new(metrics_plan(metrics_encoding::Format::RemoteWrite2)));
-    assert_eq!((items(&first), items(&second)), (expected, expected));
-    let mut seen: Vec<Vec<(String, i64, u64)>> = Vec::new();
-    for requests in [&first, &second] {
-        let mut samples = Vec::new();
-        for request in requests.iter() {
-            let body = unpacked(request);
-            if std::ptr::eq(requests, &first) {
-                for series in v1::WriteRequest::decode(body).unwrap().timeseries {
-                    let labels: Vec<_> =
-                        series.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
-                    let sample = series.samples[0];
-                    samples.push((labels.join(","), sample.timestamp, sample.value.to_bits()));
-                }
-            } else {
-                let message = v2::Request::decode(body).unwrap();
-                for series in &message.timeseries {
-                    let symbol = |reference: u32| &message.symbols[reference as usize];
-                    let (pairs, rest) = series.labels_refs.as_chunks::<2>();
-                    assert!(rest.is_empty());
-                    let labels: Vec<_> = pairs
-                        .iter()
-                        .map(|[name, value]| format!("{}={}", symbol(*name), symbol(*value)))
-                        .collect();
-                    let sample = series.samples[0];
-                    samples.push((labels.join(","), sample.timestamp, sample.value.to_bits()));
-                }
-            }
-        }
-        seen.push(samples);
+type Sent = Vec<(String, i64, u64)>;
+
+/// What a request of remote write sends.
+fn sent(request: &Request, format: metrics_encoding::Format) -> Sent {
+    let body = unpacked(request);
+    let sample = |labels: &[String], at_ms: i64, value: f64| (labels.join(","), at_ms, value.to_bits());
+    if format == metrics_encoding::Format::RemoteWrite1 {
+        let all = v1::WriteRequest::decode(body).unwrap().timeseries;
+        return all
+            .iter()
+            .flat_map(|series| {
+                let labels: Vec<_> =
+                    series.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
+                series.samples.iter().map(move |s| sample(&labels, s.timestamp, s.value))
+            })
+            .collect();
     }
-    assert_eq!(seen[0], seen[1]);
+    let message = v2::Request::decode(body).unwrap();
+    let symbol = |reference: u32| &message.symbols[reference as usize];
+    let of_series = message.timeseries.iter().flat_map(|series| {
+        let (pairs, rest) = series.labels_refs.as_chunks::<2>();
+        assert!(rest.is_empty());
+        let labels: Vec<_> =
+            pairs.iter().map(|[name, value]| format!("{}={}", symbol(*name), symbol(*value))).collect();
+        series.samples.iter().map(move |s| sample(&labels, s.timestamp, s.value))
+    });
+    of_series.collect()
+}
+
+#[test]
+fn every_series_has_a_sample_in_each_scrape_in_both_versions_however_many_are_sent_together() {
+    let expected = 40 * 100;
+    let mut seen: Vec<Sent> = Vec::new();
+    for format in [metrics_encoding::Format::RemoteWrite1, metrics_encoding::Format::RemoteWrite2] {
+        for scrapes in [1, 7, 1_000] {
+            let plan = metrics::Plan { scrapes, ..metrics_plan(format) };
+            let requests = all(metrics::MetricsSource::new(plan));
+            assert_eq!(items(&requests), expected);
+            let mut sent: Sent = requests.iter().flat_map(|request| sent(request, format)).collect();
+            sent.sort_unstable();
+            seen.push(sent);
+        }
+    }
+    assert!(seen.iter().all(|sent| *sent == seen[0]));
     let series: HashSet<_> = seen[0].iter().map(|(labels, ..)| labels).collect();
     assert!(series.len() > 150, "pods are replaced: {}", series.len());
     assert!(seen[0].iter().all(|(_, at_ms, _)| (STRETCH.start_ms..STRETCH.end_ms).contains(at_ms)));
