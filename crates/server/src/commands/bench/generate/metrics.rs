@@ -310,7 +310,7 @@ impl MetricsSource {
         } else {
             pod.held.add(&pod.values, at_ms + pod.offset_ms + late_ms);
         }
-        if pod.held.turn % self.plan.scrapes == 0 {
+        if pod.held.turn.is_multiple_of(self.plan.scrapes) {
             self.send(self.pod);
         }
         self.pod += 1;
