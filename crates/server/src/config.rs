@@ -540,6 +540,15 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_effect_is_doubted() {
+        let doubts = |text: &str| Config::parse(text).unwrap().doubts();
+        let hosts = "listen:\n  hosts: [metrics.example]\n";
+        assert!(doubts(hosts).is_empty());
+        let tls = format!("{hosts}tls:\n  cert: a.crt\n  key: a.key\n");
+        assert!(doubts(&tls).iter().any(|doubt| doubt.starts_with("listen.hosts ")), "{:?}", doubts(&tls));
+    }
+
+    #[test]
     fn what_cannot_be_honoured_is_refused() {
         let refused = |text: &str, word: &str| {
             let error = Config::parse(text).unwrap().check().unwrap_err().to_string();

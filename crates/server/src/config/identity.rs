@@ -74,6 +74,10 @@ impl Config {
                 self.issuer().as_str()
             ));
         }
+        if self.tls.is_some() && !self.listen.hosts.is_empty() {
+            let said = "listen.hosts has no effect: with tls, callers are known by certificates and tokens, whatever name they ask by";
+            doubts.push(said.to_owned());
+        }
         let authorities = self.tls.as_ref().and_then(|tls| inspect::file(tls.ca.as_ref()?).ok());
         if authorities.is_some_and(|authorities| authorities.len() > 1) {
             let by_name = self.identity.certificates.iter().filter(|rule| rule.is_by_name());
