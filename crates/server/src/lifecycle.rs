@@ -32,9 +32,9 @@ impl Lifecycle {
             let quitting = quitting.clone();
             move || async move { quitting.quit() }
         });
-        Router::new()
-            .route("/-/reload", reload.put(move || async move { reloading.reload().await }))
-            .route("/-/quit", quit.put(move || async move { quitting.quit() }))
+        let reload = reload.put(move || async move { reloading.reload().await });
+        let quit = quit.put(move || async move { quitting.quit() });
+        Router::new().route("/-/reload", reload.get(only_changes)).route("/-/quit", quit.get(only_changes))
     }
 
     /// Reads the limits of tenants again, without the pause between two looks. What is broken stays as it was read before.
@@ -65,6 +65,10 @@ impl Lifecycle {
         self.stop.cancel();
         "Requesting termination... Goodbye!".into_response()
     }
+}
+
+async fn only_changes() -> (StatusCode, &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
 }
 
 fn closed() -> Response {

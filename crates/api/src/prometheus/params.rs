@@ -196,7 +196,7 @@ pub(crate) fn time(parameters: &Parameters, name: &'static str) -> Result<Option
 /// When the text is neither; in Prometheus' words.
 pub fn parse_time(text: &str) -> Result<i64, String> {
     let invalid = || format!("cannot parse {text:?} to a valid timestamp");
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = seconds(text) {
         if !seconds.is_finite() {
             return Err(invalid());
         }
@@ -208,6 +208,14 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
     }
     let moment: jiff::Timestamp = text.parse().map_err(|_| invalid())?;
     Ok(i64::try_from(moment.as_nanosecond().div_euclid(i128::from(NS_PER_MS))).unwrap_or(i64::MAX))
+}
+
+/// A float; an underscore may stand between two of its digits.
+fn seconds(text: &str) -> Option<f64> {
+    let is_digit =
+        |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+    let is_between = |(at, _)| is_digit(usize::checked_sub(at, 1)) && is_digit(Some(at + 1));
+    text.match_indices('_').all(is_between).then(|| text.replace('_', "").parse().ok()).flatten()
 }
 
 /// A label's name as it stands in an address: `U__` opens a name whose other characters are escaped, `__` is an

@@ -13,6 +13,12 @@ async fn lifecycle_is_closed_unless_it_is_opened() {
     for path in ["/-/reload", "/-/quit"] {
         let answer = acme.post(Api::Prometheus, path, &[], Vec::new()).await.unwrap();
         assert_eq!((answer.status, answer.text().as_str()), (403, "Lifecycle API is not enabled."), "{path}");
+        let asked = acme.get(Api::Prometheus, path, &[]).await;
+        assert_eq!(
+            (asked.status, asked.text().as_str()),
+            (405, "Only POST or PUT requests allowed"),
+            "{path}"
+        );
     }
     let refused = acme.get(Api::Prometheus, "/api/v1/query", &[("query", "start()")]).await;
     assert_eq!(refused.status, 400, "{}", refused.text());
