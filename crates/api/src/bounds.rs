@@ -17,6 +17,9 @@ pub(crate) const MAX_FRAME_BYTES: usize = 1 << 20;
 /// Names that one search answers with at most: Prometheus' default.
 pub(crate) const MAX_SEARCH_NAMES: usize = 10_000;
 
+/// Names in one line of a search's answer.
+pub(crate) const MAX_SEARCH_BATCH: usize = 1_000;
+
 /// Terms of one search: Prometheus' limit.
 pub(crate) const MAX_SEARCH_TERMS: usize = 32;
 

@@ -7,17 +7,17 @@ mod similar;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use hashbrown::HashMap;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use model::TimeRange;
 use model::labels::METRIC_NAME;
+use model::metric::MetricType;
 use query::{Labelled, MetricMetadata};
 
 use super::Prometheus;
 use super::envelope::PromError;
 use super::params::{SeriesQuestion, time};
-use crate::bounds::{MAX_SEARCH_NAMES, MAX_SEARCH_TERMS};
+use crate::bounds::{MAX_SEARCH_BATCH, MAX_SEARCH_NAMES, MAX_SEARCH_TERMS};
 use crate::error::ApiError;
 use crate::json::{Json, written};
 use crate::parameters::{Asked, Parameters};
@@ -31,6 +31,20 @@ const DEFAULT_LIMIT: usize = 100;
 
 /// How far back is looked where no start is named.
 const DEFAULT_LENGTH_MS: i64 = 3_600_000;
+
+/// How the names of parts of families end, by the types that have them.
+const PARTS: [(&str, &[MetricType]); 7] = {
+    use MetricType::{Counter, GaugeHistogram, Histogram, Info, Summary};
+    [
+        ("_total", &[Counter]),
+        ("_bucket", &[Histogram, GaugeHistogram]),
+        ("_sum", &[Histogram, GaugeHistogram, Summary]),
+        ("_count", &[Histogram, GaugeHistogram, Summary]),
+        ("_gsum", &[GaugeHistogram]),
+        ("_gcount", &[GaugeHistogram]),
+        ("_info", &[Info]),
+    ]
+};
 
 /// `GET` and `POST /api/v1/search/metric_names`.
 pub(crate) async fn metric_names(
@@ -113,6 +127,8 @@ async fn answer(
 /// What is searched for, and how it is answered.
 struct Options {
     search: Search,
+    /// What a name is called in the answer.
+    called: &'static str,
     by_score: bool,
     is_descending: bool,
     include_score: bool,
@@ -151,11 +167,12 @@ impl Options {
                 "limit {limit} exceeds the configured maximum ({MAX_SEARCH_NAMES}, see --web.search.max-limit)"
             )));
         }
-        let batch_size = number(parameters, "batch_size")?.min(limit);
+        let batch_size = number(parameters, "batch_size")?.min(limit).min(MAX_SEARCH_BATCH);
         let (by_score, is_descending) = order(parameters, terms.is_empty(), searched)?;
         let threshold = f64::from(fuzz_threshold) / 100.0;
         let search = Search::new(terms, algorithm, threshold, is_exact);
-        Ok(Self { search, by_score, is_descending, include_score, limit, batch_size })
+        let called = if searched == "label_values" { "value" } else { "name" };
+        Ok(Self { search, called, by_score, is_descending, include_score, limit, batch_size })
     }
 }
 
@@ -173,14 +190,11 @@ fn flag(parameters: &Parameters, name: &str, default: bool) -> Result<bool, ApiE
     }
 }
 
-/// A number of names; none, and 0, mean as many as usual.
+/// A number of names; none means as many as usual.
 fn number(parameters: &Parameters, name: &str) -> Result<usize, ApiError> {
     let Some(text) = given(parameters, name) else { return Ok(DEFAULT_LIMIT) };
-    match text.parse() {
-        Ok(0) => Ok(DEFAULT_LIMIT),
-        Ok(number) => Ok(number),
-        Err(_) => Err(ApiError::Request(format!("invalid {name} {text:?}: must be non-negative integer"))),
-    }
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| ApiError::Request(format!("invalid {name} {text:?}: must be a positive integer")))
 }
 
 /// Whether the most like come first, and whether the order of names is turned round.
@@ -217,15 +231,13 @@ fn lines(names: Vec<String>, options: &Options, metadata: &[MetricMetadata]) -> 
     });
     let has_more = found.len() > options.limit;
     found.truncate(options.limit);
-    let mut of_metric: HashMap<&str, &MetricMetadata> = HashMap::new();
-    metadata.iter().for_each(|one| _ = of_metric.entry(one.name.as_str()).or_insert(one));
     written(|json| {
         // Where nothing was found, one batch says so.
         let nothing = found.is_empty().then_some(&found[..]);
         for batch in nothing.into_iter().chain(found.chunks(options.batch_size)) {
             json.raw("{\"results\":");
             json.list(batch, |json, (score, name)| {
-                write_one(json, name, *score, options, of_metric.get(name.as_str()).copied());
+                write_one(json, name, *score, options, known(name, metadata));
             });
             json.raw("}\n");
         }
@@ -235,8 +247,24 @@ fn lines(names: Vec<String>, options: &Options, metadata: &[MetricMetadata]) -> 
     })
 }
 
+/// What is known of a metric: by its own name, or as a part of a family whose type has such parts. The families are in
+/// the order of their names.
+fn known<'a>(name: &str, families: &'a [MetricMetadata]) -> Option<&'a MetricMetadata> {
+    let of = |name: &str, is_wanted: &dyn Fn(MetricType) -> bool| {
+        let first = families.partition_point(|family| family.name.as_str() < name);
+        let same = families[first..].iter().take_while(|family| family.name == name);
+        same.into_iter().find(|family| is_wanted(family.metric_type))
+    };
+    let part = |(suffix, kinds): &(&str, &[MetricType])| {
+        name.strip_suffix(suffix).and_then(|family| of(family, &|kind| kinds.contains(&kind)))
+    };
+    of(name, &|_| true).or_else(|| PARTS.iter().find_map(part))
+}
+
 fn write_one(json: &mut Json, name: &str, score: f64, options: &Options, metadata: Option<&MetricMetadata>) {
-    json.raw("{\"name\":");
+    json.raw("{");
+    json.text(options.called);
+    json.raw(":");
     json.text(name);
     if options.include_score {
         json.raw(",\"score\":");
@@ -258,8 +286,6 @@ fn write_one(json: &mut Json, name: &str, score: f64, options: &Options, metadat
 
 #[cfg(test)]
 mod tests {
-    use model::metric::MetricType;
-
     use super::*;
 
     fn found(parameters: &str, names: &[&str]) -> String {
@@ -284,23 +310,48 @@ mod tests {
             found("search[]=TOTAL&case_sensitive=false&limit=1&sort_by=alpha&sort_dir=dsc", &names),
             "{\"results\":[{\"name\":\"c_total\"}]}\n{\"status\":\"success\",\"has_more\":true}\n"
         );
+        let many: Vec<String> = (0..1_500).map(|index| format!("m{index}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(found("limit=2000&batch_size=1500", &many).lines().count(), 3, "two batches");
         let nothing = "{\"results\":[]}\n{\"status\":\"success\",\"has_more\":false}\n";
         assert_eq!(found("search[]=none", &names), nothing);
     }
 
     #[test]
     fn what_is_known_of_a_metric_stands_beside_its_name() {
-        let options = Options::read(&Parameters::parse("", &[]), "names").unwrap();
-        let metadata = MetricMetadata {
-            name: "up".to_owned(),
-            metric_type: MetricType::Gauge,
-            unit: String::new(),
-            help: "Whether.".to_owned(),
-        };
-        let text = String::from_utf8(lines(vec!["up".to_owned()], &options, &[metadata])).unwrap();
-        assert!(
-            text.starts_with("{\"results\":[{\"name\":\"up\",\"type\":\"gauge\",\"help\":\"Whether.\"}]}\n")
-        );
+        let families: Vec<MetricMetadata> = [
+            ("build", MetricType::Info),
+            ("hits", MetricType::Counter),
+            ("hits", MetricType::Gauge),
+            ("took_seconds", MetricType::Histogram),
+            ("took_seconds_count", MetricType::Gauge),
+            ("waits", MetricType::GaugeHistogram),
+        ]
+        .into_iter()
+        .map(|(name, metric_type)| {
+            let (name, unit) = (name.to_owned(), String::new());
+            MetricMetadata { name, metric_type, unit, help: "Whether.".to_owned() }
+        })
+        .collect();
+        let options = Options::read(&Parameters::parse("", &[]), "metric_names").unwrap();
+        for (name, kind) in [
+            ("hits", Some("counter")),
+            ("hits_total", Some("counter")),
+            ("hits_count", None),
+            ("took_seconds", Some("histogram")),
+            ("took_seconds_bucket", Some("histogram")),
+            ("took_seconds_count", Some("gauge")),
+            ("took_seconds_gsum", None),
+            ("waits_gsum", Some("gaugehistogram")),
+            ("build_info", Some("info")),
+            ("build_total", None),
+            ("up", None),
+        ] {
+            let text = String::from_utf8(lines(vec![name.to_owned()], &options, &families)).unwrap();
+            let known = kind.map(|kind| format!(",\"type\":\"{kind}\",\"help\":\"Whether.\""));
+            let wanted = format!("{{\"results\":[{{\"name\":\"{name}\"{}}}]}}\n", known.unwrap_or_default());
+            assert!(text.starts_with(&wanted), "{text} {wanted}");
+        }
     }
 
     #[test]
@@ -319,9 +370,10 @@ mod tests {
             ("sort_by=alpha&sort_dir=up", "invalid sort_dir \"up\": must be \"asc\" or \"dsc\""),
             ("sort_by=score&search[]=a&sort_dir=asc", "sort_dir is not supported for sort_by=score"),
             ("sort_by=score", "sort_by=score requires search[] to be set"),
-            ("limit=-1", "invalid limit \"-1\": must be non-negative integer"),
+            ("limit=-1", "invalid limit \"-1\": must be a positive integer"),
+            ("limit=0", "invalid limit \"0\": must be a positive integer"),
             ("limit=20000", "limit 20000 exceeds the configured maximum (10000, see --web.search.max-limit)"),
-            ("batch_size=x", "invalid batch_size \"x\": must be non-negative integer"),
+            ("batch_size=x", "invalid batch_size \"x\": must be a positive integer"),
             ("fuzz_threshold=101", "invalid fuzz_threshold \"101\": must be 0-100"),
             ("fuzz_alg=best", "unsupported fuzz_alg \"best\": must be one of [subsequence jarowinkler]"),
             ("include_score=maybe", "invalid include_score \"maybe\": must be boolean"),

@@ -114,7 +114,7 @@ async fn names_are_found_by_what_they_are_like() {
     let found = lines("/api/v1/search/label_names?search[]=pod").await;
     assert_eq!(found[0], json!({"results": [{"name": "pod"}]}));
     let found = lines("/api/v1/search/label_values?label=pod&match[]=%7B__name__=~%22http.*%22%7D").await;
-    assert_eq!(found[0], json!({"results": [{"name": "cart"}]}));
+    assert_eq!(found[0], json!({"results": [{"value": "cart"}]}));
     let before = lines("/api/v1/search/metric_names?end=1600000000&start=1500000000").await;
     assert_eq!(before[0], json!({"results": []}), "names of another time");
     let refused = fixture.get(&fixture.prometheus, "one", "/api/v1/search/label_values").await;
