@@ -45,6 +45,9 @@ pub(crate) struct Run {
     /// How much time the metrics tell of.
     #[arg(long, default_value = "2h")]
     stretch: String,
+    /// Scrapes of a pod that are sent together: 120 load a day soon, and are no load as scrapes make it.
+    #[arg(long, default_value_t = 1)]
+    scrapes: u64,
 }
 
 /// A server that is stopped when it goes out of scope.
@@ -69,6 +72,8 @@ struct Bench {
     scale: f64,
     /// How much time the metrics tell of.
     stretch: String,
+    /// Scrapes of a pod that are sent together.
+    scrapes: u64,
 }
 
 /// Measures everything.
@@ -79,7 +84,8 @@ pub(crate) fn run(workspace: &Workspace, run: &Run) -> anyhow::Result<ExitCode> 
     };
     fs::create_dir_all(&run.out).with_context(|| format!("cannot make {}", run.out.display()))?;
     let stretch = run.stretch.clone();
-    let bench = Bench { binary, out: run.out.canonicalize()?, scale: run.scale, stretch };
+    let (out, scrapes) = (run.out.canonicalize()?, run.scrapes);
+    let bench = Bench { binary, out, scale: run.scale, stretch, scrapes };
     if run.only.is_none() {
         bench.idle()?;
     }
@@ -154,7 +160,9 @@ impl Bench {
         let items = self.scaled(items);
         let stretch: &[&str] = if signal == "metrics" { &["--stretch", &self.stretch] } else { &[] };
         let load = ["ingest", signal, size, &items, "--port-offset", &offset, "--data-dir", &folder];
-        self.measure(&format!("ingest-{signal}"), &[&load[..], stretch].concat())?;
+        let scrapes = self.scrapes.to_string();
+        let together: &[&str] = if signal == "metrics" { &["--scrapes", &scrapes] } else { &[] };
+        self.measure(&format!("ingest-{signal}"), &[&load[..], stretch, together].concat())?;
         let mut questions = vec!["query", signal, "--port-offset", &offset];
         questions.extend(stretch);
         if signal != "metrics" || !has_prometheus() {
@@ -166,7 +174,7 @@ impl Bench {
         let load = ["ingest", signal, size, &items, "--server", &address, "--data-dir", &folder];
         // One sender, as Prometheus takes a series' samples in order only, and a look at each sample would take long.
         let one_by_one = ["--concurrency", "1", "--no-check"];
-        self.measure("ingest-prometheus", &[&load[..], stretch, &one_by_one].concat())?;
+        self.measure("ingest-prometheus", &[&load[..], stretch, together, &one_by_one].concat())?;
         questions.extend(["--compare", &address]);
         self.measure("query-metrics", &questions)?;
         drop((prometheus, server));
