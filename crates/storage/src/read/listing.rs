@@ -1,7 +1,6 @@
 //! Names and values of labels, over all sources of a snapshot: from columns and indexes alone, without a look at label sets.
 //! So they are those of all that a segment or head with data in the range knows.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::head::HeadView;
 use crate::head::index::LabelIndex;
 use crate::manifest::SegmentMeta;
 use crate::segment::picked::Told;
+use crate::segment::texts::Listing;
 
 /// Texts, sorted and once each.
 type Texts = Vec<Arc<str>>;
@@ -105,18 +105,17 @@ async fn gathered(
     sets: &[Vec<Matcher>],
     listed: Listed<'_>,
 ) -> Result<Texts, StorageError> {
-    let mut texts = Texts::new();
+    let mut lists = Vec::new();
     let metas: Vec<SegmentMeta> = source.segments(range).cloned().collect();
     let listings = metas.into_iter().map(|meta| of_segment(source, meta, sets, listed));
     let mut listings = futures::stream::iter(listings).buffered(TABLE_CONCURRENCY);
     while let Some(of_segment) = listings.next().await {
-        texts = joined(texts, of_segment?);
+        lists.extend(of_segment?);
     }
     drop(listings);
-    for view in source.heads(range) {
-        texts = joined(texts, of_head(source, view, sets, listed));
-    }
-    Ok(texts)
+    let heads = source.heads(range).map(|view| Listing::Some(of_head(source, view, sets, listed)));
+    lists.extend(heads);
+    Ok(Listing::union(&lists))
 }
 
 fn of_head(source: &Source, view: &HeadView, sets: &[Vec<Matcher>], listed: Listed<'_>) -> Texts {
@@ -129,26 +128,26 @@ fn of_head(source: &Source, view: &HeadView, sets: &[Vec<Matcher>], listed: List
     texts
 }
 
-/// What is listed of a segment: of series from the columns that are asked for, of streams from their index.
+/// What is listed of a segment, in a list or more: of series from the columns that are asked for, of streams from their index.
 async fn of_segment(
     source: &Arc<Source>,
     meta: SegmentMeta,
     sets: &[Vec<Matcher>],
     listed: Listed<'_>,
-) -> Result<Texts, StorageError> {
-    let mut texts = Texts::new();
+) -> Result<Vec<Listing>, StorageError> {
     if source.signal != Signal::Metrics {
-        let Some(streams) = segment_streams(source, &meta).await? else { return Ok(texts) };
+        let Some(streams) = segment_streams(source, &meta).await? else { return Ok(Vec::new()) };
         let mut selected = selected(&streams.index, sets, streams.count()) - &streams.empty;
         let veil = source.segment_veil(&meta, &streams.index, &selected);
         veil.iter().for_each(|veil| selected -= &veil.gone);
-        return Ok(listed.of_index(&streams.index, &selected));
+        return Ok(vec![Listing::Some(listed.of_index(&streams.index, &selected))]);
     }
-    let Some(file) = source.file(&meta, series_part(source.signal)) else { return Ok(texts) };
+    let Some(file) = source.file(&meta, series_part(source.signal)) else { return Ok(Vec::new()) };
+    let mut lists = Vec::with_capacity(sets.len());
     for matchers in sets {
         let of_set = if source.conceals(&meta) {
             let picked = picked(source, &meta, matchers, Told::Labels).await?;
-            picked.map(|(picked, ..)| listed.of_labels(&picked.labels))
+            picked.map(|(picked, ..)| Listing::Some(listed.of_labels(&picked.labels)))
         } else {
             let of_set = match listed {
                 Listed::Names => file.pick_names(matchers, &source.memory).await,
@@ -156,37 +155,10 @@ async fn of_segment(
             };
             source.readable(&file, of_set)?
         };
-        let Some(of_set) = of_set else { return Ok(texts) };
-        texts = joined(texts, of_set);
+        let Some(of_set) = of_set else { break };
+        lists.push(of_set);
     }
-    Ok(texts)
-}
-
-/// The texts of both.
-fn joined(ours: Texts, theirs: Texts) -> Texts {
-    if ours.is_empty() || ours == theirs {
-        return theirs;
-    }
-    if theirs.is_empty() {
-        return ours;
-    }
-    let mut all = Texts::with_capacity(ours.len().max(theirs.len()));
-    let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
-    loop {
-        let order = match (ours.peek(), theirs.peek()) {
-            (Some(our), Some(their)) => our.cmp(their),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return all,
-        };
-        if order != Ordering::Greater {
-            all.extend(ours.next());
-        }
-        if order != Ordering::Less {
-            let their = theirs.next();
-            all.extend(their.filter(|_| order == Ordering::Greater));
-        }
-    }
+    Ok(lists)
 }
 
 /// What meets all matchers of any of the sets.

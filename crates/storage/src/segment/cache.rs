@@ -14,6 +14,7 @@ use super::filter::TokenFilter;
 use super::keys::AttributeKeys;
 use super::reader::Footer;
 use super::series::Streams;
+use super::texts::Texts;
 
 /// What an entry costs besides its value, about.
 const ENTRY_BYTES: usize = 256;
@@ -33,6 +34,8 @@ enum Kind {
     Column(Part),
     /// The labels of a `series` file.
     Labels,
+    /// The column of this name that was decoded last of all files of a folder.
+    Newest(Box<str>),
     /// The token filters of a row group.
     TokenFilters(usize),
     /// The filter of a row group's ids.
@@ -70,6 +73,12 @@ impl Value {
                 Value::Keys(keys) => keys.bytes(),
             }
     }
+}
+
+/// Where the files of all days of a tenant's signal are.
+fn folder(path: &Path) -> Path {
+    let parts: Vec<_> = path.parts().collect();
+    parts.iter().take(parts.len().saturating_sub(2)).cloned().collect()
 }
 
 /// The cache of one process.
@@ -139,6 +148,21 @@ impl SegmentCache {
             self.values.insert((path.clone(), Kind::Column(part)), Value::Column(column.clone()));
         }
         is_kept
+    }
+
+    /// The column of texts of a name that was decoded last, of the files beside this one.
+    pub(super) fn newest(&self, path: &Path, name: &str) -> Option<Arc<Texts>> {
+        match self.values.get(&(folder(path), Kind::Newest(name.into())))? {
+            Value::Column(Column::Texts(texts)) => Some(texts),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put_newest(&self, path: &Path, name: &str, texts: &Arc<Texts>) {
+        if self.may_keep(texts.bytes()) {
+            let value = Value::Column(Column::Texts(Arc::clone(texts)));
+            self.values.insert((folder(path), Kind::Newest(name.into())), value);
+        }
     }
 
     fn may_keep(&self, bytes: usize) -> bool {

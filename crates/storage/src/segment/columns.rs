@@ -12,7 +12,7 @@ use super::decoder::Decoder;
 use super::reader::{Footer, SegmentFile};
 use super::schema::{LABEL_PREFIX, OTHER_LABELS};
 use super::series::Places;
-use super::texts::{Rows, Texts, push_range};
+use super::texts::{Listing, Rows, Texts, push_range};
 use crate::error::StorageError;
 use crate::read::memory::{Bounded, Held};
 use crate::runtime::blocking;
@@ -221,37 +221,37 @@ impl Columns {
         Ok(rows)
     }
 
-    /// The values that a label has in some series, sorted and once each.
+    /// The values that a label has in some series.
     ///
     /// # Errors
     /// As [`Columns::load`].
-    pub(super) async fn values(&mut self, name: &str, rows: &Rows) -> Result<Vec<Arc<str>>, StorageError> {
-        let Some(part) = self.of_label(name) else { return Ok(Vec::new()) };
+    pub(super) async fn values(&mut self, name: &str, rows: &Rows) -> Result<Listing, StorageError> {
+        let Some(part) = self.of_label(name) else { return Ok(Listing::default()) };
         self.load(&[part]).await?;
         if part == Part::Others {
             let mut values: Vec<&str> =
                 of(self.others(), rows).filter_map(|labels| labels.get(name)).collect();
             values.sort_unstable();
             values.dedup();
-            return Ok(values.into_iter().map(Arc::from).collect());
+            return Ok(Listing::Some(values.into_iter().map(Arc::from).collect()));
         }
         let texts = self.texts(part)?;
         let is_all = super::texts::count(rows) == self.rows();
-        Ok(if is_all { texts.values().to_vec() } else { texts.values_of(rows) })
+        Ok(if is_all { Listing::All(Arc::clone(texts)) } else { Listing::Some(texts.values_of(rows)) })
     }
 
-    /// The names of the labels of some series, sorted and once each.
+    /// The names of the labels of some series.
     ///
     /// # Errors
     /// As [`Columns::load`].
-    pub(super) async fn names(&mut self, rows: &Rows) -> Result<Vec<Arc<str>>, StorageError> {
+    pub(super) async fn names(&mut self, rows: &Rows) -> Result<Listing, StorageError> {
         let labels = self.label_columns().await?;
         let in_columns = labels.texts.iter().filter(|(_, texts)| texts.is_in(rows)).map(|(name, _)| &**name);
         let in_others = of(&labels.others, rows).flatten().map(|(name, _)| name);
         let mut names: Vec<&str> = in_columns.chain(in_others).collect();
         names.sort_unstable();
         names.dedup();
-        Ok(names.into_iter().map(Arc::from).collect())
+        Ok(Listing::Some(names.into_iter().map(Arc::from).collect()))
     }
 
     /// The columns that labels are put together from.

@@ -55,7 +55,7 @@ impl<'a> Decoder<'a> {
     /// [`StorageError::Corrupt`] for what does not read back.
     pub(super) fn decode(&self, part: Part) -> Result<Column, StorageError> {
         Ok(match part {
-            Part::Texts(place) => Column::Texts(Arc::new(self.texts(place)?)),
+            Part::Texts(place) => Column::Texts(self.shared_texts(place)?),
             Part::Others => Column::Others(self.others()?.into()),
             Part::Places => Column::Places(Arc::new(self.places()?)),
         })
@@ -87,6 +87,17 @@ impl<'a> Decoder<'a> {
         }
         self.is_of_all(builder.rows())?;
         Ok(builder.finish())
+    }
+
+    /// A column of texts, which shares them with the one of the same name that was decoded before it.
+    fn shared_texts(&self, place: usize) -> Result<Arc<Texts>, StorageError> {
+        let (mut texts, name) = (self.texts(place)?, self.metadata.schema().field(place).name());
+        if let Some(newest) = self.file.cache.newest(&self.file.path, name) {
+            texts = texts.sharing(&newest);
+        }
+        let texts = Arc::new(texts);
+        self.file.cache.put_newest(&self.file.path, name, &texts);
+        Ok(texts)
     }
 
     fn others(&self) -> Result<Vec<Option<Labels>>, StorageError> {

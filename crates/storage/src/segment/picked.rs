@@ -10,7 +10,7 @@ use model::metric::MetricType;
 use super::columns::{Columns, LabelColumns};
 use super::reader::SegmentFile;
 use super::series::{Places, Streams};
-use super::texts::{Rows, Texts, count, push_range};
+use super::texts::{Listing, Rows, Texts, count, push_range};
 use crate::error::StorageError;
 use crate::head::series::Info;
 use crate::read::memory::{Bounded, Held};
@@ -97,8 +97,7 @@ impl SegmentFile {
         columns.pick(&[], Told::Infos, memory.hold()).await
     }
 
-    /// The values that a label has in the series of a `series` file that meet all matchers and have rows, sorted and once
-    /// each.
+    /// The values that a label has in the series of a `series` file that meet all matchers and have rows.
     ///
     /// # Errors
     /// As [`SegmentFile::pick`].
@@ -107,13 +106,13 @@ impl SegmentFile {
         name: &str,
         matchers: &[Matcher],
         memory: &Bounded,
-    ) -> Result<Vec<Arc<str>>, StorageError> {
+    ) -> Result<Listing, StorageError> {
         let mut columns = Columns::open(self, memory).await?;
         let rows = columns.matching(matchers).await?;
         columns.values(name, &rows).await
     }
 
-    /// The names of the labels of the series of a `series` file that meet all matchers and have rows, sorted and once each.
+    /// The names of the labels of the series of a `series` file that meet all matchers and have rows.
     ///
     /// # Errors
     /// As [`SegmentFile::pick`].
@@ -121,7 +120,7 @@ impl SegmentFile {
         &self,
         matchers: &[Matcher],
         memory: &Bounded,
-    ) -> Result<Vec<Arc<str>>, StorageError> {
+    ) -> Result<Listing, StorageError> {
         let mut columns = Columns::open(self, memory).await?;
         let rows = columns.matching(matchers).await?;
         columns.names(&rows).await

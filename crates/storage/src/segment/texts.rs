@@ -1,6 +1,7 @@
 //! A column of texts of a `series` file as it is kept in memory: the texts that there are, sorted and once each, and which
 //! of them each row has. Rows lie in the order of their labels, so that many columns are a few long runs.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +26,62 @@ pub(crate) struct Texts {
     /// Sorted, once each.
     values: Box<[Arc<str>]>,
     codes: Codes,
+}
+
+/// Texts, sorted and once each.
+#[derive(Debug)]
+pub(crate) enum Listing {
+    /// Those of a whole column.
+    All(Arc<Texts>),
+    /// These.
+    Some(Vec<Arc<str>>),
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
+}
+
+impl Listing {
+    fn texts(&self) -> &[Arc<str>] {
+        match self {
+            Self::All(texts) => &texts.values,
+            Self::Some(texts) => texts,
+        }
+    }
+
+    /// The texts of all lists, sorted and once each.
+    pub(crate) fn union(lists: &[Self]) -> Vec<Arc<str>> {
+        let mut level: Vec<Vec<&Arc<str>>> = lists.iter().map(|list| list.texts().iter().collect()).collect();
+        // Neighbours in time have the most in common.
+        while level.len() > 1 {
+            level = level
+                .chunks(2)
+                .map(|pair| match pair {
+                    [ours, theirs] => joined(ours, theirs),
+                    rest => rest.concat(),
+                })
+                .collect();
+        }
+        level.into_iter().flatten().cloned().collect()
+    }
+}
+
+/// The texts of both.
+fn joined<'a>(ours: &[&'a Arc<str>], theirs: &[&'a Arc<str>]) -> Vec<&'a Arc<str>> {
+    let mut all = Vec::with_capacity(ours.len().max(theirs.len()));
+    let (mut our, mut their) = (0, 0);
+    while our < ours.len() && their < theirs.len() {
+        let (one, other) = (ours[our], theirs[their]);
+        let order = if Arc::ptr_eq(one, other) { Ordering::Equal } else { one.cmp(other) };
+        all.push(if order == Ordering::Greater { other } else { one });
+        our += usize::from(order != Ordering::Greater);
+        their += usize::from(order != Ordering::Less);
+    }
+    all.extend(&ours[our..]);
+    all.extend(&theirs[their..]);
+    all
 }
 
 /// For each row 0 where it has no text, else the place of its text, counted from 1.
@@ -126,6 +183,18 @@ impl Texts {
     /// The text of a code; none for 0.
     pub(crate) fn value(&self, code: u32) -> Option<&Arc<str>> {
         self.values.get((code as usize).checked_sub(1)?)
+    }
+
+    /// The same, with the texts that another column has too in one place of the memory with that column's.
+    pub(super) fn sharing(mut self, other: &Self) -> Self {
+        let mut theirs = other.values.iter().peekable();
+        for value in &mut self.values {
+            while theirs.next_if(|their| **their < *value).is_some() {}
+            if let Some(their) = theirs.next_if(|their| **their == *value) {
+                *value = Arc::clone(their);
+            }
+        }
+        self
     }
 
     /// Of some rows those whose text meets a matcher; a row without one has the empty text.
@@ -322,6 +391,32 @@ mod tests {
                 prop_assert_eq!(met, expected, "{} {:?} {:?}", column.values.len(), op, value);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn lists_are_joined(lists in prop::collection::vec(prop::collection::btree_set("[a-c]{1,2}", 0..9), 0..6)) {
+            let all: std::collections::BTreeSet<&String> = lists.iter().flatten().collect();
+            let list = |texts: &std::collections::BTreeSet<String>| {
+                Listing::Some(texts.iter().map(|text| text.as_str().into()).collect())
+            };
+            let union = Listing::union(&lists.iter().map(list).collect::<Vec<_>>());
+            prop_assert_eq!(union.iter().map(|text| &**text).collect::<Vec<_>>(), all.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn columns_share_the_texts_that_both_have() {
+        let texts = |texts: &[&str]| column(&[texts.iter().map(|text| Some((*text).to_owned())).collect()]);
+        let first = texts(&["b", "d", "e"]);
+        let second = texts(&["a", "b", "c", "e", "f"]).sharing(&first);
+        let told: Vec<&str> = second.values().iter().map(|text| &**text).collect();
+        assert_eq!(told, ["a", "b", "c", "e", "f"]);
+        let is_shared = |text: &Arc<str>| first.values().iter().any(|other| Arc::ptr_eq(text, other));
+        assert_eq!(
+            second.values().iter().map(is_shared).collect::<Vec<_>>(),
+            [false, true, false, true, false]
+        );
     }
 
     #[test]
