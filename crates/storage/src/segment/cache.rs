@@ -14,7 +14,7 @@ use super::filter::TokenFilter;
 use super::keys::AttributeKeys;
 use super::reader::Footer;
 use super::series::Streams;
-use super::texts::Texts;
+use super::texts::Listing;
 
 /// What an entry costs besides its value, about.
 const ENTRY_BYTES: usize = 256;
@@ -34,8 +34,8 @@ enum Kind {
     Column(Part),
     /// The labels of a `series` file.
     Labels,
-    /// The column of this name that was decoded last of all files of a folder.
-    Newest(Box<str>),
+    /// The texts in columns of this name, of all files of a folder.
+    Known(Box<str>),
     /// The token filters of a row group.
     TokenFilters(usize),
     /// The filter of a row group's ids.
@@ -50,6 +50,7 @@ enum Value {
     Streams(Arc<Streams>),
     Column(Column),
     Labels(Arc<[Labels]>),
+    Known(Arc<[Arc<str>]>),
     TokenFilters(Arc<[Option<TokenFilter>]>),
     IdFilter(Arc<Sbbf>),
     Keys(Arc<AttributeKeys>),
@@ -69,6 +70,7 @@ impl Value {
                     filters.iter().flatten().map(TokenFilter::bytes).sum::<usize>()
                         + size_of_val::<[Option<TokenFilter>]>(filters)
                 }
+                Value::Known(texts) => Listing::bytes(texts),
                 Value::IdFilter(filter) => filter.num_blocks() * 32,
                 Value::Keys(keys) => keys.bytes(),
             }
@@ -150,18 +152,21 @@ impl SegmentCache {
         is_kept
     }
 
-    /// The column of texts of a name that was decoded last, of the files beside this one.
-    pub(super) fn newest(&self, path: &Path, name: &str) -> Option<Arc<Texts>> {
-        match self.values.get(&(folder(path), Kind::Newest(name.into())))? {
-            Value::Column(Column::Texts(texts)) => Some(texts),
+    /// The texts, sorted and once each, that columns of a name have had in the files of this one's folder.
+    pub(super) fn known(&self, path: &Path, name: &str) -> Option<Arc<[Arc<str>]>> {
+        match self.values.get(&(folder(path), Kind::Known(name.into())))? {
+            Value::Known(texts) => Some(texts),
             _ => None,
         }
     }
 
-    pub(super) fn put_newest(&self, path: &Path, name: &str, texts: &Arc<Texts>) {
-        if self.may_keep(texts.bytes()) {
-            let value = Value::Column(Column::Texts(Arc::clone(texts)));
-            self.values.insert((folder(path), Kind::Newest(name.into())), value);
+    /// Keeps these, or begins anew where they are too many.
+    pub(super) fn put_known(&self, path: &Path, name: &str, texts: Arc<[Arc<str>]>) {
+        let key = (folder(path), Kind::Known(name.into()));
+        if self.may_keep(Listing::bytes(&texts)) {
+            self.values.insert(key, Value::Known(texts));
+        } else {
+            self.values.invalidate(&key);
         }
     }
 

@@ -17,7 +17,7 @@ use super::columns::{Column, Part, RowPlaces};
 use super::reader::{Footer, SegmentFile};
 use super::schema::OTHER_LABELS;
 use super::series::Places;
-use super::texts::{Builder, Rows, Texts, push_range};
+use super::texts::{Builder, Listing, Rows, Texts, push_range};
 use crate::bounds::READ_BATCH_ROWS;
 use crate::error::StorageError;
 use crate::signal::metrics::COUNT_COLUMNS;
@@ -89,14 +89,16 @@ impl<'a> Decoder<'a> {
         Ok(builder.finish())
     }
 
-    /// A column of texts, which shares them with the one of the same name that was decoded before it.
+    /// A column of texts, which shares them with those of the same name that were decoded before it.
     fn shared_texts(&self, place: usize) -> Result<Arc<Texts>, StorageError> {
-        let (mut texts, name) = (self.texts(place)?, self.metadata.schema().field(place).name());
-        if let Some(newest) = self.file.cache.newest(&self.file.path, name) {
-            texts = texts.sharing(&newest);
+        let (cache, path) = (&self.file.cache, &self.file.path);
+        let (texts, name) = (self.texts(place)?, self.metadata.schema().field(place).name());
+        let known = cache.known(path, name).unwrap_or_default();
+        let texts = Arc::new(texts.sharing(&known));
+        let all = Listing::union(&[Listing::Some(known.to_vec()), Listing::All(Arc::clone(&texts))]);
+        if all.len() > known.len() {
+            cache.put_known(path, name, all.into());
         }
-        let texts = Arc::new(texts);
-        self.file.cache.put_newest(&self.file.path, name, &texts);
         Ok(texts)
     }
 

@@ -51,6 +51,11 @@ impl Listing {
         }
     }
 
+    /// Memory that they take, about.
+    pub(super) fn bytes(texts: &[Arc<str>]) -> usize {
+        texts.iter().map(|text| text.len() + TEXT_BYTES).sum()
+    }
+
     /// The texts of all lists, sorted and once each.
     pub(crate) fn union(lists: &[Self]) -> Vec<Arc<str>> {
         let mut level: Vec<Vec<&Arc<str>>> = lists.iter().map(|list| list.texts().iter().collect()).collect();
@@ -185,9 +190,9 @@ impl Texts {
         self.values.get((code as usize).checked_sub(1)?)
     }
 
-    /// The same, with the texts that another column has too in one place of the memory with that column's.
-    pub(super) fn sharing(mut self, other: &Self) -> Self {
-        let mut theirs = other.values.iter().peekable();
+    /// The same, where texts that are known, in a sorted list, are not kept a second time.
+    pub(super) fn sharing(mut self, known: &[Arc<str>]) -> Self {
+        let mut theirs = known.iter().peekable();
         for value in &mut self.values {
             while theirs.next_if(|their| **their < *value).is_some() {}
             if let Some(their) = theirs.next_if(|their| **their == *value) {
@@ -251,7 +256,7 @@ impl Texts {
 
     /// Memory that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.values.iter().map(|value| value.len() + TEXT_BYTES).sum::<usize>() + self.codes.bytes()
+        Listing::bytes(&self.values) + self.codes.bytes()
     }
 }
 
@@ -409,7 +414,7 @@ mod tests {
     fn columns_share_the_texts_that_both_have() {
         let texts = |texts: &[&str]| column(&[texts.iter().map(|text| Some((*text).to_owned())).collect()]);
         let first = texts(&["b", "d", "e"]);
-        let second = texts(&["a", "b", "c", "e", "f"]).sharing(&first);
+        let second = texts(&["a", "b", "c", "e", "f"]).sharing(first.values());
         let told: Vec<&str> = second.values().iter().map(|text| &**text).collect();
         assert_eq!(told, ["a", "b", "c", "e", "f"]);
         let is_shared = |text: &Arc<str>| first.values().iter().any(|other| Arc::ptr_eq(text, other));
